@@ -1,0 +1,1 @@
+"""Optional parts of django-llmcache: nothing in the core imports them."""

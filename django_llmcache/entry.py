@@ -1,0 +1,203 @@
+"""What a backend stores: one answer with what is known about it, as a value and as bytes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from .bodies import Usage
+from .exceptions import EntryFormatError
+
+FORMAT: Final = 1
+"""Version of the stored bytes; another version reads as a miss."""
+
+_MAGIC: Final = b"LLMC"
+
+
+class Entry:
+    """One stored answer. Immutable by contract: backends hand out the same object to many callers.
+
+    Attributes:
+        key: the full key; its last part is the digest of the canonical request.
+        body: the provider's bytes.
+        status: HTTP status.
+        headers: pairs of name and value.
+        created: seconds since the epoch.
+        ttl: seconds, or ``None`` for ever.
+        provider, operation, model: of the request.
+        scope: the scope's digest as in the key, ``"-"`` when shared.
+        tags: what it can be cleared by.
+        usage: tokens as the provider counted them.
+        latency: seconds that the live call took.
+        parts: ``name=digest`` of each part of the request, for ``explain``.
+    """
+
+    __slots__ = (
+        "body", "created", "headers", "key", "latency", "model", "operation", "parts", "provider", "scope",
+        "status", "tags", "ttl", "usage",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - a plain record, all by keyword
+        self,
+        *,
+        key: str,
+        body: bytes,
+        created: float,
+        ttl: float | None,
+        status: int = 200,
+        headers: tuple[tuple[str, str], ...] = (),
+        provider: str = "",
+        operation: str = "chat",
+        model: str = "",
+        scope: str = "-",
+        tags: frozenset[str] = frozenset(),
+        usage: Usage = Usage(),  # noqa: B008 - a tuple
+        latency: float = 0.0,
+        parts: str = "",
+    ) -> None:
+        self.key = key
+        self.body = body
+        self.created = created
+        self.ttl = ttl
+        self.status = status
+        self.headers = headers
+        self.provider = provider
+        self.operation = operation
+        self.model = model
+        self.scope = scope
+        self.tags = tags
+        self.usage = usage
+        self.latency = latency
+        self.parts = parts
+
+    @property
+    def digest(self) -> str:
+        """Return the hex digest of the canonical request."""
+        return self.key.rpartition(":")[2]
+
+    @property
+    def expires(self) -> float | None:
+        """Return when it expires, in seconds since the epoch, or ``None`` for never."""
+        return None if self.ttl is None else self.created + self.ttl
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that it counts for: body, key and the texts stored beside them."""
+        return len(self.body) + len(self.key) + len(self.parts) + OVERHEAD
+
+    def encode(self) -> bytes:
+        """Return the entry as bytes: magic, version, length of the JSON head, head, body. Never pickle."""
+        head = orjson.dumps([
+            self.key, self.created, self.ttl, self.status, self.headers, self.provider, self.operation, self.model,
+            self.scope, sorted(self.tags), tuple(self.usage), self.latency, self.parts, len(self.body),
+        ])  # fmt: skip
+        return b"".join((_MAGIC, bytes((FORMAT,)), len(head).to_bytes(4, "big"), head, self.body))
+
+    @classmethod
+    def decode(cls, stored: bytes, *, key: str) -> Entry:
+        """Return the entry that ``encode`` wrote under ``key``.
+
+        Raises:
+            EntryFormatError: damaged, of another format version, or written under another key.
+        """
+        try:
+            head, body = _split(stored)
+            if head[0] != key:
+                raise EntryFormatError("The stored entry belongs to another request.")
+            if head[13] != len(body):
+                raise EntryFormatError("The stored entry is cut short.")
+            return cls(
+                key=key, created=head[1], ttl=head[2], status=head[3], headers=tuple((n, v) for n, v in head[4]),
+                provider=head[5], operation=head[6], model=head[7], scope=head[8], tags=frozenset(head[9]),
+                usage=Usage(*head[10]), latency=head[11], parts=head[12], body=body,
+            )  # fmt: skip
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise EntryFormatError(f"The stored entry cannot be read: {error}") from error
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.provider} {self.model} {len(self.body)} bytes>"
+
+
+OVERHEAD: Final = 400
+"""Bytes that an entry costs in the in-process backend over its body, key and texts (python -m benchmarks store)."""
+
+
+def _split(stored: bytes) -> tuple[list[Any], bytes]:
+    if stored[:4] != _MAGIC:
+        raise EntryFormatError("The stored bytes are not an llmcache entry.")
+    if stored[4] != FORMAT:
+        raise EntryFormatError(f"The stored entry has format {stored[4]}; this version reads {FORMAT}.")
+    end = 9 + int.from_bytes(stored[5:9], "big")
+    return orjson.loads(stored[9:end]), bytes(stored[end:])
+
+
+class Selector:
+    """Which entries to clear: every named condition must hold; none named means all.
+
+    Args:
+        provider, model: as in the request.
+        scope: the scope's digest as in the key (``keys.scope_digest``).
+        tag: one tag.
+        key: one key.
+    """
+
+    __slots__ = ("key", "model", "provider", "scope", "tag")
+
+    def __init__(
+        self,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        scope: str | None = None,
+        tag: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.scope = scope
+        self.tag = tag
+        self.key = key
+
+    @property
+    def everything(self) -> bool:
+        """Return whether no condition is named."""
+        return not self.as_dict()
+
+    def matches(self, entry: Entry) -> bool:
+        """Return whether the entry meets every condition."""
+        return (
+            (self.provider is None or self.provider == entry.provider)
+            and (self.model is None or self.model == entry.model)
+            and (self.scope is None or self.scope == entry.scope)
+            and (self.tag is None or self.tag in entry.tags)
+            and (self.key is None or self.key == entry.key)
+        )
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the conditions named."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+
+    @classmethod
+    def from_dict(cls, conditions: dict[str, str]) -> Selector:
+        """Return the selector that ``as_dict`` described.
+
+        Raises:
+            ValueError: an unknown condition, or one that is not a text.
+        """
+        if not isinstance(conditions, dict) or set(conditions) - set(cls.__slots__):
+            raise ValueError(f"Not a selector: {conditions!r}")
+        if not all(isinstance(value, str) for value in conditions.values()):
+            raise ValueError(f"Not a selector: {conditions!r}")
+        return cls(**conditions)
+
+    def __eq__(self, other: object) -> bool:
+        return self.as_dict() == other.as_dict() if isinstance(other, Selector) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.as_dict().items()))
+
+    def __repr__(self) -> str:
+        return f"Selector({', '.join(f'{name}={value!r}' for name, value in self.as_dict().items())})"
+
+

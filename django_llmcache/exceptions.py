@@ -1,0 +1,93 @@
+"""Every error that django-llmcache raises, grouped by what the reader can do about it."""
+
+from __future__ import annotations
+
+
+class LLMCacheError(Exception):
+    """Root of every error of this package."""
+
+
+class ConfigurationError(LLMCacheError, ValueError):
+    """A setting or an argument has a value that cannot work; mend it where the message says it was set."""
+
+
+class UncacheableRequest(LLMCacheError):
+    """The request cannot be given a key. It still goes through; ``reason`` is the reason code."""
+
+    def __init__(self, message: str, *, reason: str = "unencodable") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class EntryFormatError(LLMCacheError):
+    """Stored bytes are damaged, or of another format version. Read as a miss, never shown to a caller."""
+
+
+class ProviderError(LLMCacheError):
+    """The provider did not give a usable answer.
+
+    Attributes:
+        provider: registered name, such as ``"openai"``.
+        status: HTTP status, or ``None`` when no answer arrived.
+        body: the answer's bytes as sent, less any credential of ours that it echoed.
+        request_id: the provider's own id of the exchange, for its support, or ``None``.
+        retry_after: seconds the provider asked to wait, or ``None``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        body: bytes = b"",
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.status = status
+        self.body = body
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class MissingAPIKeyError(ProviderError, ConfigurationError):
+    """No API key for this provider in the call, the settings or the environment; nothing was sent."""
+
+
+class BadRequestError(ProviderError):
+    """The provider refused the request as it is (400, 404, 413, 422 and other 4xx): change the request."""
+
+
+class AuthenticationError(ProviderError):
+    """The provider refused the credential (401, 403): check the API key and its rights."""
+
+
+class RateLimitError(ProviderError):
+    """The provider asks for patience (429): wait ``retry_after`` seconds, or add RetryMiddleware."""
+
+
+class ServerError(ProviderError):
+    """The provider failed (5xx): try again later, or add RetryMiddleware."""
+
+
+class ProviderConnectionError(ProviderError):
+    """No connection, or it broke before the answer was whole."""
+
+
+class ProviderTimeoutError(ProviderConnectionError):
+    """The provider did not answer within the timeout."""
+
+
+class InvalidAnswerError(ProviderError):
+    """The provider answered, but not with what its API promises (such as an HTML page where JSON is due)."""
+
+
+def provider_error_class(status: int) -> type[ProviderError]:
+    """Return the error class that a provider's HTTP status stands for."""
+    if status == 429:
+        return RateLimitError
+    if status in (401, 403):
+        return AuthenticationError
+    return ServerError if status >= 500 else BadRequestError
