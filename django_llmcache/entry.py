@@ -38,7 +38,7 @@ class Entry:
         "status", "tags", "ttl", "usage",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - a plain record, all by keyword
+    def __init__(
         self,
         *,
         key: str,
@@ -52,7 +52,7 @@ class Entry:
         model: str = "",
         scope: str = "-",
         tags: frozenset[str] = frozenset(),
-        usage: Usage = Usage(),  # noqa: B008 - a tuple
+        usage: Usage = Usage(),
         latency: float = 0.0,
         parts: str = "",
     ) -> None:
@@ -199,5 +199,3 @@ class Selector:
 
     def __repr__(self) -> str:
         return f"Selector({', '.join(f'{name}={value!r}' for name, value in self.as_dict().items())})"
-
-

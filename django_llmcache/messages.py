@@ -51,7 +51,7 @@ class Endpoint:
 
     __slots__ = ("base_url", "headers", "key_cache", "operation", "path", "provider", "query", "rules")
 
-    def __init__(  # noqa: PLR0913 - one argument a part of the address
+    def __init__(
         self,
         provider: str,
         *,
@@ -99,7 +99,7 @@ class LLMRequest:
 
     __slots__ = ("_endpoint", "_model", "_payload", "_policy", "_stream", "_target")
 
-    def __init__(  # noqa: PLR0913 - one argument a part of the request; all but the first by keyword
+    def __init__(
         self,
         provider: str,
         *,
@@ -117,10 +117,20 @@ class LLMRequest:
         if not isinstance(provider, str) or not provider:
             raise ConfigurationError(f"provider is {provider!r}; give a name such as 'openai'.")
         if not isinstance(payload, Mapping):
-            raise ConfigurationError(f"payload is a {type(payload).__name__}; give the provider's body as a dict.")
-        kept = tuple(pair for pair in _pairs((k.lower(), v) for k, v in _pairs(headers)) if pair[0] in rules.headers)
+            raise ConfigurationError(
+                f"payload is a {type(payload).__name__}; give the provider's body as a dict."
+            )
+        kept = tuple(
+            pair for pair in _pairs((k.lower(), v) for k, v in _pairs(headers)) if pair[0] in rules.headers
+        )
         self._endpoint = Endpoint(
-            provider, operation=operation, base_url=base_url, path=path, query=_pairs(query), headers=kept, rules=rules
+            provider,
+            operation=operation,
+            base_url=base_url,
+            path=path,
+            query=_pairs(query),
+            headers=kept,
+            rules=rules,
         )
         self._payload = dict(payload)
         self._model = str(payload.get("model") or "") if model is None else model
@@ -129,7 +139,7 @@ class LLMRequest:
         self._target: Any = None
 
     @classmethod
-    def to(  # noqa: PLR0913 - the hot path's constructor: no checks, no copies
+    def to(
         cls,
         endpoint: Endpoint,
         model: str,
@@ -221,7 +231,9 @@ class LLMRequest:
         return changed
 
     def __repr__(self) -> str:
-        return f"<LLMRequest {self.operation} {self.provider} {self._model}{' stream' if self._stream else ''}>"
+        return (
+            f"<LLMRequest {self.operation} {self.provider} {self._model}{' stream' if self._stream else ''}>"
+        )
 
 
 class CacheInfo:
@@ -239,7 +251,7 @@ class CacheInfo:
 
     __slots__ = ("age", "backend", "key", "reason", "status", "stored_at", "ttl")
 
-    def __init__(  # noqa: PLR0913 - a plain record
+    def __init__(
         self,
         status: str,
         *,
@@ -301,7 +313,9 @@ class LLMResponse:
         self._backend: str | None = None
 
     @classmethod
-    def from_entry(cls, entry: Entry, key: str, backend: str | None = None, result: str = "hit") -> LLMResponse:
+    def from_entry(
+        cls, entry: Entry, key: str, backend: str | None = None, result: str = "hit"
+    ) -> LLMResponse:
         """Return the stored answer as a caller's own object."""
         self = cls.__new__(cls)
         self._body = entry.body
@@ -316,7 +330,12 @@ class LLMResponse:
         return self
 
     def marked(
-        self, result: str, *, key: str | None = None, reason: str | None = None, entry: Entry | None = None,
+        self,
+        result: str,
+        *,
+        key: str | None = None,
+        reason: str | None = None,
+        entry: Entry | None = None,
         backend: str | None = None,
     ) -> LLMResponse:
         """Return a copy that tells another story of where it came from; the bytes are shared."""
@@ -385,6 +404,11 @@ class LLMResponse:
     def embeddings(self) -> tuple[list[float], ...]:
         """Return the vectors of an embeddings answer, in the order of the inputs."""
         return bodies.embeddings_of(self.data)
+
+    @property
+    def refused(self) -> bool:
+        """Return whether the model said in so many words that it refuses."""
+        return bodies.refusal_of(self.data)
 
     @property
     def model(self) -> str | None:

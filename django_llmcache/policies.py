@@ -39,7 +39,7 @@ def seconds(ttl: TTL, *, source: str = "ttl") -> float | None:
     Raises:
         ConfigurationError: negative, NaN, a bool or not a number; ``source`` names where it was set.
     """
-    if ttl is None or ttl.__class__ is int and ttl >= 0:  # type: ignore[operator]
+    if ttl is None or (ttl.__class__ is int and ttl >= 0):  # type: ignore[operator]
         return ttl  # type: ignore[return-value]
     value: Any = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -47,7 +47,9 @@ def seconds(ttl: TTL, *, source: str = "ttl") -> float | None:
             f"{source} is {ttl!r}; give seconds (int or float), a timedelta, 0 (do not store) or None (for ever)."
         )
     if value < 0 or math.isnan(value):
-        raise ConfigurationError(f"{source} is {ttl!r}; a time to live cannot be negative. 0 means: do not store.")
+        raise ConfigurationError(
+            f"{source} is {ttl!r}; a time to live cannot be negative. 0 means: do not store."
+        )
     return None if math.isinf(value) else value
 
 
@@ -68,7 +70,7 @@ class CachePolicy:
 
     __slots__ = ("admit", "cache", "max_age", "refresh", "sample", "scope", "store", "tags", "ttl")
 
-    def __init__(  # noqa: PLR0913 - one argument a wish; all by keyword
+    def __init__(
         self,
         *,
         cache: bool | Unset | None = UNSET,
@@ -153,9 +155,11 @@ def checked_scope(scope: Any, *, source: str = "scope") -> str | None:
     Raises:
         ConfigurationError: another type, or an empty text, which would share by accident.
     """
-    if scope is None or isinstance(scope, str) and scope:
+    if scope is None or (isinstance(scope, str) and scope):
         return scope
-    raise ConfigurationError(f"{source} is {scope!r}; give a non-empty text such as 'user:42', or None to share.")
+    raise ConfigurationError(
+        f"{source} is {scope!r}; give a non-empty text such as 'user:42', or None to share."
+    )
 
 
 def _texts(name: str, values: Any) -> frozenset[str]:
@@ -191,7 +195,7 @@ ambient = _ambient.get
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class policy:  # noqa: N801 - reads as a statement: ``with policy(ttl=60):``
+class policy:
     """Set a ``CachePolicy`` for every LLM call in a block or a decorated function, SDK calls included.
 
     Works as ``with``, ``async with`` and as a decorator of plain and async functions. Takes the arguments of
@@ -222,7 +226,7 @@ class policy:  # noqa: N801 - reads as a statement: ``with policy(ttl=60):``
 
     def __call__(self, function: Function) -> Function:
         """Return ``function`` with this policy around each call, safe for concurrent calls."""
-        wishes = {name: value for name, value in self._policy._said().items()}  # noqa: SLF001
+        wishes = dict(self._policy._said().items())
         if iscoroutinefunction(function):
 
             @wraps(function)

@@ -13,10 +13,12 @@ UNKEYED: Final = frozenset({"user", "metadata", "safety_identifier", "stream_opt
 
 STATEFUL: Final = frozenset({"background", "container", "conversation", "previous_response_id", "prompt"})
 CLIENT_TOOLS: Final = frozenset({"function", "custom"})
-REFERENCES: Final = frozenset({"file_id", "container_id", "vector_store_ids", "item_reference", "fileData", "file_data_id"})
+REFERENCES: Final = frozenset(
+    {"file_id", "container_id", "vector_store_ids", "item_reference", "fileData", "file_data_id"}
+)
 
 
-def stream_by_value(method: str, path: str, payload: Mapping[str, Any]) -> bool:  # noqa: ARG001
+def stream_by_value(method: str, path: str, payload: Mapping[str, Any]) -> bool:
     """Return whether the body asks for a stream: by the value of ``stream``, so ``stream=False`` does not."""
     return payload.get("stream") is True
 
@@ -35,9 +37,18 @@ class RequestRules:
         is_stateful: a last say on the whole body, for what no table can express.
     """
 
-    __slots__ = ("_watched", "client_tools", "headers", "is_stateful", "is_stream", "references", "stateful", "unkeyed")
+    __slots__ = (
+        "_watched",
+        "client_tools",
+        "headers",
+        "is_stateful",
+        "is_stream",
+        "references",
+        "stateful",
+        "unkeyed",
+    )
 
-    def __init__(  # noqa: PLR0913 - one argument a table; all by keyword
+    def __init__(
         self,
         *,
         unkeyed: frozenset[str] = UNKEYED,
@@ -90,7 +101,9 @@ class RequestRules:
     def _mentions(self, value: Any) -> bool:
         if isinstance(value, Mapping):
             return any(
-                name in self.references or (name == "type" and inner in self.references) or self._mentions(inner)
+                name in self.references
+                or (name == "type" and inner in self.references)
+                or self._mentions(inner)
                 for name, inner in value.items()
             )
         return isinstance(value, list | tuple) and any(map(self._mentions, value))

@@ -1,4 +1,4 @@
-"""Which recorded answer a request to the stand-in provider gets.
+"""Which recorded answer, with which headers, a request to the stand-in provider gets.
 
 The standard library only, like the server's module.
 """
@@ -13,8 +13,17 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
-__all__ = ["Question", "Recording", "choose", "model_list", "read_question"]
+__all__ = [
+    "Question",
+    "Recording",
+    "choose",
+    "model_list",
+    "new_request_id",
+    "provider_headers",
+    "read_question",
+]
 
 # Served when no recording asks the same question: a complete answer of that provider in that form.
 DEFAULTS = frozenset(
@@ -35,6 +44,7 @@ DEFAULTS = frozenset(
         "xai-pirate",
     },
 )
+RATE_LIMIT = 10_000
 MODEL_PREFIXES = {"mistral": "mistral", "grok": "xai", "llama": "groq", "deepseek-r1-distill": "groq"}
 EVENT_ENDS = {"sse": rb"(?:\r?\n){2}", "ndjson": rb"\n", "array": rb"\n,\r?\n"}
 TOOL_CALL = re.compile(rb'"tool_calls":\s*\[\s*\{|"type":\s*"tool_use"|"functionCall"')
@@ -114,6 +124,30 @@ def model_list() -> bytes:
     owners = {q.payload["model"]: q.family for q in asked if "model" in q.payload}
     data = [{"id": name, "object": "model", "owned_by": owner} for name, owner in sorted(owners.items())]
     return _compact({"object": "list", "data": data})
+
+
+def new_request_id() -> str:
+    return f"req_{uuid4().hex}"
+
+
+def provider_headers(family: str, *, calls: int, elapsed: float) -> dict[str, str]:
+    """Return what this provider says beside its answer; `elapsed` in seconds, `calls` so far."""
+    request_id = new_request_id()
+    left = str(max(0, RATE_LIMIT - calls))
+    if family == "anthropic":
+        return {
+            "request-id": request_id,
+            "x-request-id": request_id,
+            "anthropic-ratelimit-requests-limit": str(RATE_LIMIT),
+            "anthropic-ratelimit-requests-remaining": left,
+        }
+    return {
+        "x-request-id": request_id,
+        "openai-processing-ms": str(round(elapsed * 1000)),
+        "x-ratelimit-limit-requests": str(RATE_LIMIT),
+        "x-ratelimit-remaining-requests": left,
+        "x-ratelimit-reset-requests": "6ms",
+    }
 
 
 def _openai_family(path: str, payload: Mapping[str, Any]) -> str:

@@ -21,15 +21,20 @@ from socketserver import TCPServer
 from time import monotonic
 from typing import Any, Self
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-from django_llmcache.contrib.demo.answers import Recording, choose, model_list, read_question
+from django_llmcache.contrib.demo.answers import (
+    Recording,
+    choose,
+    model_list,
+    new_request_id,
+    provider_headers,
+    read_question,
+)
 
 __all__ = ["HangUp", "Reply", "Stall", "StandIn"]
 
 MAX_STALL = 60.0
 MAX_REQUESTS = 1000
-RATE_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +214,23 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_recording(answer, elapsed=monotonic() - began)
 
-    do_DELETE = do_GET = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815
+    do_DELETE = do_GET = do_PATCH = do_POST = do_PUT = _serve
 
     def _noted(self, raw: bytes) -> dict[str, Any]:
         headers = {name.lower(): value for name, value in self.headers.items()}
         return {"method": self.command, "path": self.path, "headers": headers, "body": _parsed(raw)}
 
     def _send_recording(self, recording: Recording, *, elapsed: float) -> None:
-        headers = {"content-type": recording.content_type}
-        headers |= _provider_headers(recording.question.family, calls=self.server.owner.calls, elapsed=elapsed)
+        family, calls = recording.question.family, self.server.owner.calls
+        headers = provider_headers(family, calls=calls, elapsed=elapsed)
+        headers["content-type"] = recording.content_type
         if recording.question.form == "json":
             self._send(Reply(200, recording.body, headers))
         else:
             self._stream(recording.events(), headers)
 
     def _send(self, reply: Reply) -> None:
-        headers = {"content-type": "application/json", "x-request-id": _request_id()}
+        headers = {"content-type": "application/json", "x-request-id": new_request_id()}
         headers |= {name.lower(): value for name, value in reply.headers.items()}
         self._begin(reply.status, headers | {"content-length": str(len(reply.body))})
         self.wfile.write(reply.body)
@@ -251,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
         self.rfile.close()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: the requests are noted on the StandIn."""
 
 
@@ -269,7 +275,8 @@ def _answer(method: str, target: str, raw: bytes) -> Reply | Recording:
 
 
 def _refusal(status: int, message: str) -> Reply:
-    return Reply(status, json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode())
+    error = {"message": message, "type": "invalid_request_error"}
+    return Reply(status, json.dumps({"error": error}).encode())
 
 
 def _parsed(raw: bytes) -> Any:
@@ -279,27 +286,3 @@ def _parsed(raw: bytes) -> Any:
         return json.loads(raw)
     except ValueError:
         return raw.decode(errors="replace")
-
-
-def _request_id() -> str:
-    return f"req_{uuid4().hex}"
-
-
-def _provider_headers(family: str, *, calls: int, elapsed: float) -> dict[str, str]:
-    """Return what this provider says beside its answer; `elapsed` in seconds, `calls` so far."""
-    request_id = _request_id()
-    left = str(max(0, RATE_LIMIT - calls))
-    if family == "anthropic":
-        return {
-            "request-id": request_id,
-            "x-request-id": request_id,
-            "anthropic-ratelimit-requests-limit": str(RATE_LIMIT),
-            "anthropic-ratelimit-requests-remaining": left,
-        }
-    return {
-        "x-request-id": request_id,
-        "openai-processing-ms": str(round(elapsed * 1000)),
-        "x-ratelimit-limit-requests": str(RATE_LIMIT),
-        "x-ratelimit-remaining-requests": left,
-        "x-ratelimit-reset-requests": "6ms",
-    }

@@ -1,0 +1,45 @@
+"""Cache LLM answers in Django: never pay for the same answer twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .cache import cache, cached
+    from .client import LLMClient, achat, aembed, astream, chat, embed, stream
+    from .messages import LLMRequest, LLMResponse
+    from .policies import CachePolicy, policy
+
+__all__ = [
+    "CachePolicy",
+    "LLMClient",
+    "LLMRequest",
+    "LLMResponse",
+    "achat",
+    "aembed",
+    "astream",
+    "cache",
+    "cached",
+    "chat",
+    "embed",
+    "policy",
+    "stream",
+]
+
+_HOMES = {
+    "cache": "cache", "cached": "cache", "LLMRequest": "messages", "LLMResponse": "messages",
+    "CachePolicy": "policies", "policy": "policies",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that floor 0 needs neither Django nor requests."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_HOMES.get(name, 'client')}", __name__), name)
+    globals()[name] = value
+    return value

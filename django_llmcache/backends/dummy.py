@@ -1,0 +1,32 @@
+"""A backend that stores nothing, and the proof of how small one can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django_llmcache.entry import Entry, Selector
+from .base import BackendStats, BaseBackend
+
+
+class DummyBackend(BaseBackend):
+    """Store nothing; every read is a miss."""
+
+    name = "dummy"
+
+    def get(self, key: str) -> Entry | None:
+        return None
+
+    def put(self, entry: Entry, mark: int | None = None) -> bool:
+        return False
+
+    def delete(self, key: str) -> bool:
+        return False
+
+    def clear(self, selector: Selector) -> int | None:
+        return 0
+
+    def entries(self) -> Iterator[Entry]:
+        return iter(())
+
+    def stats(self) -> BackendStats:
+        return BackendStats(0, 0, 0, 0, 0, {})

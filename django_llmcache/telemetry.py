@@ -1,0 +1,64 @@
+"""Tell what the cache did: a signal, a counter and a log line for each event."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from django.dispatch import Signal
+
+from . import signals
+
+logger = logging.getLogger("django_llmcache")
+
+SIGNALS: Mapping[str, Signal] = {
+    "hit": signals.cache_hit,
+    "miss": signals.cache_miss,
+    "put": signals.cache_put,
+    "evict": signals.cache_evict,
+    "error": signals.cache_error,
+}
+
+
+class Counters:
+    """Counts since the process began. ``itertools.count`` is one atomic step, so a hit takes no lock."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, count[int]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str) -> None:
+        """Count one ``name``."""
+        counter = self._counts.get(name)
+        if counter is None:
+            with self._lock:
+                counter = self._counts.setdefault(name, count())
+        next(counter)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return every count by name."""
+        return {name: int(repr(counter)[6:-1]) for name, counter in list(self._counts.items())}
+
+    def reset(self) -> None:
+        """Start from zero."""
+        with self._lock:
+            self._counts.clear()
+
+
+counters = Counters()
+
+
+def emit(event: str, sender: Any, **details: Any) -> None:
+    """Count the event, log one line without any content, and send its signal; no receiver can break the call."""
+    counters.add(event)
+    level = logging.WARNING if event == "error" else logging.DEBUG
+    if logger.isEnabledFor(level):
+        logger.log(level, "llmcache %s %s", event, " ".join(f"{k}={v}" for k, v in sorted(details.items())))
+    signal = SIGNALS[event]
+    if signal.receivers:
+        for receiver, outcome in signal.send_robust(sender, **details):
+            if isinstance(outcome, Exception):
+                logger.error("Receiver %r of cache_%s raised %r; the call went on.", receiver, event, outcome)
