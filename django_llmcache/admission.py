@@ -7,9 +7,7 @@ from typing import Any, Final
 from .exceptions import InvalidAnswerError
 from .messages import LLMRequest, LLMResponse
 
-TRUNCATED: Final = frozenset(
-    {"length", "max_tokens", "max_output_tokens", "model_length", "incomplete", "pause_turn"}
-)
+TRUNCATED: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete", "pause_turn"})
 REFUSED: Final = frozenset({
     "content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content", "spii",
     "image_safety", "malformed_function_call", "other", "language",

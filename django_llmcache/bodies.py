@@ -96,7 +96,8 @@ def tool_calls_of(data: JSON) -> tuple[ToolCall, ...]:
             calls.append(ToolCall(called.get("id"), str(called.get("name", "")), called.get("args", {})))
     for block in _dicts(_mapping(data).get("content")):
         if block.get("type") == "tool_use":
-            calls.append(ToolCall(block.get("id"), str(block.get("name", "")), block.get("input", {})))
+            called = ToolCall(block.get("id"), str(block.get("name", "")), block.get("input", {}))
+            calls.append(called)
     for item in _dicts(_mapping(data).get("output")):
         if item.get("type") == "function_call":
             arguments = _parsed(item.get("arguments"))

@@ -12,6 +12,7 @@ from .exceptions import EntryFormatError
 FORMAT: Final = 1
 """Version of the stored bytes; another version reads as a miss."""
 
+NO_USAGE: Final = Usage()
 _MAGIC: Final = b"LLMC"
 
 
@@ -52,7 +53,7 @@ class Entry:
         model: str = "",
         scope: str = "-",
         tags: frozenset[str] = frozenset(),
-        usage: Usage = Usage(),
+        usage: Usage = NO_USAGE,
         latency: float = 0.0,
         parts: str = "",
     ) -> None:

@@ -11,7 +11,7 @@ class ConfigurationError(LLMCacheError, ValueError):
     """A setting or an argument has a value that cannot work; mend it where the message says it was set."""
 
 
-class UncacheableRequest(LLMCacheError):
+class UncacheableRequest(LLMCacheError):  # noqa: N818 - the request is at fault, and the call goes on
     """The request cannot be given a key. It still goes through; ``reason`` is the reason code."""
 
     def __init__(self, message: str, *, reason: str = "unencodable") -> None:

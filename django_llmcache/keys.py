@@ -66,9 +66,7 @@ def make_key(
     return text + digest.hexdigest()  # type: ignore[no-any-return]
 
 
-def _prefix(
-    endpoint: Endpoint, model: str, version: int | str, scope: str | None, sample: int
-) -> tuple[Any, str]:
+def _prefix(endpoint: Endpoint, model: str, version: int | str, scope: str | None, sample: int) -> tuple[Any, str]:
     scoped = scope_digest(scope)
     envelope = canonical_envelope(endpoint, model, version, scope if scoped != SHARED else None, sample)
     made = (hashlib.sha256(envelope), f"llmcache:{FORMAT}.{version}:{scoped}:")
@@ -78,9 +76,7 @@ def _prefix(
     return made
 
 
-def canonical_envelope(
-    endpoint: Endpoint, model: str, version: int | str, scope: str | None, sample: int
-) -> bytes:
+def canonical_envelope(endpoint: Endpoint, model: str, version: int | str, scope: str | None, sample: int) -> bytes:
     """Return everything but the body that makes the key, as one line of JSON."""
     parts = (
         FORMAT, version, endpoint.provider, endpoint.operation, endpoint.base_url, endpoint.path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,10 @@ import orjson
 
 from . import bodies
 from .bodies import JSON, ToolCall, Usage
+from .cacheinfo import CacheInfo
+from .endpoints import Endpoint
 from .exceptions import ConfigurationError, InvalidAnswerError
+from .headers import Headers
 from .policies import NOTHING_SAID, CachePolicy
 from .rules import DEFAULT_RULES, RequestRules
 
@@ -19,57 +22,6 @@ if TYPE_CHECKING:
     from .entry import Entry
 
 _NOT_PARSED: Final = object()
-
-
-class Headers(Mapping[str, str]):
-    """Response headers: a read-only mapping that finds a name in any case. The last of duplicates wins."""
-
-    __slots__ = ("_pairs",)
-
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._pairs = tuple(pairs)
-
-    def __getitem__(self, name: str) -> str:
-        wanted = name.lower()
-        for key, value in reversed(self._pairs):
-            if key.lower() == wanted:
-                return value
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(key.lower() for key, _ in self._pairs))
-
-    def __len__(self) -> int:
-        return len({key.lower() for key, _ in self._pairs})
-
-    def __repr__(self) -> str:
-        return f"Headers({dict(self)!r})"
-
-
-class Endpoint:
-    """Where a request goes, apart from what it says. Made once and shared by every request to one place."""
-
-    __slots__ = ("base_url", "headers", "key_cache", "operation", "path", "provider", "query", "rules")
-
-    def __init__(
-        self,
-        provider: str,
-        *,
-        operation: str = "chat",
-        base_url: str = "",
-        path: str = "",
-        query: tuple[tuple[str, str], ...] = (),
-        headers: tuple[tuple[str, str], ...] = (),
-        rules: RequestRules = DEFAULT_RULES,
-    ) -> None:
-        self.provider = provider
-        self.operation = operation
-        self.base_url = base_url.rstrip("/")
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.rules = rules
-        self.key_cache: dict[tuple[object, ...], Any] = {}
 
 
 def _pairs(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -117,12 +69,8 @@ class LLMRequest:
         if not isinstance(provider, str) or not provider:
             raise ConfigurationError(f"provider is {provider!r}; give a name such as 'openai'.")
         if not isinstance(payload, Mapping):
-            raise ConfigurationError(
-                f"payload is a {type(payload).__name__}; give the provider's body as a dict."
-            )
-        kept = tuple(
-            pair for pair in _pairs((k.lower(), v) for k, v in _pairs(headers)) if pair[0] in rules.headers
-        )
+            raise ConfigurationError(f"payload is a {type(payload).__name__}; give the provider's body as a dict.")
+        kept = tuple(pair for pair in _pairs((k.lower(), v) for k, v in _pairs(headers)) if pair[0] in rules.headers)
         self._endpoint = Endpoint(
             provider,
             operation=operation,
@@ -166,7 +114,7 @@ class LLMRequest:
 
     @property
     def operation(self) -> str:
-        """Return what is asked: ``chat``, ``embeddings``, …"""
+        """Return what is asked, such as ``chat`` or ``embeddings``."""
         return self._endpoint.operation
 
     @property
@@ -231,58 +179,7 @@ class LLMRequest:
         return changed
 
     def __repr__(self) -> str:
-        return (
-            f"<LLMRequest {self.operation} {self.provider} {self._model}{' stream' if self._stream else ''}>"
-        )
-
-
-class CacheInfo:
-    """Where an answer came from.
-
-    Attributes:
-        status: ``"hit"``, ``"miss"``, ``"bypass"``, ``"stale"`` or ``"replay"``.
-        key: the entry's key, or ``None`` where the request has none.
-        age: seconds since the entry was stored; ``0.0`` for a fresh answer.
-        ttl: seconds that the entry lives in all, ``None`` for ever or not stored.
-        stored_at: seconds since the epoch, or ``None`` when the answer was not stored.
-        backend: name of the backend that has it, or ``None``.
-        reason: why the answer was not read or not stored (a reason code), or ``None``.
-    """
-
-    __slots__ = ("age", "backend", "key", "reason", "status", "stored_at", "ttl")
-
-    def __init__(
-        self,
-        status: str,
-        *,
-        key: str | None = None,
-        age: float = 0.0,
-        ttl: float | None = None,
-        stored_at: float | None = None,
-        backend: str | None = None,
-        reason: str | None = None,
-    ) -> None:
-        put = object.__setattr__
-        for name, value in zip(
-            ("status", "key", "age", "ttl", "stored_at", "backend", "reason"),
-            (status, key, age, ttl, stored_at, backend, reason),
-            strict=True,
-        ):
-            put(self, name, value)
-
-    status: str
-    key: str | None
-    age: float
-    ttl: float | None
-    stored_at: float | None
-    backend: str | None
-    reason: str | None
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"CacheInfo is immutable; {name!r} cannot be changed.")
-
-    def __repr__(self) -> str:
-        return f"CacheInfo({', '.join(f'{name}={getattr(self, name)!r}' for name in sorted(self.__slots__))})"
+        return f"<LLMRequest {self.operation} {self.provider} {self._model}{' stream' if self._stream else ''}>"
 
 
 class LLMResponse:
@@ -313,9 +210,7 @@ class LLMResponse:
         self._backend: str | None = None
 
     @classmethod
-    def from_entry(
-        cls, entry: Entry, key: str, backend: str | None = None, result: str = "hit"
-    ) -> LLMResponse:
+    def from_entry(cls, entry: Entry, key: str, backend: str | None = None, result: str = "hit") -> LLMResponse:
         """Return the stored answer as a caller's own object."""
         self = cls.__new__(cls)
         self._body = entry.body

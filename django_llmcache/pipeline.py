@@ -50,10 +50,9 @@ def build(paths: tuple[str, ...], *, is_async: bool) -> Any:
 
 def _adapted(factory: Any, handler: Any, *, is_async: bool) -> Any:
     capable = getattr(factory, "async_capable", False) if is_async else getattr(factory, "sync_capable", True)
-    if capable:
-        made = factory(handler)
-    else:
-        made = factory(async_to_sync(handler) if is_async else sync_to_async(handler))
+    if not capable:
+        handler = async_to_sync(handler) if is_async else sync_to_async(handler, thread_sensitive=False)
+    made = factory(handler)
     if is_async and not iscoroutinefunction(made):
         return sync_to_async(made, thread_sensitive=False)
     return async_to_sync(made) if not is_async and iscoroutinefunction(made) else made

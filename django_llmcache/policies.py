@@ -47,9 +47,7 @@ def seconds(ttl: TTL, *, source: str = "ttl") -> float | None:
             f"{source} is {ttl!r}; give seconds (int or float), a timedelta, 0 (do not store) or None (for ever)."
         )
     if value < 0 or math.isnan(value):
-        raise ConfigurationError(
-            f"{source} is {ttl!r}; a time to live cannot be negative. 0 means: do not store."
-        )
+        raise ConfigurationError(f"{source} is {ttl!r}; a time to live cannot be negative. 0 means: do not store.")
     return None if math.isinf(value) else value
 
 
@@ -157,9 +155,7 @@ def checked_scope(scope: Any, *, source: str = "scope") -> str | None:
     """
     if scope is None or (isinstance(scope, str) and scope):
         return scope
-    raise ConfigurationError(
-        f"{source} is {scope!r}; give a non-empty text such as 'user:42', or None to share."
-    )
+    raise ConfigurationError(f"{source} is {scope!r}; give a non-empty text such as 'user:42', or None to share.")
 
 
 def _texts(name: str, values: Any) -> frozenset[str]:
@@ -195,7 +191,7 @@ ambient = _ambient.get
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class policy:
+class policy:  # noqa: N801 - reads as a statement: `with policy(ttl=60):`
     """Set a ``CachePolicy`` for every LLM call in a block or a decorated function, SDK calls included.
 
     Works as ``with``, ``async with`` and as a decorator of plain and async functions. Takes the arguments of

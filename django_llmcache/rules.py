@@ -101,9 +101,7 @@ class RequestRules:
     def _mentions(self, value: Any) -> bool:
         if isinstance(value, Mapping):
             return any(
-                name in self.references
-                or (name == "type" and inner in self.references)
-                or self._mentions(inner)
+                name in self.references or (name == "type" and inner in self.references) or self._mentions(inner)
                 for name, inner in value.items()
             )
         return isinstance(value, list | tuple) and any(map(self._mentions, value))

@@ -203,15 +203,11 @@ def as_response(answer: Any) -> LLMResponse:
         return LLMResponse(bytes(answer))
     if isinstance(answer, Mapping):
         return LLMResponse(orjson.dumps(dict(answer)), headers=(("content-type", "application/json"),))
-    raise TypeError(
-        f"call() returned a {type(answer).__name__}; return an LLMResponse, bytes or a JSON mapping."
-    )
+    raise TypeError(f"call() returned a {type(answer).__name__}; return an LLMResponse, bytes or a JSON mapping.")
 
 
 def _told_of_eviction(entry: Entry, reason: str) -> None:
-    emit(
-        "evict", ProductionStrategy, key=entry.key, provider=entry.provider, model=entry.model, reason=reason
-    )
+    emit("evict", ProductionStrategy, key=entry.key, provider=entry.provider, model=entry.model, reason=reason)
 
 
 backends.listen(_told_of_eviction)

@@ -8,6 +8,7 @@ from django.utils.module_loading import import_string
 
 from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
+
 from .base import BaseBackend, OnEvict, ignore_evictions
 
 _lock = threading.Lock()

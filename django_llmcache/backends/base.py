@@ -90,5 +90,5 @@ class BaseBackend(ABC):
         """Return a stamp to hand to ``put`` later."""
         return 0
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of threads and connections."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django_llmcache.entry import Entry, Selector
+
 from .base import BackendStats, BaseBackend
 
 

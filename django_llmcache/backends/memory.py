@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from django_llmcache.entry import Entry, Selector
 from django_llmcache.exceptions import ConfigurationError
+
 from .base import BackendStats, BaseBackend
 
 MAX_ENTRIES: Final = 10_000
@@ -217,7 +218,5 @@ class _Sweeper(threading.Thread):
 def _limit(options: Mapping[str, Any], name: str, default: int) -> int:
     value = options.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(
-            f"settings.LLMCACHE['OPTIONS'][{name!r}] is {value!r}; give a whole number from 1."
-        )
+        raise ConfigurationError(f"settings.LLMCACHE['OPTIONS'][{name!r}] is {value!r}; give a whole number from 1.")
     return value

@@ -173,9 +173,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         # The base class keeps no list of daemon threads, and end() has to wait for each of them.
-        thread = threading.Thread(
-            target=self.process_request_thread, args=(request, client_address), daemon=True
-        )
+        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
         self._live[thread] = request
         thread.start()
 
@@ -214,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_recording(answer, elapsed=monotonic() - began)
 
-    do_DELETE = do_GET = do_PATCH = do_POST = do_PUT = _serve
+    do_DELETE = do_GET = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815 - the names http.server calls
 
     def _noted(self, raw: bytes) -> dict[str, Any]:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -257,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
         self.rfile.close()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its base's name for it
         """Say nothing: the requests are noted on the StandIn."""
 
 

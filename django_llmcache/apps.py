@@ -1,0 +1,13 @@
+"""The Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class LLMCacheConfig(AppConfig):
+    """The response cache and the test cache for LLM calls."""
+
+    name = "django_llmcache"
+    label = "llmcache"
+    verbose_name = "LLM cache"

@@ -1,0 +1,27 @@
+"""What every test starts from: an empty store, counters at zero, no key of a real provider."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from django_llmcache import telemetry
+from django_llmcache.contrib.demo.standin import StandIn
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch):
+    """Count from zero, and see neither a developer's keys nor their settings."""
+    telemetry.counters.reset()
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name.startswith("LLMCACHE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    """Return a stand-in provider on loopback that answers at once."""
+    with StandIn(latency=0, event_delay=0) as standin:
+        yield standin
