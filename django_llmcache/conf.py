@@ -7,9 +7,11 @@ at once. Changing the dict in place is not supported.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
@@ -46,6 +48,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "SCOPE": Setting(None, (str, _NONE)),
     "MIDDLEWARE": Setting(["django_llmcache.middleware.cache.CacheMiddleware"], (list, tuple)),
     "PROVIDERS": Setting({}, (dict,)),
+    "RUN_DIR": Setting(None, (str, Path, _NONE)),
     "ASYNC_THREADS": Setting(64, (int,)),
 }
 """Every key that is read."""
@@ -107,6 +110,7 @@ class Settings:
         self.scope: str | None = values["SCOPE"]
         self.middleware = _texts("MIDDLEWARE", values["MIDDLEWARE"])
         self.providers = {name: _provider(name, words) for name, words in values["PROVIDERS"].items()}
+        self.run_dir = rooted(values["RUN_DIR"]) if values["RUN_DIR"] else None
         self.async_threads = int(_positive("['ASYNC_THREADS']", values["ASYNC_THREADS"]))
 
     def ttl_for(self, provider: str, model: str, operation: str) -> float | None:
@@ -118,7 +122,7 @@ class Settings:
             if rule.matches(provider, model, operation):
                 return rule.ttl
         own = self.providers.get(provider, {})
-        return own["TTL"] if "TTL" in own else self.default_ttl
+        return own.get("TTL", self.default_ttl)
 
 
 def check_type(where: str, value: Any, types: tuple[type, ...]) -> None:
@@ -161,8 +165,9 @@ def _provider(name: str, words: Any) -> Mapping[str, Any]:
     for key, value in words.items():
         if key not in PROVIDER_KEYS:
             raise ConfigurationError(f"settings.LLMCACHE{where} has {key!r}; it may have {', '.join(PROVIDER_KEYS)}.")
-        # A key of another type may be a lazy secret: it is never shown.
-        check_type(f"{where}[{key!r}]", "…" if key == "API_KEY" and value else value, PROVIDER_KEYS[key])
+        if key == "API_KEY" and not isinstance(value, str | None):  # never shown, whatever it is
+            raise ConfigurationError(f"settings.LLMCACHE{where}['API_KEY'] is a {type(value).__name__}, not a text.")
+        check_type(f"{where}[{key!r}]", value, PROVIDER_KEYS[key])
     own = dict(words)
     for key in ("TTL", "TIMEOUT"):
         if key in own:
@@ -195,9 +200,30 @@ def environment(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+def rooted(path: str | Path) -> Path:
+    """Return a path made absolute: from ``settings.BASE_DIR`` if there is one, else from the working directory."""
+    return Path(getattr(settings, "BASE_DIR", None) or ".").absolute() / path
+
+
+def project() -> tuple[str, str]:
+    """Return the folder and the settings module that tell this project from others on the machine."""
+    # override_settings hides SETTINGS_MODULE.
+    module = getattr(settings, "SETTINGS_MODULE", None) or environment("DJANGO_SETTINGS_MODULE") or ""
+    folder = getattr(settings, "BASE_DIR", None)
+    if folder is None:
+        file = getattr(sys.modules.get(module), "__file__", None)
+        folder = Path(file).parent if file else "."
+    return str(Path(folder).resolve()), module
+
+
+def under_test_runner() -> bool:
+    """Return whether Django's test environment is set up in this process."""
+    return hasattr(getattr(sys.modules.get("django.test.utils"), "_TestState", None), "saved_data")
+
+
 def _forget(*, setting: str, **_: Any) -> None:
     global _snapshot
-    if setting == "LLMCACHE":
+    if setting in ("LLMCACHE", "BASE_DIR"):
         _snapshot = None
 
 

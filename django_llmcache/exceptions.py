@@ -23,6 +23,10 @@ class EntryFormatError(LLMCacheError):
     """Stored bytes are damaged, or of another format version. Read as a miss, never shown to a caller."""
 
 
+class RunDirError(LLMCacheError):
+    """The folder that the processes of this machine share can't be used or trusted; the message says the cure."""
+
+
 class ProviderError(LLMCacheError):
     """The provider did not give a usable answer.
 
