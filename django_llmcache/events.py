@@ -1,0 +1,131 @@
+"""Read a streamed answer event by event, whatever the provider's framing and dialect.
+
+Framings: server-sent events (html.spec.whatwg.org, "Server-sent events") and one JSON value a line (Ollama).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from . import bodies
+
+DONE = b"[DONE]"
+"""What OpenAI-style services send as the last event's data."""
+
+
+class StreamEvent(NamedTuple):
+    """One event of a streamed answer."""
+
+    name: str
+    """The event's own name (``"message"`` unless the provider says otherwise)."""
+    data: Any
+    """The parsed JSON."""
+
+    @property
+    def text(self) -> str:
+        """Return the piece of the answer's text in this event; empty where it has none."""
+        return delta_of(self.data)
+
+
+class Framing:
+    """Cut bytes, as they arrive, into events. Feed it what came; ``flush`` what is left at the end."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, received: bytes) -> Iterator[StreamEvent]:
+        """Yield the events that are whole now."""
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        for line in lines:
+            yield from self._line(line.removesuffix(b"\r"))
+
+    def flush(self) -> Iterator[StreamEvent]:
+        """Yield what the end of the stream completes."""
+        if self._rest:
+            yield from self._line(self._rest.removesuffix(b"\r"))
+            self._rest = b""
+
+    def _line(self, line: bytes) -> Iterator[StreamEvent]:
+        """One JSON value a line."""
+        if line.strip():
+            yield StreamEvent("message", orjson.loads(line))
+
+
+class ServerSentEvents(Framing):
+    """Events of ``data:`` lines, ended by an empty line; comments and unknown fields are skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._name = "message"
+        self._data: list[bytes] = []
+
+    def flush(self) -> Iterator[StreamEvent]:
+        """Yield the last event, also where the provider left out the empty line behind it."""
+        yield from super().flush()
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[StreamEvent]:
+        if not line:
+            yield from self._event()
+            return
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+        elif field == b"event":
+            self._name = value.decode("utf-8", "replace")
+
+    def _event(self) -> Iterator[StreamEvent]:
+        data, name = b"\n".join(self._data), self._name
+        self._data, self._name = [], "message"
+        if data and data != DONE:
+            yield StreamEvent(name, orjson.loads(data))
+
+
+def framing_for(content_type: str) -> Framing:
+    """Return the reader for a stream of this content type."""
+    return ServerSentEvents() if content_type.startswith("text/event-stream") else Framing()
+
+
+def delta_of(data: Any) -> str:
+    """Return the piece of text that one event of any dialect adds to the answer."""
+    if not isinstance(data, dict):
+        return ""
+    for read in _DIALECTS:
+        piece = read(data)
+        if isinstance(piece, str):
+            return piece
+    return ""
+
+
+def error_of(data: Any) -> Any:
+    """Return what the provider says of an error in the middle of a stream, or ``None``."""
+    return data.get("error") if isinstance(data, dict) else None
+
+
+def _openai_chat(data: dict[str, Any]) -> Any:
+    choices = data.get("choices")
+    if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
+        return None
+    delta = choices[0].get("delta")
+    return delta.get("content") if isinstance(delta, dict) else choices[0].get("text")
+
+
+def _openai_responses(data: dict[str, Any]) -> Any:
+    return data.get("delta") if data.get("type") == "response.output_text.delta" else None
+
+
+def _anthropic(data: dict[str, Any]) -> Any:
+    delta = data.get("delta")
+    return delta.get("text") if data.get("type") == "content_block_delta" and isinstance(delta, dict) else None
+
+
+def _whole_message(data: dict[str, Any]) -> Any:
+    """Gemini and Ollama stream parts that have the shape of a whole answer."""
+    return bodies.text_of(data) if data.keys() & {"candidates", "message", "response"} and "type" not in data else None
+
+
+_DIALECTS: tuple[Callable[[dict[str, Any]], Any], ...] = (_openai_chat, _openai_responses, _anthropic, _whole_message)

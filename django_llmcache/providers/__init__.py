@@ -1,0 +1,71 @@
+"""The providers by name. A dotted path in ``PROVIDERS[name]["CLASS"]`` adds one or replaces one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from django.utils.module_loading import import_string
+
+from django_llmcache import conf
+from django_llmcache.exceptions import ConfigurationError
+
+from .base import Messages, Provider
+
+__all__ = ["Messages", "Provider", "get", "names"]
+
+BUILT_IN: Final[Mapping[str, str]] = {
+    "anthropic": "django_llmcache.providers.anthropic.Anthropic",
+    "deepseek": "django_llmcache.providers.openai.DeepSeek",
+    "gemini": "django_llmcache.providers.gemini.Gemini",
+    "groq": "django_llmcache.providers.openai.Groq",
+    "lmstudio": "django_llmcache.providers.openai.LMStudio",
+    "mistral": "django_llmcache.providers.openai.Mistral",
+    "ollama": "django_llmcache.providers.ollama.Ollama",
+    "openai": "django_llmcache.providers.openai.OpenAI",
+    "openrouter": "django_llmcache.providers.openai.OpenRouter",
+    "together": "django_llmcache.providers.openai.Together",
+    "vllm": "django_llmcache.providers.openai.VLLM",
+    "xai": "django_llmcache.providers.openai.XAI",
+}
+"""Every provider that comes with the package."""
+
+
+def names() -> list[str]:
+    """Return every name that ``get`` knows, sorted."""
+    return sorted({*BUILT_IN, *conf.current().providers})
+
+
+def get(name: str) -> Provider:
+    """Return the provider of this name, made as the settings in force say.
+
+    Raises:
+        ConfigurationError: no such name, or its class does not import or is no ``Provider``.
+    """
+    words = conf.current().providers.get(name, {})
+    default = "django_llmcache.providers.openai.Compatible" if "BASE_URL" in words else None
+    path = words.get("CLASS") or BUILT_IN.get(name) or default
+    if path is None:
+        raise ConfigurationError(_unknown(name))
+    try:
+        provider_class = import_string(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"settings.LLMCACHE['PROVIDERS'][{name!r}]['CLASS'] is {path!r}, which does not import: {error}"
+        ) from error
+    if not (isinstance(provider_class, type) and issubclass(provider_class, Provider)):
+        raise ConfigurationError(
+            f"settings.LLMCACHE['PROVIDERS'][{name!r}]['CLASS'] is {path!r}, "
+            f"which is no subclass of django_llmcache.providers.Provider."
+        )
+    return provider_class(name, base_url=words.get("BASE_URL"))
+
+
+def _unknown(name: object) -> str:
+    close = get_close_matches(str(name), names(), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return (
+        f"No provider is named {name!r}.{hint} Known: {', '.join(names())}. For another service with OpenAI's API, "
+        f"set LLMCACHE['PROVIDERS'][{name!r}]['BASE_URL']; else see docs/adding-a-provider.md."
+    )

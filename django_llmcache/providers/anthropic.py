@@ -1,0 +1,61 @@
+"""Anthropic's Messages API (docs.anthropic.com, "Messages")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django_llmcache.rules import REFERENCES, RequestRules
+
+from .base import Messages, Provider, is_portable
+
+VERSION: Final = "2023-06-01"
+MAX_TOKENS: Final = 4096
+"""Sent where the call says nothing: the API requires a value."""
+
+RULES: Final = RequestRules(
+    unkeyed=frozenset({"metadata", "service_tier"}),
+    headers=frozenset({"anthropic-beta", "anthropic-version"}),
+    stateful=frozenset({"container", "mcp_servers", "context_management"}),
+    client_tools=frozenset({"custom"}),
+    references=REFERENCES | {"container_upload"},
+)
+
+
+class Anthropic(Provider):
+    """Claude, from Anthropic."""
+
+    base_url = "https://api.anthropic.com/v1"
+    key_variable = "ANTHROPIC_API_KEY"
+    rules = RULES
+
+    def chat_path(self, model: str, *, stream: bool) -> str:
+        return "/messages"
+
+    def chat_payload(self, messages: Messages, model: str, options: dict[str, Any], *, stream: bool) -> dict[str, Any]:
+        payload = {"model": model, "max_tokens": MAX_TOKENS, "messages": messages, **options}
+        if any(message.get("role") == "system" for message in messages):
+            payload |= _with_system_apart(messages, options.get("system"))
+        if stream:
+            payload["stream"] = True
+        return payload
+
+    def auth_headers(self, api_key: str) -> dict[str, str]:
+        return {"x-api-key": api_key}
+
+    def extra_headers(self) -> dict[str, str]:
+        return {"anthropic-version": VERSION}
+
+
+def _with_system_apart(messages: Messages, said: Any) -> dict[str, Any]:
+    """Move portable system prompts where Anthropic wants them; anything else is passed on as it is."""
+    system = [message for message in messages if _is_system(message)]
+    rest = [message for message in messages if not _is_system(message)]
+    if not system or not isinstance(said, str | None):
+        return {}
+    texts = [*([said] if said else []), *(message["content"] for message in system)]
+    return {"system": "\n\n".join(texts), "messages": rest}
+
+
+def _is_system(message: Mapping[str, Any]) -> bool:
+    return message.get("role") == "system" and is_portable(message)

@@ -1,0 +1,115 @@
+"""Make the error that tells of a failed answer, less the credential where the provider echoed it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import orjson
+
+from django_llmcache.exceptions import InvalidAnswerError, ProviderError, provider_error_class
+from django_llmcache.transports.wire import WireAnswer
+
+from .base import Provider
+
+REDACTED: Final = b"[redacted]"
+REQUEST_IDS: Final = ("x-request-id", "request-id", "x-goog-request-id", "cf-ray")
+STATUSES: Final[Mapping[str, int]] = {
+    "api_error": 500,
+    "authentication_error": 401,
+    "insufficient_quota": 429,
+    "overloaded_error": 529,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+}
+"""What a provider's own word for an error means as a status, where it came inside a 200 or a stream."""
+
+
+class Failure:
+    """Makes the errors of one call.
+
+    Args:
+        provider: who failed.
+        key: the credential sent; it appears in no error.
+    """
+
+    __slots__ = ("_key", "provider")
+
+    def __init__(self, provider: Provider, key: str | None) -> None:
+        self.provider = provider
+        self._key = key.encode() if key else None
+
+    def of(self, answer: WireAnswer) -> ProviderError:
+        """Return the error for an answer that says what is wrong."""
+        body = self._redacted(answer.body)
+        status = _meant_status(answer.status, body)
+        error_class = provider_error_class(status) if status >= 300 else InvalidAnswerError
+        said = self.provider.error_message(body) or "no reason given"
+        headers = {name.lower(): value for name, value in answer.headers}
+        moved = f" It has moved to {headers['location']}: set BASE_URL." if "location" in headers else ""
+        return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}", answer, body, status)
+
+    def not_json(self, answer: WireAnswer) -> ProviderError:
+        """Return the error for an answer that is not what the API promises, such as an HTML page."""
+        body = self._redacted(answer.body)
+        start = body[:60].decode("utf-8", "replace")
+        message = (
+            f"answered HTTP {answer.status} with something that is not JSON, beginning {start!r}. "
+            f"Is BASE_URL ({self.provider.base_url}) the API, and not a web page or a proxy?"
+        )
+        return self._made(InvalidAnswerError, message, answer, body, answer.status)
+
+    def _made(
+        self, error_class: type[ProviderError], message: str, answer: WireAnswer, body: bytes, status: int
+    ) -> ProviderError:
+        headers = {name.lower(): value for name, value in answer.headers}
+        return error_class(
+            f"{self.provider.name} {message}",
+            provider=self.provider.name,
+            status=status,
+            body=body,
+            request_id=next((headers[name] for name in REQUEST_IDS if name in headers), None),
+            retry_after=retry_after(headers),
+        )
+
+    def _redacted(self, body: bytes) -> bytes:
+        return body.replace(self._key, REDACTED) if self._key else body
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the provider asks to wait, or ``None``.
+
+    Args:
+        headers: with lower-case names. ``retry-after-ms`` is OpenAI's; ``retry-after`` has seconds or a date
+            (RFC 9110, section 10.2.3).
+    """
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after", "").strip()
+        if not value:
+            return None
+        wait = float(value) if value[0].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+        return max(0.0, wait)
+    except ValueError:
+        return None
+
+
+def _meant_status(status: int, body: bytes) -> int:
+    """Return the status, or the one that the error object names where the answer came as a success."""
+    if status >= 300:
+        return status
+    try:
+        error: Any = orjson.loads(body).get("error")
+    except (orjson.JSONDecodeError, AttributeError):
+        return status
+    if not isinstance(error, dict):
+        return status
+    code = error.get("code")
+    if isinstance(code, int) and 400 <= code <= 599:
+        return code
+    words = (code, error.get("type"))
+    return next((STATUSES[word] for word in words if isinstance(word, str) and word in STATUSES), status)

@@ -1,0 +1,86 @@
+"""Google's Gemini API (ai.google.dev/api, "generateContent" and "embedContent"). The model is in the path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django_llmcache.rules import REFERENCES, RequestRules
+
+from .base import Messages, Provider, is_portable
+
+CLIENT_TOOLS: Final = frozenset({"functionDeclarations", "function_declarations"})
+ROLES: Final = {"assistant": "model", "model": "model"}
+
+
+def stream_by_path(method: str, path: str, payload: Mapping[str, Any]) -> bool:
+    """Return whether the path is the streaming one."""
+    return ":streamGenerateContent" in path
+
+
+def has_hosted_tools(payload: Mapping[str, Any]) -> bool:
+    """Return whether a tool other than the caller's own functions may run: search, code, maps, …."""
+    tools = payload.get("tools") or ()
+    if not isinstance(tools, Sequence) or isinstance(tools, str):
+        return True
+    return any(not isinstance(tool, Mapping) or tool.keys() - CLIENT_TOOLS for tool in tools)
+
+
+RULES: Final = RequestRules(
+    unkeyed=frozenset({"labels"}),
+    stateful=frozenset({"cachedContent", "cached_content"}),
+    references=REFERENCES | {"fileUri", "file_uri", "file_data"},
+    is_stream=stream_by_path,
+    is_stateful=has_hosted_tools,
+)
+
+
+class Gemini(Provider):
+    """Gemini, from Google."""
+
+    base_url = "https://generativelanguage.googleapis.com/v1beta"
+    key_variable = "GEMINI_API_KEY"
+    rules = RULES
+
+    def chat_path(self, model: str, *, stream: bool) -> str:
+        return f"/{_resource(model)}:{'streamGenerateContent' if stream else 'generateContent'}"
+
+    def chat_query(self, *, stream: bool) -> tuple[tuple[str, str], ...]:
+        return (("alt", "sse"),) if stream else ()
+
+    def chat_payload(self, messages: Messages, model: str, options: dict[str, Any], *, stream: bool) -> dict[str, Any]:
+        system = [
+            message["content"] for message in messages if message.get("role") == "system" and is_portable(message)
+        ]
+        contents = [
+            _content(message) for message in messages if message.get("role") != "system" or not is_portable(message)
+        ]
+        payload: dict[str, Any] = {"contents": contents}
+        if system:
+            payload["systemInstruction"] = {"parts": [{"text": text} for text in system]}
+        return payload | options
+
+    def embed_path(self, model: str) -> str:
+        return f"/{_resource(model)}:batchEmbedContents"
+
+    def embed_payload(self, texts: str | Sequence[str], model: str, options: dict[str, Any]) -> dict[str, Any]:
+        inputs = [texts] if isinstance(texts, str) else texts
+        return {
+            "requests": [
+                {"model": _resource(model), "content": {"parts": [{"text": text}]}, **options} for text in inputs
+            ]
+        }
+
+    def auth_headers(self, api_key: str) -> dict[str, str]:
+        return {"x-goog-api-key": api_key}
+
+
+def _resource(model: str) -> str:
+    return model if "/" in model else f"models/{model}"
+
+
+def _content(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a portable message in Gemini's shape; any other as it is."""
+    if not is_portable(message):
+        return message
+    return {"role": ROLES.get(message["role"], message["role"]), "parts": [{"text": message["content"]}]}

@@ -1,0 +1,135 @@
+"""OpenAI, and every service that speaks its chat completions API.
+
+Rules from platform.openai.com, API reference "Chat", "Responses" and "Embeddings".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django_llmcache.rules import CLIENT_TOOLS, REFERENCES, STATEFUL, UNKEYED, RequestRules
+
+from .base import Messages, Provider
+
+RULES: Final = RequestRules(
+    unkeyed=UNKEYED | {"prompt_cache_key", "prompt_cache_retention"},
+    headers=frozenset({"openai-beta"}),
+    stateful=STATEFUL | {"web_search_options"},
+    client_tools=CLIENT_TOOLS,
+    references=REFERENCES,
+    is_stateful=lambda body: "-search-" in str(body.get("model")),
+)
+
+
+def _searches(body: Mapping[str, Any]) -> bool:
+    plugins = body.get("plugins")
+    models = [body.get("model"), *(body.get("models") or ())]
+    return any(str(model).endswith(":online") for model in models) or _has_web_plugin(plugins)
+
+
+def _has_web_plugin(plugins: Any) -> bool:
+    if not isinstance(plugins, Sequence) or isinstance(plugins, str):
+        return plugins is not None
+    return any(not isinstance(plugin, Mapping) or plugin.get("id") == "web" for plugin in plugins)
+
+
+class OpenAI(Provider):
+    """OpenAI's own API."""
+
+    base_url = "https://api.openai.com/v1"
+    key_variable = "OPENAI_API_KEY"
+    rules = RULES
+
+    def chat_path(self, model: str, *, stream: bool) -> str:
+        return "/chat/completions"
+
+    def chat_payload(self, messages: Messages, model: str, options: dict[str, Any], *, stream: bool) -> dict[str, Any]:
+        payload = {"model": model, "messages": messages, **options}
+        if stream:
+            payload["stream"] = True
+        return payload
+
+    def embed_path(self, model: str) -> str:
+        return "/embeddings"
+
+
+class Compatible(OpenAI):
+    """A service with OpenAI's API at another address."""
+
+
+class Local(Compatible):
+    """The same on this machine or network, where a key is sent if there is one, and not asked for."""
+
+    needs_key = False
+
+
+class Groq(Compatible):
+    """Groq; its ``compound`` models search the web by themselves (console.groq.com/docs/compound)."""
+
+    base_url = "https://api.groq.com/openai/v1"
+    key_variable = "GROQ_API_KEY"
+    rules = RequestRules(
+        unkeyed=UNKEYED | {"service_tier"},
+        stateful=STATEFUL | {"search_settings", "compound_custom"},
+        is_stateful=lambda body: "compound" in str(body.get("model")),
+    )
+
+
+class Mistral(Compatible):
+    """Mistral (docs.mistral.ai/api)."""
+
+    base_url = "https://api.mistral.ai/v1"
+    key_variable = "MISTRAL_API_KEY"
+    rules = RequestRules(
+        client_tools=frozenset({"function"}),
+        references=REFERENCES | {"document_url"},
+        stateful=STATEFUL - {"prompt"} | {"agent_id", "conversation_id"},
+    )
+
+
+class OpenRouter(Compatible):
+    """OpenRouter (openrouter.ai/docs): ``:online`` and the ``web`` plugin search."""
+
+    base_url = "https://openrouter.ai/api/v1"
+    key_variable = "OPENROUTER_API_KEY"
+    rules = RequestRules(
+        stateful=STATEFUL - {"prompt"} | {"web_search_options", "preset"},
+        is_stateful=_searches,
+    )
+
+
+class XAI(Compatible):
+    """xAI (docs.x.ai): ``search_parameters`` is live search."""
+
+    base_url = "https://api.x.ai/v1"
+    key_variable = "XAI_API_KEY"
+    rules = RequestRules(stateful=STATEFUL | {"search_parameters", "web_search_options", "deferred"})
+
+
+class DeepSeek(Compatible):
+    """DeepSeek (api-docs.deepseek.com)."""
+
+    base_url = "https://api.deepseek.com/v1"
+    key_variable = "DEEPSEEK_API_KEY"
+
+
+class Together(Compatible):
+    """Together (docs.together.ai)."""
+
+    base_url = "https://api.together.xyz/v1"
+    key_variable = "TOGETHER_API_KEY"
+
+
+class LMStudio(Local):
+    """LM Studio's server (lmstudio.ai/docs)."""
+
+    base_url = "http://localhost:1234/v1"
+    key_variable = "LMSTUDIO_API_KEY"
+
+
+class VLLM(Local):
+    """vLLM's server (docs.vllm.ai)."""
+
+    base_url = "http://localhost:8000/v1"
+    key_variable = "VLLM_API_KEY"

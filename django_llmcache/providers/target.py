@@ -1,0 +1,124 @@
+"""One provider with a credential and an address: what the pipeline's innermost call sends through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from django_llmcache import conf
+from django_llmcache.exceptions import InvalidAnswerError, MissingAPIKeyError
+from django_llmcache.messages import LLMRequest, LLMResponse
+from django_llmcache.transports import over_requests
+from django_llmcache.transports.wire import WireAnswer, WireRequest
+
+from .base import TIMEOUT, Provider
+from .encoding import encode
+from .failures import Failure
+from .streams import AsyncLLMStream, LLMStream
+
+try:
+    from django_llmcache.transports import over_httpx as over_async
+except ImportError:
+    from django_llmcache.transports import over_threads as over_async  # type: ignore[no-redef]
+
+KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms")
+KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-request-id", "request-id")
+
+
+class Target:
+    """Sends requests to one provider.
+
+    Args:
+        provider: whose peculiarities hold.
+        api_key: the call's own; else the settings, then the environment, are asked when something is sent.
+        timeout: seconds; else the settings', else 60.
+        headers: the call's own, over those of the settings.
+    """
+
+    __slots__ = ("_api_key", "_headers", "_timeout", "provider")
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        api_key: str | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.provider = provider
+        self._api_key = api_key
+        self._timeout = timeout
+        self._headers = dict(headers or {})
+
+    def send(self, request: LLMRequest) -> LLMResponse:
+        """Return the provider's answer; an ``LLMStream`` where the request asks for a stream.
+
+        Raises:
+            ProviderError: one of its family; the class says what to do.
+        """
+        wire, failure = self._prepared(request)
+        if request.stream:
+            return LLMStream.open(over_requests.RequestsStream(wire), failure)
+        return _checked(over_requests.send(wire), failure)
+
+    async def asend(self, request: LLMRequest) -> LLMResponse:
+        """Return the provider's answer, an ``AsyncLLMStream`` where a stream is asked for; raises as ``send``."""
+        wire, failure = self._prepared(request)
+        if request.stream:
+            return await AsyncLLMStream.open(await over_async.open_stream(wire), failure)
+        return _checked(await over_async.send(wire), failure)
+
+    def _prepared(self, request: LLMRequest) -> tuple[WireRequest, Failure]:
+        name = self.provider.name
+        words = conf.current().providers.get(name, {})
+        key = self._key(words)
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return WireRequest(
+            name,
+            f"{request.base_url}{request.path}{query}",
+            self._all_headers(key, words, stream=request.stream),
+            encode(request.payload),
+            words.get("TIMEOUT", TIMEOUT) if self._timeout is None else self._timeout,
+        ), Failure(self.provider, key)
+
+    def _key(self, words: Mapping[str, Any]) -> str | None:
+        name, variable = self.provider.name, self.provider.key_variable
+        key = self._api_key or words.get("API_KEY") or (conf.environment(variable) if variable else None)
+        if key is None and self.provider.needs_key:
+            raise MissingAPIKeyError(
+                f"No API key for {name}; nothing was sent. Give api_key=… to the call, "
+                f"or set LLMCACHE['PROVIDERS'][{name!r}]['API_KEY'], or the environment variable {variable}.",
+                provider=name,
+            )
+        return key.strip() if key else None
+
+    def _all_headers(self, key: str | None, words: Mapping[str, Any], *, stream: bool) -> dict[str, str]:
+        accept = "text/event-stream, application/x-ndjson, application/json" if stream else "application/json"
+        headers = {"content-type": "application/json", "accept": accept}
+        own = self.provider.auth_headers(key) if key else {}
+        for more in (self.provider.extra_headers(), own, words.get("HEADERS", {}), self._headers):
+            headers |= {name.lower(): str(value) for name, value in more.items()}
+        return headers
+
+
+def _checked(answer: WireAnswer, failure: Failure) -> LLMResponse:
+    """Return an answer that is one; raise what is wrong with it otherwise."""
+    if not 200 <= answer.status < 300:
+        raise failure.of(answer)
+    response = LLMResponse(answer.body, status=answer.status, headers=_kept(answer.headers))
+    try:
+        data = response.data
+    except InvalidAnswerError as error:
+        raise failure.not_json(answer) from error
+    if isinstance(data, dict) and data.get("error"):
+        raise failure.of(answer)
+    return response
+
+
+def _kept(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name.lower() in KEPT_HEADERS or name.lower().startswith(KEPT_PREFIXES)
+    )

@@ -1,0 +1,1 @@
+"""How bytes get to a provider and back: one HTTP library per file."""

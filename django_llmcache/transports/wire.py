@@ -1,0 +1,55 @@
+"""What goes over the wire and what comes back, whatever the HTTP library."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple, Protocol
+
+
+class WireRequest(NamedTuple):
+    """One POST, ready to send."""
+
+    provider: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    timeout: float | None
+    """Seconds to wait for a connection, and for each piece of the answer."""
+
+
+class WireAnswer(NamedTuple):
+    """One whole HTTP answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class WireStream(Protocol):
+    """One HTTP answer whose body is still coming."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body's bytes as they arrive."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back, or cut it where the body has not ended."""
+        ...
+
+
+class AsyncWireStream(Protocol):
+    """The same on an event loop."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body's bytes as they arrive."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back, or cut it where the body has not ended."""
+        ...
