@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from inspect import iscoroutinefunction, markcoroutinefunction
 from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from django_llmcache import strategies
 from django_llmcache.messages import LLMRequest, LLMResponse

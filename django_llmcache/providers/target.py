@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,11 +17,6 @@ from .base import TIMEOUT, Provider
 from .encoding import encode
 from .failures import Failure
 from .streams import AsyncLLMStream, LLMStream
-
-try:
-    from django_llmcache.transports import over_httpx as over_async
-except ImportError:
-    from django_llmcache.transports import over_threads as over_async  # type: ignore[no-redef]
 
 KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms")
 KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-request-id", "request-id")
@@ -65,9 +61,10 @@ class Target:
     async def asend(self, request: LLMRequest) -> LLMResponse:
         """Return the provider's answer, an ``AsyncLLMStream`` where a stream is asked for; raises as ``send``."""
         wire, failure = self._prepared(request)
+        transport = async_transport()
         if request.stream:
-            return await AsyncLLMStream.open(await over_async.open_stream(wire), failure)
-        return _checked(await over_async.send(wire), failure)
+            return await AsyncLLMStream.open(await transport.open_stream(wire), failure)
+        return _checked(await transport.send(wire), failure)
 
     def _prepared(self, request: LLMRequest) -> tuple[WireRequest, Failure]:
         name = self.provider.name
@@ -100,6 +97,18 @@ class Target:
         for more in (self.provider.extra_headers(), own, words.get("HEADERS", {}), self._headers):
             headers |= {name.lower(): str(value) for name, value in more.items()}
         return headers
+
+
+@cache
+def async_transport() -> Any:
+    """Return the module that sends from an event loop: over ``httpx2`` where it is installed, else in threads."""
+    try:
+        from django_llmcache.transports import over_httpx
+    except ImportError:
+        from django_llmcache.transports import over_threads
+
+        return over_threads
+    return over_httpx
 
 
 def _checked(answer: WireAnswer, failure: Failure) -> LLMResponse:

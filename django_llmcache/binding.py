@@ -1,0 +1,158 @@
+"""Turn the words of a call into a request, with the settings in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from . import conf, providers
+from .endpoints import Endpoint
+from .exceptions import ConfigurationError
+from .messages import LLMRequest
+from .policies import CachePolicy, seconds
+from .providers import Messages
+from .providers.target import Target
+
+CONNECTION: Final = frozenset({"api_key", "base_url", "extra_headers", "timeout"})
+WISHES: Final = frozenset({"admit", "cache", "refresh", "sample", "scope", "tags", "ttl"})
+OURS: Final = CONNECTION | WISHES
+"""Every keyword of a call that is not the provider's own."""
+
+_ENDPOINTS_KEPT: Final = 256
+
+
+class Binding:
+    """One provider as the settings in force and a client's own words describe it.
+
+    Args:
+        name: the provider's.
+        model: asked where a call names none.
+        connection: ``api_key``, ``base_url``, ``extra_headers``, ``timeout``, in place of the settings'.
+
+    Raises:
+        ConfigurationError: an unknown provider, or a word that cannot work.
+    """
+
+    __slots__ = ("_base_url", "_endpoints", "_headers", "_model", "_provider", "_target", "settings")
+
+    def __init__(self, name: str, model: str | None, connection: Mapping[str, Any]) -> None:
+        self.settings = conf.current()
+        words = self.settings.providers.get(name, {})
+        self._provider = provider = providers.get(name)
+        self._model = model or words.get("MODEL")
+        headers = _headers(connection.get("extra_headers"))
+        api_key = _text("api_key", connection.get("api_key"), shown=False)
+        timeout = _timeout(connection.get("timeout"))
+        self._target = Target(provider, api_key=api_key, timeout=timeout, headers=headers)
+        self._base_url = _text("base_url", connection.get("base_url")) or provider.base_url
+        self._headers = _counting(provider, {**provider.extra_headers(), **words.get("HEADERS", {}), **headers})
+        self._endpoints: dict[tuple[str, str, bool], Endpoint] = {}
+
+    def chat_request(
+        self, messages: Messages, model: str | None, options: dict[str, Any], policy: CachePolicy, *, stream: bool
+    ) -> LLMRequest:
+        """Return the request of a chat call.
+
+        Args:
+            messages: the conversation.
+            model: or ``None`` for the default one.
+            options: the provider's own fields of the body.
+            policy: what the caller wants of the cache.
+            stream: whether events are asked for.
+
+        Raises:
+            ConfigurationError: no model, or messages of a wrong shape.
+            TypeError: ``stream=True`` among the options.
+        """
+        if options and options.pop("stream", False):
+            raise TypeError("stream=True makes no answer to return: call stream() or astream(), which yield events.")
+        provider = self._provider
+        provider.check_messages(messages)
+        name = model or self._default_model()
+        endpoint = self._endpoints.get(("chat", name, stream))
+        if endpoint is None:
+            path, query = provider.chat_path(name, stream=stream), provider.chat_query(stream=stream)
+            endpoint = self._endpoint("chat", name, path, query, stream=stream)
+        payload = provider.chat_payload(messages, name, options, stream=stream)
+        return LLMRequest.to(endpoint, name, payload, stream=stream, policy=policy, target=self._target)
+
+    def embed_request(
+        self, texts: str | Sequence[str], model: str | None, options: dict[str, Any], policy: CachePolicy
+    ) -> LLMRequest:
+        """Return the request of an embeddings call; raises as ``chat_request``."""
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ConfigurationError(f"texts is {texts!r:.80}; give a text or a list of texts, none of them missing.")
+        name = model or self._default_model()
+        endpoint = self._endpoints.get(("embeddings", name, False))
+        if endpoint is None:
+            endpoint = self._endpoint("embeddings", name, self._provider.embed_path(name), (), stream=False)
+        payload = self._provider.embed_payload(texts, name, options)
+        return LLMRequest.to(endpoint, name, payload, stream=False, policy=policy, target=self._target)
+
+    def _endpoint(
+        self, operation: str, model: str, path: str, query: tuple[tuple[str, str], ...], *, stream: bool
+    ) -> Endpoint:
+        if len(self._endpoints) >= _ENDPOINTS_KEPT:
+            self._endpoints.clear()
+        made = self._endpoints[operation, model, stream] = Endpoint(
+            self._provider.name,
+            operation=operation,
+            base_url=self._base_url,
+            path=path,
+            query=query,
+            headers=self._headers,
+            rules=self._provider.rules,
+        )
+        return made
+
+    def _default_model(self) -> str:
+        if not self._model:
+            name = self._provider.name
+            raise ConfigurationError(
+                f"No model for {name}: give model=… to the call, or set LLMCACHE['PROVIDERS'][{name!r}]['MODEL']."
+            )
+        return self._model
+
+
+def policy_from(words: dict[str, Any]) -> CachePolicy:
+    """Take the wishes out of the words of a call, and return them as a policy."""
+    wishes = {name: words.pop(name) for name in WISHES & words.keys()}
+    try:
+        return _known_policy(**wishes)
+    except TypeError:  # a list of tags has no hash
+        return CachePolicy(**wishes)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _known_policy(**wishes: Any) -> CachePolicy:
+    return CachePolicy(**wishes)
+
+
+def _counting(provider: providers.Provider, headers: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the headers that change an answer, and so are in the key."""
+    lower = {name.lower(): str(value) for name, value in headers.items()}
+    return tuple(sorted((name, value) for name, value in lower.items() if name in provider.rules.headers))
+
+
+def _headers(value: Any) -> Mapping[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"extra_headers is a {type(value).__name__}; give a mapping of names to values.")
+    return value
+
+
+def _timeout(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = seconds(value, source="timeout")
+    if not number:
+        raise ConfigurationError(f"timeout is {value!r}; give a finite number of seconds above 0.")
+    return number
+
+
+def _text(name: str, value: Any, *, shown: bool = True) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ConfigurationError(f"{name} is {repr(value) if shown else type(value).__name__}; give a text.")

@@ -1,0 +1,160 @@
+"""The client: one call to any provider, through the pipeline of middleware.
+
+Keywords of every call, all optional:
+
+* ``model``: else the client's, else ``PROVIDERS[name]["MODEL"]``;
+* what is wanted of the cache: ``cache``, ``ttl``, ``refresh``, ``scope``, ``tags``, ``sample``, ``admit``, as
+  ``CachePolicy`` describes them;
+* the connection: ``timeout`` (seconds), ``extra_headers``, ``api_key``, ``base_url``;
+* any other keyword is the provider's own and goes into the body as it is.
+
+Every call raises ``ConfigurationError`` for a value that cannot work, before anything is sent, and one of the family
+of ``ProviderError`` where the provider gives no usable answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from . import conf, pipeline
+from .binding import CONNECTION, OURS, Binding, policy_from
+from .events import StreamEvent
+from .messages import LLMRequest, LLMResponse
+from .policies import NOTHING_SAID, CachePolicy
+from .providers import Messages
+from .providers.streams import AsyncLLMStream, LLMStream
+
+
+class LLMClient:
+    """Asks one provider.
+
+    Args:
+        provider: a name such as ``"openai"``.
+        model: asked where a call names none.
+        connection: ``api_key``, ``base_url``, ``extra_headers``, ``timeout``, in place of the settings'.
+
+    Raises:
+        ConfigurationError: an unknown provider, or a value that cannot work.
+    """
+
+    def __init__(self, provider: str, *, model: str | None = None, **connection: Any) -> None:
+        if unknown := sorted(connection.keys() - CONNECTION):
+            raise TypeError(
+                f"LLMClient() takes no {', '.join(unknown)}; it takes model, {', '.join(sorted(CONNECTION))}."
+            )
+        self._name = provider
+        self._model = model
+        self._connection = connection
+        self._bound = Binding(provider, model, connection)
+
+    def chat(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+        """Return the answer to a conversation, from the cache where it may.
+
+        Args:
+            messages: ``{"role": …, "content": …}`` mappings, or the provider's own shape.
+            model: which model to ask.
+            words: as this module says.
+        """
+        return pipeline.handler()(self._chat_request(messages, model, words))
+
+    async def achat(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+        """Return what ``chat`` does. A hit never leaves the event loop."""
+        return await pipeline.ahandler()(self._chat_request(messages, model, words))
+
+    def stream(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMStream:
+        """Return the answer's events as they arrive; never from the response cache."""
+        answer = pipeline.handler()(self._chat_request(messages, model, words, stream=True))
+        if not isinstance(answer, LLMStream):
+            raise _no_stream(answer)
+        return answer
+
+    async def astream(
+        self, messages: Messages, *, model: str | None = None, **words: Any
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Yield the answer's events as they arrive; never from the response cache."""
+        answer = await pipeline.ahandler()(self._chat_request(messages, model, words, stream=True))
+        if not isinstance(answer, AsyncLLMStream):
+            raise _no_stream(answer)
+        async with answer:
+            async for event in answer:
+                yield event
+
+    def embed(self, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+        """Return the vectors of some texts, in ``embeddings``, from the cache where it may."""
+        return pipeline.handler()(self._embed_request(texts, model, words))
+
+    async def aembed(self, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+        """Return what ``embed`` does."""
+        return await pipeline.ahandler()(self._embed_request(texts, model, words))
+
+    def _chat_request(
+        self, messages: Messages, model: str | None, words: dict[str, Any], *, stream: bool = False
+    ) -> LLMRequest:
+        binding, policy = self._split(words)
+        return binding.chat_request(messages, model, words, policy, stream=stream)
+
+    def _embed_request(self, texts: str | Sequence[str], model: str | None, words: dict[str, Any]) -> LLMRequest:
+        binding, policy = self._split(words)
+        return binding.embed_request(texts, model, words, policy)
+
+    def _split(self, words: dict[str, Any]) -> tuple[Binding, CachePolicy]:
+        """Take our words out of a call's, and leave the provider's."""
+        bound = self._bound
+        if bound.settings is not conf.current():
+            bound = self._bound = Binding(self._name, self._model, self._connection)
+        if OURS.isdisjoint(words):
+            return bound, NOTHING_SAID
+        connection = {name: words.pop(name) for name in CONNECTION & words.keys()}
+        if connection:
+            bound = Binding(self._name, self._model, self._connection | connection)
+        return bound, policy_from(words)
+
+    def __repr__(self) -> str:
+        return f"<LLMClient {self._name}{f' {self._model}' if self._model else ''}>"
+
+
+def _no_stream(answer: object) -> TypeError:
+    return TypeError(
+        f"A middleware returned a {type(answer).__name__} for a stream; it must pass on what it was given."
+    )
+
+
+_clients: dict[str, LLMClient] = {}
+
+
+def _client(provider: str) -> LLMClient:
+    client = _clients.get(provider)
+    return client or _clients.setdefault(provider, LLMClient(provider))
+
+
+def chat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+    """Return the answer to a conversation, from the cache where it may; ``LLMClient.chat`` tells of the arguments."""
+    return _client(provider).chat(messages, model=model, **words)
+
+
+async def achat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+    """Return what ``chat`` does. A hit never leaves the event loop."""
+    return await _client(provider).achat(messages, model=model, **words)
+
+
+def stream(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMStream:
+    """Return the answer's events as they arrive; never from the response cache."""
+    return _client(provider).stream(messages, model=model, **words)
+
+
+def astream(
+    provider: str, messages: Messages, *, model: str | None = None, **words: Any
+) -> AsyncGenerator[StreamEvent, None]:
+    """Yield the answer's events as they arrive; never from the response cache."""
+    return _client(provider).astream(messages, model=model, **words)
+
+
+def embed(provider: str, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+    """Return the vectors of some texts, in ``embeddings``, from the cache where it may."""
+    return _client(provider).embed(texts, model=model, **words)
+
+
+async def aembed(provider: str, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+    """Return what ``embed`` does."""
+    return await _client(provider).aembed(texts, model=model, **words)
