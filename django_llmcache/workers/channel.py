@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django_llmcache.entry import Selector
+from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.telemetry import logger
 
 from .clears import BEGINNING, Clears, Position
@@ -59,8 +60,9 @@ class Channel:
     """
 
     __slots__ = (
-        "_apply", "_cleared", "_clock", "_closed", "_connected", "_find_folder", "_lock", "_path", "_pid", "_position",
-        "_publish", "_stats", "_stop", "_thread", "_told", "_turn_of", "_written", "_written_at", "due",
+        "_acknowledged", "_apply", "_cleared", "_clock", "_closed", "_connected", "_find_folder", "_lock", "_path",
+        "_pid", "_position", "_publish", "_stats", "_stop", "_thread", "_told", "_turn_of", "_written", "_written_at",
+        "due",
     )  # fmt: skip
 
     def __init__(
@@ -118,13 +120,14 @@ class Channel:
         """Stop the thread and take this process's file away."""
         self._closed = True
         self.due = math.inf
-        self._stop.set()
         if self._pid != os.getpid():
             return
+        self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=2)
-        with self._lock:
+            self._thread.join(timeout=1)
+        if self._lock.acquire(timeout=1):  # unless the file system hangs
             self._leave()
+            self._lock.release()
 
     def _begin(self) -> None:
         self._pid = os.getpid()
@@ -133,6 +136,7 @@ class Channel:
         self._turn_of = 0
         self._thread: threading.Thread | None = None
         self._cleared: dict[int, int | None] = {}
+        self._acknowledged: Position | None = None
         self._stats: Mapping[str, Any] | None = None
         self._written: tuple[int, ...] | None = None
         self._written_at = -math.inf
@@ -157,8 +161,10 @@ class Channel:
     def _look(self, *, at_once: bool) -> None:
         try:
             folder = self._enter(self._find_folder())
-            moved = self._follow(Clears(folder))
-            self._tell(folder, at_once=moved or at_once)
+            try:
+                self._follow(Clears(folder))
+            finally:
+                self._tell(folder, at_once=at_once)
         except Exception as error:
             # A clear could come while the folder can't be read: then what was announced before is not to be skipped.
             self._position = self._position or BEGINNING
@@ -197,27 +203,23 @@ class Channel:
             except OSError as error:
                 self._warn(error)
 
-    def _follow(self, clears: Clears) -> bool:
-        """Apply what is new; return whether there was anything."""
-        if self._position is None:
-            self._position = clears.end()
-            return True
-        moved = False
+    def _follow(self, clears: Clears) -> None:
+        """Apply what is new; whoever comes with an empty store begins at the end."""
+        self._position = self._position or clears.end()
         for position, selector in clears.since(self._position):
             if selector is not None:
                 self._cleared[position.n] = self._apply(selector)
             self._position = position
-            moved = True
         for n in sorted(self._cleared)[:-_CLEARED_KEPT]:
             del self._cleared[n]
-        return moved
 
     def _tell(self, folder: Folder, *, at_once: bool) -> None:
         now = self._clock()
         name = file_of(self._pid)
         if self._written is None:
             at_exit(self.close)  # again for each folder, so that it comes before the removal of a temporary one
-        at_once = at_once or folder.stamp(name) != self._written  # not yet there, or removed or damaged
+        if self._position != self._acknowledged or folder.stamp(name) != self._written:  # somebody may have removed it
+            at_once = True
         waited = now - self._written_at
         if waited < PUBLISH_EVERY and not at_once:
             return
@@ -229,16 +231,24 @@ class Channel:
         folder.write(name, report.as_dict())
         self._written = folder.stamp(name)
         self._written_at = now
+        self._acknowledged = self._position
         self._stats = stats
 
     def _warn(self, error: Exception) -> None:
-        cause = (type(error), error.errno) if isinstance(error, OSError) else (type(error), str(error))
+        cause = _cause(error)
         if cause not in self._told:
             self._told.add(cause)
             logger.warning(
                 "This process hears of no clear from a shell and publishes no counters until this is mended; "
                 "its calls go on. %s: %s", type(error).__name__, error,
             )  # fmt: skip
+
+
+def _cause(error: Exception) -> tuple[object, ...]:
+    """Return what is the same when the same thing fails again, whatever file or key it names."""
+    if isinstance(error, OSError):
+        return type(error), error.errno
+    return (type(error), str(error)) if isinstance(error, LLMCacheError) else (type(error),)
 
 
 def _count_nothing(selector: Selector) -> None:
