@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
+from . import bodies
 from .exceptions import InvalidAnswerError
-from .messages import LLMRequest, LLMResponse
+from .request import LLMRequest
+from .response import LLMResponse
 
-TRUNCATED: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete", "pause_turn"})
-REFUSED: Final = frozenset({
-    "content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content", "spii",
-    "image_safety", "malformed_function_call", "other", "language",
+NOTHING: Final[frozenset[str]] = frozenset()
+
+TRUNCATED: Final = frozenset({
+    "compaction", "incomplete", "length", "max_output_tokens", "max_tokens", "model_context_window_exceeded",
+    "model_length", "pause_turn",
 })  # fmt: skip
-FAILED: Final = frozenset({"error", "failed", "cancelled", "in_progress", "queued"})
+"""Words for an answer cut short: by a limit of the caller or the model, or to be continued in another turn."""
+
+REFUSED: Final = frozenset({
+    "blocklist", "content_filter", "image_other", "image_prohibited_content", "image_recitation", "image_safety",
+    "language", "model_armor", "other", "prohibited_content", "recitation", "refusal", "safety", "spii",
+})  # fmt: skip
+"""Words for an answer that the model, or a filter around it, did not give or let through."""
+
+FAILED: Final = frozenset({
+    "abort", "cancelled", "error", "error_limit", "error_toxic", "failed", "in_progress",
+    "insufficient_system_resource", "malformed_function_call", "malformed_response", "missing_thought_signature",
+    "no_image", "queued", "timeout", "too_many_tool_calls", "unexpected_tool_call",
+})  # fmt: skip
+"""Words for an answer that broke, or is not there yet."""
 
 
-def reason_against(request: LLMRequest, response: LLMResponse, *, max_bytes: int) -> str | None:
+def reason_against(
+    request: LLMRequest, response: LLMResponse, *, max_bytes: int, admit: frozenset[str] = NOTHING
+) -> str | None:
     """Return why this answer is not to be stored, or ``None`` when it may be.
 
-    Reason codes: ``error``, ``too_large``, ``not_json``, ``truncated``, ``refused``, ``empty``.
+    * ``error``: an HTTP status other than 2xx, an error inside a 200, a generation that failed, or a body that is
+      not JSON, such as the HTML page of a proxy;
+    * ``too_large``;
+    * ``truncated`` or ``refused``: by the provider's own word for why it ended, in any of several answers;
+    * ``empty``: neither text nor a tool call in a chat answer, no vector in one of embeddings. Other operations are
+      free to answer what they will.
+
+    Args:
+        request: what was asked.
+        response: what came.
+        max_bytes: the largest body to store.
+        admit: reasons that do not count: ``truncated``, ``refused``, ``empty``.
     """
     if not 200 <= response.status < 300:
         return "error"
@@ -27,24 +57,36 @@ def reason_against(request: LLMRequest, response: LLMResponse, *, max_bytes: int
     try:
         data = response.data
     except InvalidAnswerError:
-        return "not_json"
-    return "error" if _has_error(data) else _ending(request, response)
+        return "error"
+    if _has_error(data):
+        return "error"
+    return next((reason for reason in _shortcomings(request, data) if reason not in admit), None)
 
 
 def _has_error(data: Any) -> bool:
     if isinstance(data, list):
         return any(map(_has_error, data))
-    return not isinstance(data, dict) or bool(data.get("error")) or data.get("type") == "error"
+    if not isinstance(data, dict):
+        return True
+    if data.get("error") or data.get("type") == "error" or data.get("object") == "error":
+        return True
+    choices = data.get("choices")
+    return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("error") for choice in choices)
 
 
-def _ending(request: LLMRequest, response: LLMResponse) -> str | None:
-    if request.operation != "chat":
-        return None if response.embeddings or request.operation != "embeddings" else "empty"
-    ending = (response.finish_reason or "").lower()
-    if ending in FAILED:
-        return "error"
-    if ending in TRUNCATED:
-        return "truncated"
-    if ending in REFUSED or response.refused:
-        return "refused"
-    return None if response.text or response.tool_calls else "empty"
+def _shortcomings(request: LLMRequest, data: Any) -> Iterator[str]:
+    endings = {word.lower() for word in bodies.finish_reasons_of(data)}
+    if endings & FAILED:
+        yield "error"
+    if endings & TRUNCATED or (isinstance(data, dict) and data.get("done") is False):
+        yield "truncated"
+    if endings & REFUSED or bodies.refusal_of(data):
+        yield "refused"
+    if request.operation == "embeddings":
+        said = bool(bodies.embeddings_of(data))
+    else:
+        said = request.operation != "chat" or bool(
+            bodies.text_of(data) or bodies.tool_calls_of(data) or bodies.embeddings_of(data)
+        )
+    if not said:
+        yield "empty"

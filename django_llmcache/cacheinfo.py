@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
 
-class CacheInfo:
-    """Where an answer came from.
 
-    Attributes:
-        status: ``"hit"``, ``"miss"``, ``"bypass"``, ``"stale"`` or ``"replay"``.
-        key: the entry's key, or ``None`` where the request has none.
-        age: seconds since the entry was stored; ``0.0`` for a fresh answer.
-        ttl: seconds that the entry lives in all, ``None`` for ever or not stored.
-        stored_at: seconds since the epoch, or ``None`` when the answer was not stored.
-        backend: name of the backend that has it, or ``None``.
-        reason: why the answer was not read or not stored (a reason code), or ``None``.
-    """
-
-    __slots__ = ("age", "backend", "key", "reason", "status", "stored_at", "ttl")
-
-    def __init__(
-        self,
-        status: str,
-        *,
-        key: str | None = None,
-        age: float = 0.0,
-        ttl: float | None = None,
-        stored_at: float | None = None,
-        backend: str | None = None,
-        reason: str | None = None,
-    ) -> None:
-        put = object.__setattr__
-        for name, value in zip(
-            ("status", "key", "age", "ttl", "stored_at", "backend", "reason"),
-            (status, key, age, ttl, stored_at, backend, reason),
-            strict=True,
-        ):
-            put(self, name, value)
+class CacheInfo(NamedTuple):
+    """Where an answer came from. Immutable."""
 
     status: str
-    key: str | None
-    age: float
-    ttl: float | None
-    stored_at: float | None
-    backend: str | None
-    reason: str | None
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"CacheInfo is immutable; {name!r} cannot be changed.")
+    """``"hit"``, ``"miss"``, ``"bypass"``, ``"stale"`` or ``"replay"``."""
+    key: str | None = None
+    """The entry's key, or ``None`` where the request has none."""
+    age: float = 0.0
+    """Seconds since the entry was stored; ``0.0`` for a fresh answer."""
+    ttl: float | None = None
+    """Seconds that the entry lives in all; ``None`` for ever, or not stored."""
+    stored_at: float | None = None
+    """Seconds since the epoch, or ``None`` when the answer was not stored."""
+    backend: str | None = None
+    """Name of the backend that has it, or ``None``."""
+    reason: str | None = None
+    """Why the answer was not read or not stored (a reason code), or ``None``."""
 
     def __repr__(self) -> str:
-        return f"CacheInfo({', '.join(f'{name}={getattr(self, name)!r}' for name in sorted(self.__slots__))})"
+        """Show all but the key, of which eight characters tell it from others; it stands for what was asked."""
+        key = None if self.key is None else f"…{self.key.rpartition(':')[2][:8]}"
+        return (
+            f"CacheInfo(status={self.status!r}, key={key!r}, age={self.age!r}, ttl={self.ttl!r}, "
+            f"stored_at={self.stored_at!r}, backend={self.backend!r}, reason={self.reason!r})"
+        )

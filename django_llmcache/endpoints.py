@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NoReturn
 
+from .exceptions import ConfigurationError
 from .rules import DEFAULT_RULES, RequestRules
+
+Pairs = tuple[tuple[str, str], ...]
+
+_KEPT: Final = 64
+_TEXTS: Final = ("provider", "operation", "base_url", "path")
+
+
+def pairs(values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Pairs:
+    """Return names and values as texts, sorted, so that their order makes no difference.
+
+    Raises:
+        ConfigurationError: neither a mapping nor pairs; the message tells no value, which may be a credential.
+    """
+    try:
+        items = values.items() if isinstance(values, Mapping) else values
+        return tuple(sorted((str(name), str(value)) for name, value in items))
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"A query, or headers, came as a {type(values).__name__}; give a mapping, or pairs of name and value."
+        ) from None
 
 
 class Endpoint:
-    """Where a request goes, apart from what it says. Made once and shared by every request to one place."""
+    """Where a request goes, apart from what it says. Made once and shared by every request to one place. Immutable.
+
+    Args:
+        provider: registered name, such as ``"openai"``.
+        operation: ``"chat"``, ``"embeddings"``, ``"models"``, …
+        base_url: the service's address; a trailing slash is dropped.
+        path: the path below ``base_url``.
+        query: query parameters, without secrets.
+        headers: request headers; those that ``rules`` does not list are dropped.
+        rules: the provider's table of what counts.
+
+    Raises:
+        ConfigurationError: a part that is not a text, or no provider.
+    """
 
     __slots__ = ("base_url", "headers", "key_cache", "operation", "path", "provider", "query", "rules")
 
@@ -19,15 +55,61 @@ class Endpoint:
         operation: str = "chat",
         base_url: str = "",
         path: str = "",
-        query: tuple[tuple[str, str], ...] = (),
-        headers: tuple[tuple[str, str], ...] = (),
+        query: Pairs = (),
+        headers: Pairs = (),
         rules: RequestRules = DEFAULT_RULES,
     ) -> None:
-        self.provider = provider
-        self.operation = operation
-        self.base_url = base_url.rstrip("/")
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.rules = rules
-        self.key_cache: dict[tuple[object, ...], Any] = {}
+        texts: tuple[Any, ...] = (provider, operation, base_url, path)
+        for name, value in zip(_TEXTS, texts, strict=True):
+            if not isinstance(value, str) or (not value and name == "provider"):
+                raise ConfigurationError(f"{name} is {value!r}; give a text{_EXAMPLES.get(name, '')}.")
+        put = object.__setattr__
+        put(self, "provider", provider)
+        put(self, "operation", operation)
+        put(self, "base_url", base_url.rstrip("/"))
+        put(self, "path", path)
+        put(self, "query", pairs(query))
+        put(
+            self,
+            "headers",
+            tuple(pair for pair in pairs((n.lower(), v) for n, v in headers) if pair[0] in rules.headers),
+        )
+        put(self, "rules", rules)
+        put(self, "key_cache", {})
+
+    provider: str
+    operation: str
+    base_url: str
+    path: str
+    query: Pairs
+    headers: Pairs
+    rules: RequestRules
+    key_cache: dict[tuple[object, ...], Any]
+    """What ``keys`` has worked out for this place; follows from the other parts alone."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Endpoint is immutable; make a new one to change {name!r}.")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Endpoint is immutable; {name!r} cannot be deleted.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return shared, (
+            self.provider, self.operation, self.base_url, self.path, self.query, self.headers, self.rules,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.operation} {self.provider} {self.base_url}{self.path}>"
+
+
+_EXAMPLES: Final = {"provider": " such as 'openai'", "operation": " such as 'chat'"}
+
+
+@lru_cache(maxsize=_KEPT)
+def shared(
+    provider: str, operation: str, base_url: str, path: str, query: Pairs, headers: Pairs, rules: RequestRules
+) -> Endpoint:
+    """Return the endpoint of these parts, the same object each time while it is in use; raises as ``Endpoint``."""
+    return Endpoint(
+        provider, operation=operation, base_url=base_url, path=path, query=query, headers=headers, rules=rules
+    )

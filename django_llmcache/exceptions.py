@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class LLMCacheError(Exception):
     """Root of every error of this package."""
@@ -31,7 +34,7 @@ class ProviderError(LLMCacheError):
     """The provider did not give a usable answer.
 
     Attributes:
-        provider: registered name, such as ``"openai"``.
+        provider: registered name, such as ``"openai"``; empty where the body alone was read and nobody said whose.
         status: HTTP status, or ``None`` when no answer arrived.
         body: the answer's bytes as sent, less any credential of ours that it echoed.
         request_id: the provider's own id of the exchange, for its support, or ``None``.
@@ -54,6 +57,16 @@ class ProviderError(LLMCacheError):
         self.body = body
         self.request_id = request_id
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Allow ``copy`` and pickle, which would otherwise call the class without its keywords."""
+        return _same_error, (type(self), self.args, dict(self.__dict__))
+
+
+def _same_error(kind: type[ProviderError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ProviderError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class MissingAPIKeyError(ProviderError, ConfigurationError):
@@ -89,7 +102,7 @@ class InvalidAnswerError(ProviderError):
 
 
 def provider_error_class(status: int) -> type[ProviderError]:
-    """Return the error class that a provider's HTTP status stands for."""
+    """Return the error class that a provider's HTTP status stands for; 4xx and below ask for another request."""
     if status == 429:
         return RateLimitError
     if status in (401, 403):

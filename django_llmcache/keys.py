@@ -2,19 +2,28 @@
 
 The digest covers the whole canonical request less the provider's short deny-list, so that a parameter which a
 provider adds tomorrow counts on its first day. Canonical is JSON with the keys of objects sorted at every depth,
-lists as they are and every string untouched. At the top level ``0`` and ``0.0`` are one number.
+lists as they are and every string untouched. Numbers are as they are written, but for those at the top level:
+there ``0``, ``0.0`` and ``-0.0`` are one number, and NaN and infinity, which JSON cannot say, get no key.
+
+Two bodies share their canonical bytes only where the provider is sent the same JSON. That is all orjson leaves
+open: a tuple is a list, an enum its value, a UUID its text, and NaN below the top level ``null``. Anything else that
+is not JSON already (a set, a date, a dataclass, a subclass of ``str`` or ``dict``, …) gets no key.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
+from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import orjson
 
+from .endpoints import Endpoint
 from .exceptions import UncacheableRequest
-from .messages import Endpoint, LLMRequest
+from .request import LLMRequest
 
 FORMAT: Final = 1
 """Version of the key's own making; every key changes with it."""
@@ -26,8 +35,11 @@ OPTIONS: Final = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-_LARGEST_EXACT: Final = 2.0**63
+_SMALLEST_INTEGER: Final = -(2.0**63)
+_LARGEST_INTEGER: Final = 2.0**64
 _PREFIXES_KEPT: Final = 512
+_TURNS: Final = frozenset({"contents", "input", "messages", "tools"})
+_PLAIN_VERSION: Final = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 
 
 def scope_digest(scope: str | None) -> str:
@@ -47,8 +59,11 @@ def make_key(
 ) -> str:
     """Return ``llmcache:<format>.<version>:<scope's digest or ->:<digest of the request>``.
 
+    At most 140 characters, none of them a space or a control character. The version ``1`` is not the version
+    ``"1"``; one that is long, or of other than ASCII letters, digits and ``_.+-``, stands in the key as a digest.
+
     Args:
-        request: what is asked.
+        request: what is asked; it is left as it was.
         version: the user's ``KEY_VERSION``.
         scope: whose answer it is, or ``None`` when shared.
         sample: which of several answers to the same request.
@@ -60,7 +75,7 @@ def make_key(
     endpoint = request._endpoint
     wanted = (request._model, version, scope, sample)
     known = endpoint.key_cache.get(wanted)
-    hasher, text = known if known is not None else _prefix(endpoint, request.model, version, scope, sample)
+    hasher, text = known if known is not None else _prefix(endpoint, request._model, version, scope, sample)
     digest = hasher.copy()
     digest.update(canonical_body(request._payload, endpoint.rules.unkeyed, ignore))
     return text + digest.hexdigest()  # type: ignore[no-any-return]
@@ -69,15 +84,26 @@ def make_key(
 def _prefix(endpoint: Endpoint, model: str, version: int | str, scope: str | None, sample: int) -> tuple[Any, str]:
     scoped = scope_digest(scope)
     envelope = canonical_envelope(endpoint, model, version, scope if scoped != SHARED else None, sample)
-    made = (hashlib.sha256(envelope), f"llmcache:{FORMAT}.{version}:{scoped}:")
+    made = (hashlib.sha256(envelope), f"llmcache:{FORMAT}.{_version_text(version)}:{scoped}:")
     if len(endpoint.key_cache) >= _PREFIXES_KEPT:
         endpoint.key_cache.clear()
     endpoint.key_cache[model, version, scope, sample] = made
     return made
 
 
+def _version_text(version: int | str) -> str:
+    text = str(version)
+    if _PLAIN_VERSION.fullmatch(text):
+        return text
+    return "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 def canonical_envelope(endpoint: Endpoint, model: str, version: int | str, scope: str | None, sample: int) -> bytes:
-    """Return everything but the body that makes the key, as one line of JSON."""
+    """Return everything but the body that makes the key, as one line of JSON.
+
+    Raises:
+        UncacheableRequest: a part that JSON cannot say exactly.
+    """
     parts = (
         FORMAT, version, endpoint.provider, endpoint.operation, endpoint.base_url, endpoint.path,
         endpoint.query, endpoint.headers, model, scope, sample,
@@ -85,47 +111,55 @@ def canonical_envelope(endpoint: Endpoint, model: str, version: int | str, scope
     try:
         return orjson.dumps(parts, option=OPTIONS) + b"\n"
     except (TypeError, ValueError) as error:
-        raise UncacheableRequest(f"The request's address cannot be written as JSON: {error}") from error
+        raise UncacheableRequest(f"The request's address cannot be written as JSON exactly: {error}.") from error
 
 
-def canonical_body(payload: dict[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...] = ()) -> bytes:
+def canonical_body(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...] = ()) -> bytes:
     """Return the canonical bytes of a body.
+
+    Args:
+        payload: the body; it is left as it was.
+        unkeyed: top-level names that do not count.
+        ignore: dotted paths that do not count.
 
     Raises:
         UncacheableRequest: NaN or infinity at the top level, a key that is not a text, or a value without JSON.
     """
-    if not unkeyed.isdisjoint(payload):
-        payload = {name: value for name, value in payload.items() if name not in unkeyed}
-    if ignore:
-        for path in ignore:
-            payload = without(payload, path.split("."))
+    if ignore or not unkeyed.isdisjoint(payload):
+        payload = _counted(payload, unkeyed, ignore)
     for value in payload.values():
-        if value.__class__ is float and (not math.isfinite(value) or value.is_integer()):
+        if value.__class__ is float and (value.is_integer() or not math.isfinite(value)):
             payload = _plain_numbers(payload)
             break
     try:
         return orjson.dumps(payload, option=OPTIONS)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UncacheableRequest(f"The request's body cannot be written as JSON exactly: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise UncacheableRequest(f"The request's body cannot be written as JSON exactly: {error}.") from error
 
 
-def _plain_numbers(payload: dict[str, Any]) -> dict[str, Any]:
-    plain = {}
-    for name, value in payload.items():
-        if value.__class__ is float:
-            if not math.isfinite(value):
-                raise UncacheableRequest(f"{name} is {value!r}, which JSON cannot say.")
-            if value.is_integer() and -_LARGEST_EXACT <= value < _LARGEST_EXACT:
-                plain[name] = int(value)
-                continue
-        plain[name] = value
-    return plain
+def _counted(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Mapping[str, Any]:
+    counted: Mapping[str, Any] = {name: value for name, value in payload.items() if name not in unkeyed}
+    for path in ignore:
+        counted = without(counted, path.split("."))
+    return counted
+
+
+def _plain_numbers(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(name, value) for name, value in payload.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value.__class__ is not float:
+        return value
+    if not math.isfinite(value):
+        raise UncacheableRequest(f"{name} is {value!r}, which JSON cannot say.")
+    return int(value) if value.is_integer() and _SMALLEST_INTEGER <= value < _LARGEST_INTEGER else value
 
 
 def without(value: Any, path: list[str]) -> Any:
     """Return ``value`` less what ``path`` names; what the caller holds is left as it was."""
     head, rest = path[0], path[1:]
-    if isinstance(value, list) and head == "*":
+    if isinstance(value, list | tuple) and head == "*":
         return [without(item, rest) for item in value] if rest else []
     if not isinstance(value, dict) or head not in value:
         return value
@@ -134,38 +168,56 @@ def without(value: Any, path: list[str]) -> Any:
     return {**value, head: without(value[head], rest)}
 
 
-def parts_of(request: LLMRequest, *, scope: str | None = None, sample: int = 0) -> dict[str, str]:
+def parts_of(
+    request: LLMRequest,
+    *,
+    version: int | str | None = None,
+    scope: str | None = None,
+    sample: int = 0,
+    ignore: tuple[str, ...] = (),
+) -> dict[str, str]:
     """Return a short digest of each part that makes the key: the address, the model and every field of the body.
 
-    Conversations are split by turn, so that ``explain`` can say which message differs.
+    Conversations are split by turn and tools one by one, so that ``explain`` can say which differs. A field of the
+    body that is called like a part of the address is named ``body.<field>``.
+
+    Args:
+        request: what is asked; it is left as it was.
+        version: the user's ``KEY_VERSION``, or ``None`` to leave it out.
+        scope: as ``make_key`` takes it.
+        sample: as ``make_key`` takes it.
+        ignore: as ``make_key`` takes it.
+
+    Raises:
+        UncacheableRequest: as ``make_key``.
     """
-    parts = {
-        name: _short(getattr(request, name))
+    address = {
+        name: getattr(request, name)
         for name in ("provider", "operation", "base_url", "path", "query", "headers", "model")
     }
-    parts |= {"scope": _short(scope), "sample": _short(sample)}
-    for name, value in sorted(_plain_numbers(dict(request.payload)).items()):
-        if name in request.rules.unkeyed:
-            continue
-        if isinstance(value, list) and name in ("messages", "input", "contents", "tools"):
-            parts |= {f"{name}[{index}]": _short(item) for index, item in enumerate(value)}
+    address |= {"scope": scope, "sample": sample} | ({} if version is None else {"version": version})
+    make_key(request, version=version or 0, scope=scope, sample=sample, ignore=ignore)
+    parts = {name: _short(value) for name, value in address.items()}
+    body = _plain_numbers(_counted(request._payload, request.rules.unkeyed, ignore))
+    for name, value in sorted(body.items()):
+        label = f"body.{name}" if name in address and value != address[name] else name
+        if name in _TURNS and isinstance(value, list | tuple) and value:
+            parts |= {f"{label}[{index}]": _short(item) for index, item in enumerate(value)}
         else:
-            parts[name] = _short(value)
+            parts[label] = _short(value)
     return parts
 
 
-def pack_parts(parts: dict[str, str]) -> str:
+def pack_parts(parts: Mapping[str, str]) -> str:
     """Return the parts as one text, as an entry keeps them."""
-    return ";".join(f"{name}={digest}" for name, digest in parts.items())
+    return ";".join(f"{quote(name, safe='[]')}={digest}" for name, digest in parts.items())
 
 
 def unpack_parts(text: str) -> dict[str, str]:
     """Return what ``pack_parts`` wrote."""
-    return dict(item.rsplit("=", 1) for item in text.split(";") if "=" in item)
+    named = (item.partition("=") for item in text.split(";") if "=" in item)
+    return {unquote(name): digest for name, _, digest in named}
 
 
 def _short(value: Any) -> str:
-    try:
-        return hashlib.sha256(orjson.dumps(value, option=OPTIONS)).hexdigest()[:8]
-    except (TypeError, ValueError) as error:
-        raise UncacheableRequest(f"A part of the request cannot be written as JSON: {error}") from error
+    return hashlib.sha256(orjson.dumps(value, option=OPTIONS)).hexdigest()[:8]

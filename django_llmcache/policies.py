@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-import math
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar, Token
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import ContextVar
 from datetime import timedelta
-from functools import wraps
-from inspect import iscoroutinefunction
+from functools import partial, wraps
+from inspect import isasyncgenfunction, isclass, iscoroutine, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Self, TypedDict, TypeVar, Unpack
 
 from .exceptions import ConfigurationError
 
@@ -20,7 +19,7 @@ class Unset(enum.Enum):
 
     UNSET = "UNSET"
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> Literal[False]:
         """Count as false, like nothing said."""
         return False
 
@@ -33,65 +32,31 @@ ADMITTABLE: Final = frozenset({"truncated", "refused", "empty"})
 """Reason codes that ``admit=`` may override; an error or a stateful answer is never stored."""
 
 
+FOREVER: Final = 1e12
+"""Seconds from which a time to live is as good as for ever: 30,000 years."""
+
+
 def seconds(ttl: TTL, *, source: str = "ttl") -> float | None:
-    """Return a time to live in seconds, or ``None`` for one that never expires.
+    """Return a time to live in seconds, or ``None`` for one that never expires, as an infinite one does.
 
     Raises:
         ConfigurationError: negative, NaN, a bool or not a number; ``source`` names where it was set.
     """
-    if ttl is None or (ttl.__class__ is int and ttl >= 0):  # type: ignore[operator]
-        return ttl  # type: ignore[return-value]
-    value: Any = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError(
-            f"{source} is {ttl!r}; give seconds (int or float), a timedelta, 0 (do not store) or None (for ever)."
-        )
-    if value < 0 or math.isnan(value):
-        raise ConfigurationError(f"{source} is {ttl!r}; a time to live cannot be negative. 0 means: do not store.")
-    return None if math.isinf(value) else value
+    return _duration(ttl, source, "0 (do not store) or None (for ever)")
 
 
-class CachePolicy:
-    """What one caller wants. Every field starts as ``UNSET``: nothing said, the next outer word holds.
+def _duration(given: Any, source: str, others: str) -> float | None:
+    if given is None or (given.__class__ is int and 0 <= given < FOREVER):
+        return given
+    value = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
+        raise ConfigurationError(f"{source} is {given!r}; give seconds (int or float), a timedelta, {others}.")
+    if value < 0:
+        raise ConfigurationError(f"{source} is {given!r}; it cannot be negative. Give {others}.")
+    return value if value < FOREVER else None
 
-    Args:
-        cache: ``False``: neither read nor store; ``True``: cache, whatever ``CACHE_BY_DEFAULT`` says.
-        ttl: seconds, ``timedelta``, ``0`` (do not store) or ``None`` (never expires).
-        refresh: skip the read and store what comes.
-        scope: whose answer this is (a text); in the key. ``None`` or ``"public"`` shares on purpose.
-        tags: texts to clear by.
-        sample: which of several answers to the same request; in the key.
-        admit: reason codes to store all the same (``truncated``, ``refused``, ``empty``).
-        max_age: only entries at most this many seconds old.
-        store: ``False``: may read, does not store.
-    """
 
-    __slots__ = ("admit", "cache", "max_age", "refresh", "sample", "scope", "store", "tags", "ttl")
-
-    def __init__(
-        self,
-        *,
-        cache: bool | Unset | None = UNSET,
-        ttl: TTL | Unset = UNSET,
-        refresh: bool | Unset = UNSET,
-        scope: str | Unset | None = UNSET,
-        tags: Iterable[str] | Unset = UNSET,
-        sample: int | Unset = UNSET,
-        admit: Iterable[str] | Unset = UNSET,
-        max_age: float | Unset = UNSET,
-        store: bool | Unset = UNSET,
-    ) -> None:
-        put = object.__setattr__
-        put(self, "cache", UNSET if cache is None else _flag("cache", cache))
-        put(self, "ttl", ttl if ttl is UNSET else seconds(ttl))
-        put(self, "refresh", _flag("refresh", refresh))
-        put(self, "scope", scope if scope is UNSET else checked_scope(scope))
-        put(self, "tags", tags if tags is UNSET else _texts("tags", tags))
-        put(self, "sample", sample if sample is UNSET else _index(sample))
-        put(self, "admit", admit if admit is UNSET else _reasons(admit))
-        put(self, "max_age", max_age if max_age is UNSET else seconds(max_age, source="max_age"))
-        put(self, "store", _flag("store", store))
-
+class _Fields(NamedTuple):
     cache: bool | Unset
     ttl: float | Unset | None
     refresh: bool | Unset
@@ -102,13 +67,67 @@ class CachePolicy:
     max_age: float | Unset | None
     store: bool | Unset
 
-    def __setattr__(self, name: str, value: object) -> None:
-        """Refuse: a policy is shared between calls, so it never changes."""
-        raise AttributeError(f"CachePolicy is immutable; make a new one to change {name!r}.")
 
-    def __delattr__(self, name: str) -> None:
-        """Refuse, as ``__setattr__`` does."""
-        raise AttributeError(f"CachePolicy is immutable; {name!r} cannot be deleted.")
+class Wishes(TypedDict, total=False):
+    """The arguments of ``CachePolicy`` and of ``policy()``, all by keyword."""
+
+    cache: bool | Unset | None
+    ttl: TTL | Unset
+    refresh: bool | Unset
+    scope: str | Unset | None
+    tags: Iterable[str] | Unset
+    sample: int | Unset
+    admit: Iterable[str] | Unset
+    max_age: TTL | Unset
+    store: bool | Unset
+
+
+class CachePolicy(_Fields):
+    """What one caller wants. Every field starts as ``UNSET``: nothing said, the next outer word holds. Immutable.
+
+    Args:
+        cache: ``False``: neither read nor store; ``True``: cache, whatever ``CACHE_BY_DEFAULT`` says; ``None``:
+            nothing said.
+        ttl: seconds, ``timedelta``, ``0`` (do not store) or ``None`` (never expires).
+        refresh: skip the read and store what comes.
+        scope: whose answer this is (a text); in the key. ``None`` or ``"public"`` shares on purpose.
+        tags: texts to clear by.
+        sample: which of several answers to the same request; in the key.
+        admit: reason codes to store all the same (``truncated``, ``refused``, ``empty``).
+        max_age: only entries at most this many seconds (or this ``timedelta``) old; ``None``: of any age.
+        store: ``False``: may read, does not store.
+
+    Raises:
+        ConfigurationError: a value that cannot work; the message names the field.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        *,
+        cache: bool | Unset | None = UNSET,
+        ttl: TTL | Unset = UNSET,
+        refresh: bool | Unset = UNSET,
+        scope: str | Unset | None = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
+        sample: int | Unset = UNSET,
+        admit: Iterable[str] | Unset = UNSET,
+        max_age: TTL | Unset = UNSET,
+        store: bool | Unset = UNSET,
+    ) -> Self:
+        """Check what is said. A tuple underneath: made on every call, where a frozen class costs four times as much."""
+        return tuple.__new__(cls, (
+            UNSET if cache is UNSET or cache is None else _flag("cache", cache),
+            ttl if ttl is UNSET else seconds(ttl),
+            refresh if refresh is UNSET else _flag("refresh", refresh),
+            scope if scope is UNSET else checked_scope(scope),
+            tags if tags is UNSET else _texts("tags", tags),
+            sample if sample is UNSET else _index(sample),
+            admit if admit is UNSET else _reasons(admit),
+            max_age if max_age is UNSET else _duration(max_age, "max_age", "or None (of any age)"),
+            store if store is UNSET else _flag("store", store),
+        ))  # fmt: skip
 
     def over(self, base: CachePolicy | None) -> CachePolicy:
         """Return this policy with what it leaves unsaid taken from ``base``; tags of both are kept."""
@@ -116,33 +135,25 @@ class CachePolicy:
             return self
         if self is NOTHING_SAID:
             return base
-        merged = object.__new__(CachePolicy)
-        put = object.__setattr__
-        for name in CachePolicy.__slots__:
-            mine = getattr(self, name)
-            put(merged, name, getattr(base, name) if mine is UNSET else mine)
+        fields = [theirs if mine is UNSET else mine for mine, theirs in zip(self, base, strict=True)]
         if self.tags is not UNSET and base.tags is not UNSET:
-            put(merged, "tags", self.tags | base.tags)
-        return merged
-
-    def _said(self) -> dict[str, Any]:
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not UNSET}
+            fields[_TAGS] = self.tags | base.tags
+        return tuple.__new__(CachePolicy, fields)
 
     def __repr__(self) -> str:
         """Show what is said, and only that."""
-        return f"CachePolicy({', '.join(f'{name}={value!r}' for name, value in self._said().items())})"
+        said = (f"{name}={value!r}" for name, value in self._asdict().items() if value is not UNSET)
+        return f"CachePolicy({', '.join(said)})"
 
-    def __eq__(self, other: object) -> bool:
-        """Compare by what is said."""
-        return self._said() == other._said() if isinstance(other, CachePolicy) else NotImplemented
-
-    def __hash__(self) -> int:
-        """Hash by what is said."""
-        return hash(tuple(self._said().items()))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(CachePolicy, **self._asdict()), ()
 
 
-def _flag(name: str, value: Any) -> Any:
-    if value is UNSET or isinstance(value, bool):
+_TAGS: Final = CachePolicy._fields.index("tags")
+
+
+def _flag(name: str, value: Any) -> bool:
+    if value is True or value is False:
         return value
     raise ConfigurationError(f"{name} is {value!r}; give True or False.")
 
@@ -188,6 +199,9 @@ _ambient: ContextVar[CachePolicy | None] = ContextVar("llmcache_policy", default
 ambient = _ambient.get
 """Return the innermost ``policy()`` in force here, outer ones merged in, or ``None``."""
 
+_entered: ContextVar[tuple[tuple[policy, CachePolicy | None], ...]] = ContextVar("llmcache_policies", default=())
+"""Each ``policy()`` in force here with what held outside it: kept in the context, where no other task can reach."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -195,22 +209,40 @@ class policy:  # noqa: N801 - reads as a statement: `with policy(ttl=60):`
     """Set a ``CachePolicy`` for every LLM call in a block or a decorated function, SDK calls included.
 
     Works as ``with``, ``async with`` and as a decorator of plain and async functions. Takes the arguments of
-    ``CachePolicy``; what the inner block leaves unsaid is taken from the outer one.
+    ``CachePolicy``; what the inner block leaves unsaid is taken from the outer one. It holds in the thread and the
+    asyncio task that entered it and in tasks that these start inside; one object may be in force in many at once.
+
+    Raises:
+        ConfigurationError: a value that cannot work; the message names the field.
+        TypeError: it decorates a class or a generator, whose body would run outside the policy.
     """
 
-    def __init__(self, **wishes: Any) -> None:
+    __slots__ = ("_policy",)
+
+    def __init__(self, **wishes: Unpack[Wishes]) -> None:
         self._policy = CachePolicy(**wishes)
-        self._tokens: list[Token[CachePolicy | None]] = []
 
     def __enter__(self) -> CachePolicy:
-        merged = self._policy.over(_ambient.get())
-        self._tokens.append(_ambient.set(merged))
+        outer = _ambient.get()
+        merged = self._policy.over(outer)
+        _entered.set((*_entered.get(), (self, outer)))
+        _ambient.set(merged)
         return merged
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _ambient.reset(self._tokens.pop())
+        """Take the policy back in the context that entered it, last in first out or not; elsewhere it never held."""
+        blocks = list(_entered.get())
+        mine = [index for index, (owner, _) in enumerate(blocks) if owner is self]
+        if not mine:
+            return
+        _, outer = blocks.pop(mine[-1])
+        if mine[-1] == len(blocks):
+            _ambient.set(outer)
+        else:
+            blocks[mine[-1]] = (blocks[mine[-1]][0], outer)
+        _entered.set(tuple(blocks))
 
     async def __aenter__(self) -> CachePolicy:
         return self.__enter__()
@@ -221,20 +253,27 @@ class policy:  # noqa: N801 - reads as a statement: `with policy(ttl=60):`
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: Function) -> Function:
-        """Return ``function`` with this policy around each call, safe for concurrent calls."""
-        wishes = dict(self._policy._said().items())
+        """Return ``function`` with this policy around each call."""
+        if isclass(function) or isgeneratorfunction(function) or isasyncgenfunction(function):
+            name = getattr(function, "__qualname__", repr(function))
+            raise TypeError(f"policy() cannot decorate {name}, whose body runs later: put `with policy(...):` inside.")
         if iscoroutinefunction(function):
 
             @wraps(function)
             async def with_policy_async(*args: Any, **kwargs: Any) -> Any:
-                with policy(**wishes):
-                    return await function(*args, **kwargs)
+                return await self._around(function(*args, **kwargs))
 
             return with_policy_async  # type: ignore[return-value]
 
         @wraps(function)
         def with_policy(*args: Any, **kwargs: Any) -> Any:
-            with policy(**wishes):
-                return function(*args, **kwargs)
+            with self:
+                result = function(*args, **kwargs)
+            # A plain function may hand out a coroutine, as the dispatch() of an async View does.
+            return self._around(result) if iscoroutine(result) else result
 
         return with_policy  # type: ignore[return-value]
+
+    async def _around(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        with self:
+            return await coroutine

@@ -1,0 +1,197 @@
+"""The answer that comes back: an immutable value, cheap to make, read when asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from . import bodies
+from .bodies import JSON, ToolCall, Usage
+from .cacheinfo import CacheInfo
+from .exceptions import InvalidAnswerError
+from .headers import Headers
+
+if TYPE_CHECKING:
+    from .entry import Entry
+
+_NOT_PARSED: Final = object()
+_LASTING: Final = frozenset({"content-type", "openai-model", "openai-version"})
+
+
+class LLMResponse:
+    """One answer: status, a few headers and the body's bytes exactly as the provider sent them. Immutable.
+
+    Everything else is read from the body when asked for, whatever the provider's dialect. Parsed values belong
+    to this object alone: changing them changes no other answer.
+
+    Args:
+        body: the provider's bytes.
+        status: HTTP status.
+        headers: pairs of name and value.
+
+    Raises:
+        TypeError: the body is not bytes.
+    """
+
+    __slots__ = ("_backend", "_body", "_data", "_entry", "_headers", "_key", "_reason", "_result", "_status")
+
+    def __init__(
+        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | Iterable[tuple[str, str]] = ()
+    ) -> None:
+        if not isinstance(body, bytes | bytearray | memoryview):
+            raise TypeError(f"body is a {type(body).__name__}; give the provider's answer as bytes.")
+        self._body = bytes(body)
+        self._status = status
+        self._headers = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+        self._data: Any = _NOT_PARSED
+        self._entry: Entry | None = None
+        self._result = "bypass"
+        self._key: str | None = None
+        self._reason: str | None = None
+        self._backend: str | None = None
+
+    @classmethod
+    def from_entry(cls, entry: Entry, key: str, backend: str | None = None, result: str = "hit") -> LLMResponse:
+        """Return the stored answer as a caller's own object."""
+        self = cls.__new__(cls)
+        self._body = entry.body
+        self._status = entry.status
+        self._headers = entry.headers
+        self._data = _NOT_PARSED
+        self._entry = entry
+        self._result = result
+        self._key = key
+        self._reason = None
+        self._backend = backend
+        return self
+
+    def marked(
+        self,
+        result: str,
+        *,
+        key: str | None = None,
+        reason: str | None = None,
+        entry: Entry | None = None,
+        backend: str | None = None,
+    ) -> LLMResponse:
+        """Return a copy that tells another story of where it came from; the bytes are shared."""
+        other = LLMResponse(self._body, status=self._status, headers=self._headers)
+        other._entry, other._result, other._key = entry, result, key
+        other._reason, other._backend = reason, backend
+        return other
+
+    @property
+    def body(self) -> bytes:
+        """Return the provider's bytes."""
+        return self._body
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status."""
+        return self._status
+
+    @property
+    def headers(self) -> Headers:
+        """Return the response headers that were kept."""
+        return Headers(self._headers)
+
+    @property
+    def lasting_headers(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers that are as true of a stored answer: no request id, no rate limit, no cookie."""
+        return tuple((name, value) for name, value in self._headers if name.lower() in _LASTING)
+
+    @property
+    def data(self) -> JSON:
+        """Return the parsed body.
+
+        Raises:
+            InvalidAnswerError: the body is not JSON.
+        """
+        data = self._data
+        if data is _NOT_PARSED:
+            try:
+                data = self._data = orjson.loads(self._body)
+            except orjson.JSONDecodeError as error:
+                start = self._body[:60].decode("utf-8", "replace")
+                raise InvalidAnswerError(
+                    f"The answer (HTTP {self._status}) is not JSON: {error}. It starts with {start!r}.",
+                    provider="",
+                    status=self._status,
+                    body=self._body,
+                ) from None
+        return data
+
+    @property
+    def text(self) -> str:
+        """Return the answer's text."""
+        return bodies.text_of(self.data)
+
+    @property
+    def usage(self) -> Usage:
+        """Return the tokens the provider counted for this answer, as served (a hit does not spend them anew)."""
+        return bodies.usage_of(self.data)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Return the provider's own word for why the answer ended."""
+        return bodies.finish_reason_of(self.data)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Return the client-side tool calls that the answer asks for."""
+        return bodies.tool_calls_of(self.data)
+
+    @property
+    def embeddings(self) -> tuple[list[float], ...]:
+        """Return the vectors of an embeddings answer, in the order of the inputs."""
+        return bodies.embeddings_of(self.data)
+
+    @property
+    def refused(self) -> bool:
+        """Return whether the model said in so many words that it refuses."""
+        return bodies.refusal_of(self.data)
+
+    @property
+    def model(self) -> str | None:
+        """Return the model that answered, as the provider names it."""
+        return bodies.model_of(self.data)
+
+    @property
+    def from_cache(self) -> bool:
+        """Return whether the provider was spared."""
+        return self._result in ("hit", "stale")
+
+    @property
+    def cache(self) -> CacheInfo:
+        """Return where the answer came from."""
+        entry = self._entry
+        if entry is None:
+            return CacheInfo(self._result, key=self._key, reason=self._reason)
+        age = max(0.0, time.time() - entry.created) if self.from_cache else 0.0
+        return CacheInfo(
+            self._result,
+            key=self._key,
+            age=age,
+            ttl=entry.ttl,
+            stored_at=entry.created,
+            backend=self._backend,
+            reason=self._reason,
+        )
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Return what copies and pickles are made from; each parses the body for itself."""
+        return tuple(getattr(self, name) for name in _STATE)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        for name, value in zip(_STATE, state, strict=True):
+            setattr(self, name, value)
+        self._data = _NOT_PARSED
+
+    def __repr__(self) -> str:
+        return f"<LLMResponse {self._status} {self._result} {len(self._body)} bytes>"
+
+
+_STATE: Final = tuple(name for name in LLMResponse.__slots__ if name != "_data")
