@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .cache import cache, cached
+    from . import cache
     from .client import LLMClient, achat, aembed, astream, chat, embed, stream
     from .messages import LLMRequest, LLMResponse
     from .policies import CachePolicy, policy
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "cache": "cache", "cached": "cache", "LLMRequest": "messages", "LLMResponse": "messages",
+    "cache": "cache", "cached": "decorator", "LLMRequest": "messages", "LLMResponse": "messages",
     "CachePolicy": "policies", "policy": "policies",
 }  # fmt: skip
 

@@ -41,8 +41,8 @@ def reason_against(
       not JSON, such as the HTML page of a proxy;
     * ``too_large``;
     * ``truncated`` or ``refused``: by the provider's own word for why it ended, in any of several answers;
-    * ``empty``: neither text nor a tool call in a chat answer, no vector in one of embeddings. Other operations are
-      free to answer what they will.
+    * ``empty``: neither text nor a tool call in a chat answer, no vector in one of embeddings, nothing but empty
+      values in what a ``@cached`` function returned. Other operations are free to answer what they will.
 
     Args:
         request: what was asked.
@@ -84,6 +84,8 @@ def _shortcomings(request: LLMRequest, data: Any) -> Iterator[str]:
         yield "refused"
     if request.operation == "embeddings":
         said = bool(bodies.embeddings_of(data))
+    elif request.operation == "function":
+        said = not isinstance(data, dict) or any(data.values())
     else:
         said = request.operation != "chat" or bool(
             bodies.text_of(data) or bodies.tool_calls_of(data) or bodies.embeddings_of(data)

@@ -11,3 +11,9 @@ class LLMCacheConfig(AppConfig):
     name = "django_llmcache"
     label = "llmcache"
     verbose_name = "LLM cache"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from . import checks
+
+        checks.connect()

@@ -122,7 +122,8 @@ class Settings:
             if rule.matches(provider, model, operation):
                 return rule.ttl
         own = self.providers.get(provider, {})
-        return own.get("TTL", self.default_ttl)
+        ttl: float | None = own.get("TTL", self.default_ttl)
+        return ttl
 
 
 def check_type(where: str, value: Any, types: tuple[type, ...]) -> None:

@@ -10,19 +10,36 @@ from typing import Any
 import orjson
 from django.utils.module_loading import import_string
 
-from . import admission, backends, conf
+from . import admission, backends, conf, workers
 from .backends.base import BaseBackend
-from .entry import Entry
+from .decisions import reason_against, scope_of
+from .entry import Entry, Selector
 from .exceptions import ConfigurationError, UncacheableRequest
 from .keys import make_key, pack_parts, parts_of, scope_digest
 from .messages import LLMRequest, LLMResponse
 from .policies import UNSET, CachePolicy, ambient
-from .telemetry import counters, emit
+from .stats import CacheStats
+from .telemetry import counters, emit, tokens_saved
 
 Call = Callable[[LLMRequest], Any]
 AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
 
+_channel = workers.current()
 _inside: ContextVar[bool] = ContextVar("llmcache_inside", default=False)
+
+
+class Plan:
+    """What was decided before the call: under which key the answer goes where, or why it goes nowhere."""
+
+    __slots__ = ("backend", "key", "mark", "policy", "reason", "scope")
+
+    def __init__(self, policy: CachePolicy) -> None:
+        self.policy = policy
+        self.scope: str | None = None
+        self.key: str | None = None
+        self.reason: str | None = None
+        self.backend: BaseBackend | None = None
+        self.mark = 0
 
 
 class ProductionStrategy:
@@ -35,8 +52,10 @@ class ProductionStrategy:
             request: what is asked.
             call: asks the provider; returns an LLMResponse, bytes or a JSON mapping.
         """
-        found, plan = self._look_up(request)
-        if found is not None:
+        if _inside.get():
+            return as_response(call(request))
+        found = self.look_up(request)
+        if not isinstance(found, Plan):
             return found
         token = _inside.set(True)
         started = time.perf_counter()
@@ -44,12 +63,14 @@ class ProductionStrategy:
             answer = as_response(call(request))
         finally:
             _inside.reset(token)
-        return answer if plan is None else self._keep(request, answer, plan, time.perf_counter() - started)
+        return self.keep(request, answer, found, latency=time.perf_counter() - started)
 
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Return the stored answer, or what ``await call(request)`` gives."""
-        found, plan = self._look_up(request)
-        if found is not None:
+        if _inside.get():
+            return as_response(await call(request))
+        found = self.look_up(request)
+        if not isinstance(found, Plan):
             return found
         token = _inside.set(True)
         started = time.perf_counter()
@@ -57,93 +78,122 @@ class ProductionStrategy:
             answer = as_response(await call(request))
         finally:
             _inside.reset(token)
-        return answer if plan is None else self._keep(request, answer, plan, time.perf_counter() - started)
+        return self.keep(request, answer, found, latency=time.perf_counter() - started)
 
-    def _look_up(self, request: LLMRequest) -> tuple[LLMResponse | None, _Plan | None]:
-        if _inside.get():
-            return None, None
-        settings = conf.current()
+    def look_up(self, request: LLMRequest) -> LLMResponse | Plan:
+        """Return the stored answer, or the plan for the one that comes.
+
+        Raises:
+            ConfigurationError: a setting that cannot work. Any other failure is told as ``cache_error``, and the
+                call goes on without the cache.
+        """
         policy = request._policy.over(ambient())
-        reason = bypass_reason(request, policy, settings)
-        if reason is not None:
-            return None, _bypassed(self, request, reason)
+        plan = Plan(policy)
         try:
-            key = key_of(request, policy, settings)
+            found = self._find(request, policy, plan)
         except UncacheableRequest as error:
             emit("error", type(self), key=None, operation="key", error=str(error))
-            return None, _bypassed(self, request, error.reason)
-        backend = backends.current()
-        entry = self._read(backend, key) if not policy.refresh else None
-        if entry is not None and _young_enough(entry, policy):
-            emit(
-                "hit", type(self), key=key, provider=request.provider, model=request._model,
-                age=time.time() - entry.created, usage=entry.usage,
-            )  # fmt: skip
-            return LLMResponse.from_entry(entry, key, backend.name), None
-        emit("miss", type(self), key=key, provider=request.provider, model=request.model, reason=None)
-        return None, _Plan(key, None, policy, backend, backend.mark())
-
-    def _read(self, backend: BaseBackend, key: str) -> Entry | None:
-        try:
-            return backend.get(key)
+            plan.reason = error.reason
+        except ConfigurationError:
+            raise
         except Exception as error:
-            emit("error", type(self), key=key, operation="get", error=repr(error))
-            return None
+            emit("error", type(self), key=plan.key, operation="get", error=repr(error))
+            plan.reason = "error"
+        else:
+            if found is not None:
+                return found
+        if plan.reason is not None:
+            counters.add(f"bypass.{plan.reason}")
+        emit("miss", type(self), key=plan.key, provider=request.provider, model=request.model, reason=plan.reason)
+        return plan
 
-    def _keep(self, request: LLMRequest, answer: LLMResponse, plan: _Plan, latency: float) -> LLMResponse:
-        if plan.backend is None:
+    def keep(self, request: LLMRequest, answer: LLMResponse, plan: Plan, *, latency: float) -> LLMResponse:
+        """Store an answer as the plan says, where it may be stored; return it marked with what became of it.
+
+        Args:
+            request: what was asked.
+            answer: what came.
+            plan: what ``look_up`` gave.
+            latency: seconds that the call took.
+        """
+        if plan.backend is None or plan.key is None:
             return answer.marked("bypass", reason=plan.reason)
-        settings = conf.current()
         try:
-            entry, reason = _entry_for(request, answer, plan, latency, settings)
-            if entry is not None and plan.backend.put(entry, plan.mark):
-                emit(
-                    "put", type(self), key=plan.key, provider=request.provider, model=request.model,
-                    size=entry.size, ttl=entry.ttl,
-                )  # fmt: skip
-                return answer.marked("miss", key=plan.key, entry=entry, backend=plan.backend.name)
+            entry = self._stored(request, answer, plan, latency)
         except Exception as error:
             emit("error", type(self), key=plan.key, operation="put", error=repr(error))
             return answer.marked("miss", key=plan.key, reason="error")
-        reason = reason or "too_large"
-        counters.add(f"not_stored.{reason}")
-        return answer.marked("miss", key=plan.key, reason=reason)
+        if isinstance(entry, Entry):
+            return answer.marked("miss", key=plan.key, entry=entry, backend=plan.backend.name)
+        counters.add(f"not_stored.{entry}")
+        return answer.marked("miss", key=plan.key, reason=entry)
+
+    def _find(self, request: LLMRequest, policy: CachePolicy, plan: Plan) -> LLMResponse | None:
+        """Fill in the plan, and return the stored answer if there is one."""
+        settings = conf.current()
+        plan.reason = reason_against(request, policy, settings)
+        if plan.reason is not None:
+            return None
+        plan.scope = scope_of(request, policy, settings)
+        if plan.scope is None and settings.require_scope and policy.scope is UNSET:
+            plan.reason = "no_scope"
+            return None
+        key = plan.key = key_of(request, policy, settings, plan.scope)
+        if time.monotonic() >= _channel.due:
+            _channel.poll()
+        backend = plan.backend = backends.current()
+        if not policy.refresh:
+            entry = backend.get(key)
+            if entry is not None:
+                age = time.time() - entry.created
+                if policy.max_age is UNSET or policy.max_age is None or age <= policy.max_age:
+                    emit(
+                        "hit",
+                        type(self),
+                        key=key,
+                        provider=entry.provider,
+                        model=entry.model,
+                        age=age,
+                        usage=entry.usage,
+                    )
+                    tokens_saved.add(entry.usage[0] + entry.usage[1])
+                    return LLMResponse.from_entry(entry, key, backend.name)
+        plan.mark = backend.mark()
+        return None
+
+    def _stored(self, request: LLMRequest, answer: LLMResponse, plan: Plan, latency: float) -> Entry | str:
+        """Return the entry that was stored, or the reason code that was against it."""
+        policy, settings, backend = plan.policy, conf.current(), plan.backend
+        assert backend is not None  # noqa: S101 - keep() has looked
+        admit = policy.admit or admission.NOTHING
+        reason = admission.reason_against(request, answer, max_bytes=settings.max_entry_bytes, admit=admit)
+        if reason is not None:
+            return reason
+        ttl = (
+            settings.ttl_for(request.provider, request.model, request.operation) if policy.ttl is UNSET else policy.ttl
+        )
+        if ttl == 0 or policy.store is False:
+            return "disabled"
+        if key_of(request, policy, settings, plan.scope) != plan.key:
+            return "changed"
+        entry = _entry(request, answer, plan, ttl=ttl, latency=latency)
+        if not backend.put(entry, plan.mark):
+            return "not_kept"
+        emit(
+            "put", type(self), key=entry.key, provider=entry.provider, model=entry.model, size=entry.size, ttl=entry.ttl
+        )
+        return entry
 
 
-class _Plan:
-    """What was decided before the call: where the answer goes, or why it goes nowhere."""
+class TestStrategy(ProductionStrategy):
+    """As production, until a test records or replays at the HTTP level: then step aside and let that answer."""
 
-    __slots__ = ("backend", "key", "mark", "policy", "reason")
-
-    def __init__(
-        self, key: str | None, reason: str | None, policy: CachePolicy, backend: BaseBackend | None, mark: int
-    ) -> None:
-        self.key = key
-        self.reason = reason
-        self.policy = policy
-        self.backend = backend
-        self.mark = mark
+    __test__ = False  # its name is no test, whatever pytest thinks of it
+    tests_only = True
 
 
-def _bypassed(strategy: ProductionStrategy, request: LLMRequest, reason: str) -> _Plan:
-    emit("miss", type(strategy), key=None, provider=request.provider, model=request.model, reason=reason)
-    return _Plan(None, reason, request.policy, None, 0)
-
-
-def bypass_reason(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> str | None:
-    """Return why this request is neither read nor stored, or ``None``."""
-    if not settings.enabled:
-        return "disabled"
-    wanted = policy.cache
-    if wanted is False or (wanted is UNSET and not settings.cache_by_default):
-        return "disabled"
-    if request._stream:
-        return "streaming"
-    return "stateful" if request.rules.has_state(request._payload) else None
-
-
-def key_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> str:
-    """Return the request's key under a policy.
+def key_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings, scope: str | None) -> str:
+    """Return the request's key.
 
     Raises:
         UncacheableRequest: the request cannot be written as JSON exactly.
@@ -151,44 +201,29 @@ def key_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) ->
     return make_key(
         request,
         version=settings.key_version,
-        scope=policy.scope or None,
+        scope=scope,
         sample=policy.sample or 0,
         ignore=settings.ignore_fields,
     )
 
 
-def _young_enough(entry: Entry, policy: CachePolicy) -> bool:
-    limit = policy.max_age
-    return limit is UNSET or limit is None or time.time() - entry.created <= limit
-
-
-def _entry_for(
-    request: LLMRequest, answer: LLMResponse, plan: _Plan, latency: float, settings: conf.Settings
-) -> tuple[Entry | None, str | None]:
-    policy = plan.policy
-    reason = admission.reason_against(request, answer, max_bytes=settings.max_entry_bytes)
-    if reason is not None and reason not in (policy.admit or ()):
-        return None, reason
-    ttl = settings.default_ttl if policy.ttl is UNSET else policy.ttl
-    if ttl == 0 or policy.store is False:
-        return None, "disabled"
-    scope = policy.scope or None
+def _entry(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float | None, latency: float) -> Entry:
     return Entry(
         key=plan.key or "",
         body=answer.body,
         created=time.time(),
         ttl=ttl,
         status=answer.status,
-        headers=answer._headers,
+        headers=answer.lasting_headers,
         provider=request.provider,
         operation=request.operation,
         model=request.model,
-        scope=scope_digest(scope),
-        tags=policy.tags or frozenset(),
+        scope=scope_digest(plan.scope),
+        tags=plan.policy.tags or frozenset(),
         usage=answer.usage,
         latency=latency,
-        parts=pack_parts(parts_of(request, scope=scope, sample=policy.sample or 0)),
-    ), None
+        parts=pack_parts(parts_of(request, scope=plan.scope, sample=plan.policy.sample or 0)),
+    )
 
 
 def as_response(answer: Any) -> LLMResponse:
@@ -210,7 +245,18 @@ def _told_of_eviction(entry: Entry, reason: str) -> None:
     emit("evict", ProductionStrategy, key=entry.key, provider=entry.provider, model=entry.model, reason=reason)
 
 
+def _clear(selector: Selector) -> int | None:
+    return backends.current().clear(selector)
+
+
+def stats() -> CacheStats:
+    """Return what this process' cache holds and did."""
+    backend = backends.current()
+    return CacheStats.of(backend.name, backend.stats(), counters.as_dict(), tokens_saved=tokens_saved.value)
+
+
 backends.listen(_told_of_eviction)
+workers.connect(apply=_clear, publish=lambda: stats().as_dict())
 _made: tuple[conf.Settings, ProductionStrategy] | None = None
 
 
@@ -222,11 +268,12 @@ def current() -> ProductionStrategy:
     """
     global _made
     settings = conf.current()
-    if _made is None or _made[0] is not settings:
+    made = _made
+    if made is None or made[0] is not settings:
         try:
-            _made = (settings, import_string(settings.strategy)())
+            made = _made = (settings, import_string(settings.strategy)())
         except ImportError as error:
             raise ConfigurationError(
                 f"settings.LLMCACHE['STRATEGY'] is {settings.strategy!r}, which does not import: {error}"
             ) from error
-    return _made[1]
+    return made[1]

@@ -24,6 +24,7 @@ from .reports import WorkerReport
 from .strangers import Stranger, find_strangers
 
 __all__ = [
+    "TIMEOUT",
     "Acknowledgement",
     "Channel",
     "ClearReport",
@@ -34,6 +35,7 @@ __all__ = [
     "current",
     "published",
     "run_dir",
+    "tell",
     "unreachable",
 ]
 
@@ -60,6 +62,11 @@ def announce(selector: Selector, *, timeout: float = TIMEOUT) -> ClearReport:
         RunDirError: the folder can't be used or trusted.
     """
     return announcer.announce(selector, timeout=timeout, pause=_pause)
+
+
+def tell(selector: Selector) -> None:
+    """Let the other workers hear of a clear that this process has applied by itself; wait for nobody, raise nothing."""
+    _channel.tell(selector)
 
 
 def published() -> list[WorkerReport]:

@@ -111,6 +111,20 @@ class Channel:
             if mine:
                 self._look(at_once=publish)
 
+    def tell(self, selector: Selector) -> None:
+        """Announce a clear that this process has applied by itself, and wait for nobody."""
+        with self._turn() as mine:
+            try:
+                clears = Clears(self._enter(self._find_folder()) if mine else Folder.make(self._find_folder()))
+                if mine:
+                    self._follow(clears)
+                before = (self._position or BEGINNING).n
+                n = clears.append(selector, after=before)
+                if mine and n == before + 1:  # else it comes again, behind one of somebody else's
+                    self._position = clears.at(n)
+            except Exception as error:
+                self._warn(error)
+
     def forked(self) -> None:
         """Begin anew in a child: with the clears its parent had seen, a thread and a file of its own."""
         self._begin()

@@ -52,7 +52,7 @@ class Clears:
 
     def end(self) -> Position:
         """Return the position after the newest clear."""
-        return self._at(self._newest())
+        return self.at(self._newest())
 
     def since(self, position: Position) -> Iterator[tuple[Position, Selector | None]]:
         """Yield each newer clear: the position after it, and what to clear (``None`` is nothing).
@@ -60,18 +60,18 @@ class Clears:
         Where the log has a gap or a damaged file, or was begun anew, it is to clear everything.
         """
         newest = self._newest()
-        if newest < position.n or self._at(position.n).stamp not in (None, position.stamp):
-            yield self._at(newest), Selector() if newest else None
+        if newest < position.n or self.at(position.n).stamp not in (None, position.stamp):
+            yield self.at(newest), Selector() if newest else None
             return
         for n in range(position.n + 1, newest + 1):
             try:
                 selector = self._read(n)
             except FileNotFoundError:
-                yield self._at(newest), Selector()
+                yield self.at(newest), Selector()
                 return
             if selector is None:
                 return
-            yield self._at(n), selector
+            yield self.at(n), selector
 
     def prune(self) -> None:
         """Remove the clears that no worker can still need."""
@@ -95,7 +95,8 @@ class Clears:
     def _newest(self) -> int:
         return max(self._numbers(), default=0)
 
-    def _at(self, n: int) -> Position:
+    def at(self, n: int) -> Position:
+        """Return the position after clear ``n``."""
         return Position(n, self._folder.stamp(_name(n)))
 
 

@@ -45,7 +45,7 @@ def is_alive(pid: int, started: int | None) -> bool | None:
 
 
 def at_exit(function: Callable[[], object]) -> None:
-    """Call the function once when this process ends; the last one registered is the first called."""
+    """Call the function when this process ends; the last one registered is the first called."""
     if parent_process() is None:
         atexit.unregister(function)
         atexit.register(function)

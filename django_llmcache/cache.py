@@ -1,0 +1,156 @@
+"""The response cache for people with a client of their own: ``from django_llmcache import cache``.
+
+A failure of the cache fails none of these calls, but for ``clear`` and ``delete``: who asks for an answer to be gone
+must hear when it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from . import backends, conf, decisions, keys, strategies, workers
+from .entry import Selector
+from .exceptions import UncacheableRequest
+from .explanation import Explanation, nearest_to
+from .keys import scope_digest
+from .messages import LLMRequest, LLMResponse
+from .policies import CachePolicy, ambient
+from .stats import CacheStats
+from .telemetry import emit
+
+__all__ = [
+    "aclear",
+    "adelete",
+    "aexplain",
+    "aget",
+    "astats",
+    "awith_cache",
+    "clear",
+    "delete",
+    "explain",
+    "get",
+    "stats",
+    "with_cache",
+]
+
+
+def with_cache(
+    request: LLMRequest, call: Callable[[LLMRequest], Any], *, policy: CachePolicy | None = None
+) -> LLMResponse:
+    """Return the stored answer, or what ``call`` gives, stored where it may be.
+
+    Args:
+        request: what is asked.
+        call: a plain function that asks the provider; returns an LLMResponse, bytes or a JSON mapping.
+        policy: what is wanted of the cache, over the request's own.
+
+    Raises:
+        TypeError: ``call`` returned something else.
+    """
+    return strategies.current().with_cache(request if policy is None else _under(policy, request), call)
+
+
+async def awith_cache(
+    request: LLMRequest, call: Callable[[LLMRequest], Awaitable[Any]], *, policy: CachePolicy | None = None
+) -> LLMResponse:
+    """Do what ``with_cache`` does with an async function; a hit never leaves the event loop."""
+    return await strategies.current().awith_cache(request if policy is None else _under(policy, request), call)
+
+
+def get(key: str) -> LLMResponse | None:
+    """Return the answer stored under a key (``response.cache.key``), or ``None``."""
+    try:
+        backend = backends.current()
+        entry = backend.get(key)
+    except Exception as error:
+        emit("error", get, key=key, operation="get", error=repr(error))
+        return None
+    return None if entry is None else LLMResponse.from_entry(entry, key, backend.name)
+
+
+def delete(key: str) -> bool:
+    """Remove one answer from this process' cache; return whether it was there."""
+    return backends.current().delete(key)
+
+
+def clear(
+    *,
+    provider: str | None = None,
+    model: str | None = None,
+    scope: str | None = None,
+    tag: str | None = None,
+    key: str | None = None,
+) -> int | None:
+    """Remove the answers that meet every condition named, all of them when none is.
+
+    Other workers on this machine that keep a cache of their own hear of it within two seconds.
+
+    Args:
+        provider: its name.
+        model: as it was asked for.
+        scope: whose answers; ``"public"`` for those that are shared.
+        tag: one tag.
+        key: one key.
+
+    Returns:
+        How many were removed here; ``None`` when the backend can't count.
+    """
+    digest = None if scope is None else scope_digest(scope)
+    selector = Selector(provider=provider, model=model, scope=digest, tag=tag, key=key)
+    cleared = backends.current().clear(selector)
+    workers.tell(selector)
+    return cleared
+
+
+def stats() -> CacheStats:
+    """Return what this process' cache holds and did."""
+    return strategies.stats()
+
+
+def explain(request: LLMRequest) -> Explanation:
+    """Return what makes the request's key, and how it differs from the nearest stored request."""
+    policy, settings = request.policy.over(ambient()), conf.current()
+    reason = decisions.reason_against(request, policy, settings)
+    try:
+        scope = decisions.scope_of(request, policy, settings)
+        key = strategies.key_of(request, policy, settings, scope)
+        parts = keys.parts_of(request, scope=scope, sample=policy.sample or 0)
+    except UncacheableRequest as error:
+        return Explanation(None, {}, reason or error.reason, None, ())
+    nearest, differs = nearest_to(parts, key, backends.current().entries())
+    return Explanation(key, parts, reason, nearest, differs)
+
+
+def _under(policy: CachePolicy, request: LLMRequest) -> LLMRequest:
+    return LLMRequest.to(
+        request._endpoint,
+        request._model,
+        request._payload,
+        stream=request._stream,
+        policy=policy.over(request._policy),
+        target=request._target,
+    )
+
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def _twin(function: Callable[Parameters, Result]) -> Callable[Parameters, Awaitable[Result]]:
+    """Return an async function that does the same on the event loop: the in-process backend waits for nothing."""
+
+    @wraps(function)
+    async def twin(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        return function(*args, **kwargs)
+
+    twin.__name__ = twin.__qualname__ = f"a{function.__name__}"
+    return twin
+
+
+aget = _twin(get)
+adelete = _twin(delete)
+aclear = _twin(clear)
+astats = _twin(stats)
+aexplain = _twin(explain)

@@ -1,0 +1,91 @@
+"""``@cached``: keep what a function of one's own answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Final, TypeVar, overload
+
+import orjson
+
+from . import strategies
+from .messages import LLMRequest, LLMResponse
+from .policies import CachePolicy
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+PROVIDER: Final = "function"
+"""What an entry of ``@cached`` says of its provider, for ``clear(provider="function")``."""
+
+_TEXT: Final = (("content-type", "application/x-llmcache-text+json"),)
+_MAPPING: Final = (("content-type", "application/x-llmcache-mapping+json"),)
+
+
+@overload
+def cached(function: Function, /) -> Function: ...
+@overload
+def cached(**wishes: Any) -> Callable[[Function], Function]: ...
+def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
+    """Cache a plain or async function from messages to an answer.
+
+    The function's full name and all its arguments make the key, so they must be what JSON can say (a request that
+    is not goes through uncached, with a ``cache_error``). The answer may be a text, a JSON mapping or an LLMResponse,
+    and comes back as the same type. An empty one is not stored.
+
+    Args:
+        function: what is decorated, where ``@cached`` stands bare.
+        wishes: of ``CachePolicy``: ``ttl``, ``scope``, ``tags``, ``refresh``, …
+
+    Raises:
+        ConfigurationError: a wish that cannot work, when the function is defined.
+        TypeError: the function answered with another type.
+    """
+    policy = CachePolicy(**wishes)
+    return _wrapped(function, policy) if function is not None else lambda function: _wrapped(function, policy)
+
+
+def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+    path = f"{function.__module__}.{function.__qualname__}"
+
+    def request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> LLMRequest:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return LLMRequest(
+            PROVIDER, operation=PROVIDER, path=path, payload={"arguments": dict(bound.arguments)}, policy=policy
+        )
+
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def answer_async(*args: Any, **kwargs: Any) -> Any:
+            async def call(_: LLMRequest) -> Any:
+                return _pack(await function(*args, **kwargs))
+
+            return _unpack(await strategies.current().awith_cache(request(args, kwargs), call))
+
+        return answer_async
+
+    @wraps(function)
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        return _unpack(
+            strategies.current().with_cache(request(args, kwargs), lambda _: _pack(function(*args, **kwargs)))
+        )
+
+    return answer
+
+
+def _pack(answer: Any) -> Any:
+    """Return an answer of any supported type as a response that tells the type by its headers."""
+    if isinstance(answer, str):
+        return LLMResponse(orjson.dumps({"text": answer}), headers=_TEXT)
+    if isinstance(answer, Mapping):
+        return LLMResponse(orjson.dumps(dict(answer)), headers=_MAPPING)
+    return answer
+
+
+def _unpack(response: LLMResponse) -> Any:
+    if response._headers == _TEXT:
+        return response.data["text"]
+    return response.data if response._headers == _MAPPING else response

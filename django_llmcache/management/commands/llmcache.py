@@ -1,0 +1,69 @@
+"""``manage.py llmcache clear | stats | demo``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.management import clearing, statistics
+
+
+class Command(BaseCommand):
+    """Look after the response cache of this project's running workers."""
+
+    help = "Clear the response cache, show its statistics, or see it work."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the subcommands and their options."""
+        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="clear | stats | demo")
+        clear = commands.add_parser("clear", help="remove stored answers, of every running worker")
+        clear.add_argument("--provider", help="only answers of this provider, such as openai")
+        clear.add_argument("--model", help="only answers of this model, as it was asked for")
+        clear.add_argument("--tag", help="only answers stored with this tag")
+        clear.add_argument("--scope", help="only answers of this scope; 'public' for those that are shared")
+        clear.add_argument("--key", help="only the answer with this key (response.cache.key)")
+        clear.add_argument("--noinput", "--no-input", action="store_false", dest="interactive", help="do not ask first")
+        stats = commands.add_parser("stats", help="show what the running workers hold and did")
+        stats.add_argument("--json", action="store_true", help="print one JSON object")
+        demo = commands.add_parser("demo", help="see the cache work, offline and without a key")
+        demo.add_argument("--latency", type=float, default=0.4, help="seconds that the stand-in provider takes (0.4)")
+
+    def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
+        """Run one subcommand.
+
+        Raises:
+            CommandError: it did not do what was asked; the message says what to do.
+        """
+        try:
+            getattr(self, f"_{subcommand}")(options)
+        except LLMCacheError as error:
+            raise CommandError(str(error)) from error
+
+    def _clear(self, options: dict[str, Any]) -> None:
+        conditions = {name: options[name] for name in clearing.CONDITIONS if options[name] is not None}
+        if options["interactive"] and not self._agreed(clearing.question(conditions)):
+            raise CommandError("Nothing was removed.")
+        outcome = clearing.clear(conditions)
+        self.stdout.write(outcome.text)
+        if outcome.problem:
+            raise CommandError(outcome.problem)
+
+    def _stats(self, options: dict[str, Any]) -> None:
+        report = statistics.gather()
+        self.stdout.write(report.as_json() if options["json"] else report.as_text())
+        if report.problem:
+            raise CommandError(report.problem)
+
+    def _demo(self, options: dict[str, Any]) -> None:
+        from django_llmcache.contrib.demo import show
+
+        show.run(self.stdout.write, latency=options["latency"])
+
+    def _agreed(self, question: str) -> bool:
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            raise CommandError("Nothing was removed: nobody is there to answer. Say --noinput.") from None

@@ -1,0 +1,60 @@
+"""One log line for each call, without any content."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from django_llmcache.exceptions import ProviderError
+from django_llmcache.messages import LLMRequest, LLMResponse
+
+from .base import BaseMiddleware
+
+logger = logging.getLogger("django_llmcache.calls")
+
+
+class LoggingMiddleware(BaseMiddleware):
+    """Log the entry's digest, provider, model, latency and result of each call; never a prompt or an answer.
+
+    Lines go to ``django_llmcache.calls``: INFO, or WARNING where the call failed.
+    """
+
+    def handle(self, request: LLMRequest) -> LLMResponse:
+        began = time.perf_counter()
+        try:
+            response: LLMResponse = self.get_response(request)
+        except Exception as error:
+            _log_failure(request, error, time.perf_counter() - began)
+            raise
+        _log(request, response, time.perf_counter() - began)
+        return response
+
+    async def ahandle(self, request: LLMRequest) -> LLMResponse:
+        began = time.perf_counter()
+        try:
+            response: LLMResponse = await self.get_response(request)
+        except Exception as error:
+            _log_failure(request, error, time.perf_counter() - began)
+            raise
+        _log(request, response, time.perf_counter() - began)
+        return response
+
+
+def _log(request: LLMRequest, response: LLMResponse, elapsed: float) -> None:
+    if logger.isEnabledFor(logging.INFO):
+        info = response.cache
+        digest = info.key.rpartition(":")[2][:12] if info.key else "-"
+        logger.info(
+            "llm %s %s %s %s %.1f ms%s",
+            *(digest, request.provider, request.model, info.status, elapsed * 1000),
+            f" ({info.reason})" if info.reason else "",
+        )
+
+
+def _log_failure(request: LLMRequest, error: Exception, elapsed: float) -> None:
+    status = error.status if isinstance(error, ProviderError) else None
+    logger.warning(
+        "llm - %s %s %s %.1f ms%s",
+        *(request.provider, request.model, type(error).__name__, elapsed * 1000),
+        f" (HTTP {status})" if status else "",
+    )
