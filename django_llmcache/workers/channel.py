@@ -113,6 +113,8 @@ class Channel:
 
     def tell(self, selector: Selector) -> None:
         """Announce a clear that this process has applied by itself, and wait for nobody."""
+        if self._pid != os.getpid():
+            self.forked()
         with self._turn() as mine:
             try:
                 clears = Clears(self._enter(self._find_folder()) if mine else Folder.make(self._find_folder()))
@@ -232,8 +234,9 @@ class Channel:
         name = file_of(self._pid)
         if self._written is None:
             at_exit(self.close)  # again for each folder, so that it comes before the removal of a temporary one
-        if self._position != self._acknowledged or folder.stamp(name) != self._written:  # somebody may have removed it
             at_once = True
+        elif self._position != self._acknowledged or folder.stamp(name) != self._written:
+            at_once = True  # there is a clear to acknowledge, or somebody removed or damaged the file
         waited = now - self._written_at
         if waited < PUBLISH_EVERY and not at_once:
             return

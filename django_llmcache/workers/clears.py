@@ -20,6 +20,7 @@ KEPT_SECONDS: Final = 3600
 UNFINISHED_SECONDS: Final = 1
 """A file that can't be parsed may be half written for so long; then it is damaged."""
 
+_PRUNE_EVERY: Final = 64
 _NAME: Final = re.compile(r"\d{12,15}\.json")
 
 
@@ -48,7 +49,13 @@ class Clears:
                 self._folder.create(_name(n), {"n": n, "selector": selector.as_dict(), "time": time.time()})
             except FileExistsError:
                 continue
+            if n % _PRUNE_EVERY == 0:
+                self.prune()
             return n
+
+    def at(self, n: int) -> Position:
+        """Return the position after clear ``n``."""
+        return Position(n, self._folder.stamp(_name(n)))
 
     def end(self) -> Position:
         """Return the position after the newest clear."""
@@ -94,10 +101,6 @@ class Clears:
 
     def _newest(self) -> int:
         return max(self._numbers(), default=0)
-
-    def at(self, n: int) -> Position:
-        """Return the position after clear ``n``."""
-        return Position(n, self._folder.stamp(_name(n)))
 
 
 def _name(n: int) -> str:
