@@ -84,8 +84,13 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Return the bytes that it counts for: body, key and the texts stored beside them."""
-        return len(self.body) + len(self.key) + len(self.parts) + OVERHEAD
+        """Return the bytes that it counts for: the body, the texts stored beside it, and what Python adds to them."""
+        size = len(self.body) + len(self.key) + len(self.parts) + OVERHEAD
+        for name, value in self.headers:
+            size += len(name) + len(value) + 2 * TEXT_OVERHEAD
+        for tag in self.tags:
+            size += len(tag) + TEXT_OVERHEAD
+        return size
 
     def encode(self) -> bytes:
         """Return the entry as bytes: magic, version, length of the JSON head, head, body. Never pickle."""
@@ -120,8 +125,11 @@ class Entry:
         return f"<Entry {self.provider} {self.model} {len(self.body)} bytes>"
 
 
-OVERHEAD: Final = 400
-"""Bytes that an entry costs in the in-process backend over its body, key and texts (python -m benchmarks store)."""
+OVERHEAD: Final = 600
+"""Bytes that Python and the in-process backend add to an entry's own (``python -m benchmarks store`` measures it)."""
+
+TEXT_OVERHEAD: Final = 90
+"""Bytes that Python adds to each tag, name and value of a header."""
 
 
 def _split(stored: bytes) -> tuple[list[Any], bytes]:
@@ -180,7 +188,7 @@ class Selector:
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
     @classmethod
-    def from_dict(cls, conditions: dict[str, str]) -> Selector:
+    def from_dict(cls, conditions: Any) -> Selector:
         """Return the selector that ``as_dict`` described.
 
         Raises:

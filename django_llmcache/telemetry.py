@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
-from itertools import count
 from typing import Any
 
 from django.dispatch import Signal
 
 from . import signals
+from .counting import Counter, Tally
 
 logger = logging.getLogger("django_llmcache")
 
@@ -24,31 +23,30 @@ SIGNALS: Mapping[str, Signal] = {
 
 
 class Counters:
-    """Counts since the process began. ``itertools.count`` is one atomic step, so a hit takes no lock."""
+    """Counts since the process began. Adding takes no lock, and loses none."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, count[int]] = {}
-        self._lock = threading.Lock()
+        self._counters: dict[str, Counter] = {}
 
     def add(self, name: str) -> None:
         """Count one ``name``."""
-        counter = self._counts.get(name)
+        counter = self._counters.get(name)
         if counter is None:
-            with self._lock:
-                counter = self._counts.setdefault(name, count())
-        next(counter)
+            counter = self._counters.setdefault(name, Counter())
+        next(counter.steps)
 
     def as_dict(self) -> dict[str, int]:
         """Return every count by name."""
-        return {name: int(repr(counter)[6:-1]) for name, counter in list(self._counts.items())}
+        return {name: counter.value for name, counter in list(self._counters.items())}
 
     def reset(self) -> None:
         """Start from zero."""
-        with self._lock:
-            self._counts.clear()
+        self._counters.clear()
 
 
 counters = Counters()
+tokens_saved = Tally()
+"""Tokens, in and out, that hits spared since the process began."""
 
 
 def emit(event: str, sender: Any, **details: Any) -> None:

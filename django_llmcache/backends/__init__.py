@@ -2,55 +2,123 @@
 
 from __future__ import annotations
 
-import threading
+import logging
+from typing import Any, NamedTuple
 
 from django.utils.module_loading import import_string
 
 from django_llmcache import conf
+from django_llmcache.entry import Entry
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.locks import fork_safe_lock
 
-from .base import BaseBackend, OnEvict, ignore_evictions
+from .base import BaseBackend, OnEvict
+from .dummy import DummyBackend
+from .unavailable import UnavailableBackend
 
-_lock = threading.Lock()
-_made: tuple[conf.Settings, BaseBackend] | None = None
+logger = logging.getLogger("django_llmcache")
+
+
+class _Kept(NamedTuple):
+    """A backend, and the settings that it was made with."""
+
+    made_with: tuple[Any, ...]
+    backend: BaseBackend
+
+
+_lock = fork_safe_lock()
+_kept: dict[
+    str, _Kept
+] = {}  # by LLMCACHE["BACKEND"]: a change of other settings, or of the backend and back, loses nothing
+_none: tuple[conf.Settings | None, BaseBackend] = (None, DummyBackend())
+_now = _none
 _listeners: list[OnEvict] = []
 
 
 def current() -> BaseBackend:
-    """Return the backend that the settings in force name, made once for each change of the settings.
+    """Return the backend that the settings in force name.
+
+    It is made on first use, and anew when its path, ``OPTIONS`` or ``CLEANUP_INTERVAL`` change. One that can't be
+    made, though its settings are right, is stood in for by one that raises whatever is asked.
 
     Raises:
         ConfigurationError: the path does not import, or the options are not the backend's.
     """
     settings = conf.current()
-    made = _made
-    if made is not None and made[0] is settings:
-        return made[1]
-    return _make(settings)
+    made_for, backend = _now
+    return backend if made_for is settings else _find(settings)
 
 
 def listen(on_evict: OnEvict) -> None:
-    """Tell ``on_evict`` of every entry removed from a backend that is made from now on."""
+    """Tell ``on_evict`` of every entry that any backend of the settings removes."""
     if on_evict not in _listeners:
         _listeners.append(on_evict)
 
 
-def _make(settings: conf.Settings) -> BaseBackend:
-    global _made
+def empty() -> None:
+    """Forget every in-process store with its counters, as a test runner does before each test. None is told of it."""
+    global _now
     with _lock:
-        if _made is not None:
-            if _made[0] is settings:
-                return _made[1]
-            _made[1].close()
-        try:
-            backend_class = import_string(settings.backend)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"settings.LLMCACHE['BACKEND'] is {settings.backend!r}, which does not import: {error}"
-            ) from error
-        on_evict = _listeners[0] if _listeners else ignore_evictions
-        backend: BaseBackend = backend_class(
-            settings.options, on_evict=on_evict, cleanup_interval=settings.cleanup_interval
+        forgotten = [kept.backend for kept in _kept.values()]
+        _kept.clear()
+        _now = _none
+    for backend in forgotten:
+        backend.close()
+
+
+def _find(settings: conf.Settings) -> BaseBackend:
+    global _now
+    made_with = (settings.options, settings.cleanup_interval)
+    with _lock:
+        kept = _kept.get(settings.backend)
+        if kept is None or kept.made_with != made_with:
+            replaced, backend = kept, _make(settings)
+            _kept[settings.backend] = _Kept(made_with, backend)
+        else:
+            replaced, backend = None, kept.backend
+        _now = (settings, backend)
+    if replaced is not None:
+        replaced.backend.close()  # not under the lock: its sweeper may be telling somebody who asks for the current one
+    return backend
+
+
+def _make(settings: conf.Settings) -> BaseBackend:
+    backend_class = _class_at(settings.backend)
+    try:
+        return backend_class(settings.options, on_evict=_tell, cleanup_interval=settings.cleanup_interval)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        standin = UnavailableBackend(settings.backend, error, retry=_forget_unavailable)
+        logger.exception("%s Calls go on without the cache.", standin.message)
+        return standin
+
+
+def _class_at(path: str) -> type[BaseBackend]:
+    try:
+        found = import_string(path)
+    except (ImportError, TypeError, ValueError) as error:  # a path that is no path raises what it likes
+        raise ConfigurationError(
+            f"settings.LLMCACHE['BACKEND'] is {path!r}, which does not import: {error}. "
+            "Give the dotted path of a backend class."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, BaseBackend)):
+        raise ConfigurationError(
+            f"settings.LLMCACHE['BACKEND'] is {path!r}, which is no subclass of "
+            "django_llmcache.backends.base.BaseBackend."
         )
-        _made = (settings, backend)
-        return backend
+    return found
+
+
+def _forget_unavailable() -> None:
+    """Let the next caller of ``current`` try again."""
+    global _now
+    with _lock:
+        for path in [path for path, kept in _kept.items() if isinstance(kept.backend, UnavailableBackend)]:
+            del _kept[path]
+        _now = _none
+
+
+def _tell(entry: Entry, reason: str) -> None:
+    for listener in _listeners:
+        listener(entry, reason)

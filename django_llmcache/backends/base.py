@@ -14,7 +14,16 @@ OnEvict = Callable[[Entry, str], None]
 
 
 class BackendStats(NamedTuple):
-    """What a backend holds and did. ``evictions`` counts by reason; ``bytes`` is the entries' size in all."""
+    """What a backend holds and what it did since it was made.
+
+    Attributes:
+        entries: how many it holds, the expired ones that nobody has met yet among them.
+        bytes: the sum of their ``Entry.size``.
+        hits, misses: reads that found an entry, and that did not.
+        puts: entries stored, those that took another's place among them.
+        evictions: entries removed, by reason.
+        errors: what failed inside the backend and was not raised.
+    """
 
     entries: int
     bytes: int
@@ -22,6 +31,13 @@ class BackendStats(NamedTuple):
     misses: int
     puts: int
     evictions: dict[str, int]
+    errors: int
+
+    @property
+    def hit_rate(self) -> float:
+        """Return the share of reads that found an entry, from 0 to 1; 0 when there was none."""
+        reads = self.hits + self.misses
+        return self.hits / reads if reads else 0.0
 
 
 def ignore_evictions(entry: Entry, reason: str) -> None:
@@ -29,16 +45,21 @@ def ignore_evictions(entry: Entry, reason: str) -> None:
 
 
 class BaseBackend(ABC):
-    """Where entries live.
+    """Where entries live. Every method may be called from any thread.
 
     Args:
         options: ``LLMCACHE["OPTIONS"]``.
-        on_evict: told of every entry that is removed.
+        on_evict: told of every entry that is removed. What it raises breaks nothing.
         clock: monotonic seconds; tests inject their own.
         cleanup_interval: seconds between sweeps, where the backend sweeps itself.
+
+    Raises:
+        ConfigurationError: an option that cannot work.
     """
 
     name = "base"
+    in_process = False
+    """Whether every process has a store of its own, so that a shell must reach the workers to clear it."""
 
     def __init__(
         self,
@@ -59,28 +80,28 @@ class BaseBackend(ABC):
 
     @abstractmethod
     def put(self, entry: Entry, mark: int | None = None) -> bool:
-        """Store the entry under ``entry.key``.
+        """Store the entry under ``entry.key``, in the place of another that has this key.
 
         Args:
-            entry: what to store.
+            entry: what to store; it expires ``entry.ttl`` seconds from now, however often it is read.
             mark: what ``mark()`` gave before the answer was asked for; an answer asked for before a clear that
                 concerns it is not stored.
 
         Returns:
-            Whether it was stored.
+            Whether it was stored. A ``ttl`` of zero stores nothing, nor does an entry larger than the whole store.
         """
 
     @abstractmethod
     def delete(self, key: str) -> bool:
-        """Remove one entry; return whether it was there."""
+        """Remove one entry; return whether there was one that was still good."""
 
     @abstractmethod
     def clear(self, selector: Selector) -> int | None:
-        """Remove what the selector names; return how many, ``None`` when the backend can't count."""
+        """Remove what the selector names; return how many were still good, ``None`` when it can't count."""
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
-        """Yield the entries that are still good."""
+        """Yield the entries that are still good, as they are met: others may come and go meanwhile."""
 
     @abstractmethod
     def stats(self) -> BackendStats:
@@ -91,4 +112,4 @@ class BaseBackend(ABC):
         return 0
 
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
-        """Let go of threads and connections."""
+        """Let go of threads and connections. A backend that is used again takes them up again."""

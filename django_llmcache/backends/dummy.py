@@ -10,7 +10,7 @@ from .base import BackendStats, BaseBackend
 
 
 class DummyBackend(BaseBackend):
-    """Store nothing; every read is a miss."""
+    """Store nothing: every read is a miss. Any ``OPTIONS`` will do, so that it can stand in for another."""
 
     name = "dummy"
 
@@ -23,11 +23,11 @@ class DummyBackend(BaseBackend):
     def delete(self, key: str) -> bool:
         return False
 
-    def clear(self, selector: Selector) -> int | None:
+    def clear(self, selector: Selector) -> int:
         return 0
 
     def entries(self) -> Iterator[Entry]:
         return iter(())
 
     def stats(self) -> BackendStats:
-        return BackendStats(0, 0, 0, 0, 0, {})
+        return BackendStats(entries=0, bytes=0, hits=0, misses=0, puts=0, evictions={}, errors=0)

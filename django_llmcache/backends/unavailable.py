@@ -1,0 +1,55 @@
+"""What stands in for a backend that could not be made: a cache that fails must not fail the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, NoReturn
+
+from django_llmcache.entry import Entry, Selector
+from django_llmcache.exceptions import LLMCacheError
+
+from .base import BackendStats, BaseBackend
+
+RETRY_AFTER: Final = 30.0
+"""Seconds after which the backend is made anew."""
+
+
+class UnavailableBackend(BaseBackend):
+    """Raise, whatever is asked; whoever asks tells it as ``cache_error`` and goes on without the cache.
+
+    Args:
+        path: ``LLMCACHE["BACKEND"]``.
+        error: what its constructor raised.
+        retry: called by the first who asks after ``RETRY_AFTER`` seconds.
+    """
+
+    name = "unavailable"
+
+    def __init__(self, path: str, error: Exception, *, retry: Callable[[], None]) -> None:
+        super().__init__()
+        self.message = f"The backend {path} of settings.LLMCACHE['BACKEND'] could not be made: {error!r}."
+        self._retry = retry
+        self._until = self.clock() + RETRY_AFTER
+
+    def get(self, key: str) -> Entry | None:
+        self._refuse()
+
+    def put(self, entry: Entry, mark: int | None = None) -> bool:
+        self._refuse()
+
+    def delete(self, key: str) -> bool:
+        self._refuse()
+
+    def clear(self, selector: Selector) -> int | None:
+        self._refuse()
+
+    def entries(self) -> Iterator[Entry]:
+        self._refuse()
+
+    def stats(self) -> BackendStats:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        if self.clock() >= self._until:
+            self._retry()
+        raise LLMCacheError(f"{self.message} Calls go on without it, and every {RETRY_AFTER:.0f} s it is tried again.")
