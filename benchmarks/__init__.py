@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks hit`` and ``python -m benchmarks store``."""

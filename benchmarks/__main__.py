@@ -1,0 +1,28 @@
+"""Run one benchmark: ``python -m benchmarks NAME [its options]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+BENCHMARKS = {
+    "hit": "a whole hit through chat() beside other caches",
+    "store": "the in-process store beside other stores",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{name:8}{what}" for name, what in BENCHMARKS.items()),
+    )
+    parser.add_argument("benchmark", choices=BENCHMARKS)
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the benchmark; --help lists them")
+    wanted = parser.parse_args()
+    return import_module(f"benchmarks.{wanted.benchmark}").main(wanted.options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""``python -m benchmarks store``: get, put and evict, memory and pauses, small and at a million entries.
+
+Each store has a process of its own, one after the other. Keys and bodies are the same for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import os
+import platform
+import random
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+
+from .stores import STORES, Bodies, Cachebox, Cachetools, Entries, Memory, key
+from .table import table
+from .timing import calls_a_second, quantile, seconds_each
+
+READ = 20_000
+PUTS = 100_000
+LEAST_HITS, MOST_BYTES, LONGEST_PUT = 1_000_000, 250, 0.005
+PACKAGES = {Cachetools: "cachetools", Cachebox: "cachebox"}
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks store", description=__doc__.partition("\n")[0])
+    parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the large store (1,000,000)")
+    parser.add_argument("--small", type=int, default=10_000, help="entries of the small store (10,000)")
+    options = parser.parse_args(argv)
+    started = perf_counter()
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs")
+    stores = [store for store in STORES if _installed(store)]
+    for most in sorted({options.small, options.entries}):
+        measured = {store: _apart(_measure, store, most) for store in stores}
+        print(f"\n{_speed(most, measured)}\n\n{_cost(most, measured)}", flush=True)
+    met = _judge(options.entries, measured[Memory])
+    print(f"\nTook {perf_counter() - started:.0f} s.")
+    return 0 if met else 1
+
+
+def _installed(store):
+    package = PACKAGES.get(store)
+    if package is None or find_spec(package) is not None:
+        return True
+    print(f"SKIPPED: {store.name}, since {package} is not installed")
+    return False
+
+
+def _apart(work, *args):
+    """Return what ``work`` returns in a fresh process, whose memory has seen nothing else."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *args).result()
+
+
+def _measure(store_class, most):
+    store = store_class(most)
+    grown = _fill(store, most)
+    alone = Entries if store_class is Memory else Bodies
+    bare = _apart(_fill_alone, alone, most) - alone.per_entry
+    collection = _seconds_of(gc.collect)
+    numbers = random.Random(1).sample(range(most), min(READ, most))
+    keys = [key(number) for number in numbers]
+    times = max(1, 200_000 // len(keys))
+    result = {
+        "one": calls_a_second(store.get, keys, threads=1, times=times),
+        "four": calls_a_second(store.get, keys, threads=4, times=max(1, times // 4)),
+        "replace": quantile(seconds_each(store.put, [(key(n), store.value(n)) for n in numbers]), 0.5),
+    }
+    with _longest_collection() as pauses:
+        evicting = seconds_each(store.put, _pairs(store, most, most + PUTS))
+    return result | {
+        "evict": quantile(evicting, 0.5), "p9999": quantile(evicting, 0.9999), "longest": evicting[-1],
+        "pause": max(pauses), "collection": collection, "bytes": grown, "own": grown - bare,
+    }  # fmt: skip
+
+
+def _pairs(store, start, stop):
+    return ((key(number), store.value(number)) for number in range(start, stop))
+
+
+def _fill_alone(store_class, most):
+    return _fill(store_class(most), most)
+
+
+def _fill(store, most):
+    """Return by how many bytes an entry the process grew."""
+    before = _memory()
+    for name, value in _pairs(store, 0, most):
+        store.put(name, value)
+    return (_memory() - before) / most
+
+
+def _memory():
+    """Return the bytes of memory that this process has; Linux alone says so without another package."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else math.nan
+
+
+def _seconds_of(call):
+    started = perf_counter()
+    call()
+    return perf_counter() - started
+
+
+@contextmanager
+def _longest_collection():
+    """Give a list of how long each pass of the garbage collector takes meanwhile, in seconds."""
+    taken, started = [0.0], 0.0
+
+    def told(phase, info):
+        nonlocal started
+        if phase == "start":
+            started = perf_counter()
+        else:
+            taken.append(perf_counter() - started)
+
+    gc.callbacks.append(told)
+    try:
+        yield taken
+    finally:
+        gc.callbacks.remove(told)
+
+
+def _speed(most, measured):
+    ours = measured[Memory]
+    return table(
+        f"Speed, {most:,} entries (x: times ours)",
+        ("store", "hits/s, 1 thread", "x", "4 threads", "x", "replace", "x", "put + evict", "x"),
+        [
+            (
+                store.name,
+                f"{m['one']:,.0f}", f"{m['one'] / ours['one']:.2f}",
+                f"{m['four']:,.0f}", f"{m['four'] / ours['four']:.2f}",
+                f"{m['replace'] * 1e6:.2f} µs", f"{m['replace'] / ours['replace']:.2f}",
+                f"{m['evict'] * 1e6:.2f} µs", f"{m['evict'] / ours['evict']:.2f}",
+            )
+            for store, m in measured.items()
+        ],
+    )  # fmt: skip
+
+
+def _cost(most, measured):
+    return table(
+        f"Memory and pauses, {most:,} entries",
+        (
+            "store", "bytes/entry in all", "over key and value", "put p99.99", "longest put",
+            "longest GC pass meanwhile", "a full gc.collect()",
+        ),
+        [
+            (
+                store.name, f"{m['bytes']:,.0f}", f"{m['own']:,.0f}", f"{m['p9999'] * 1e3:.2f} ms",
+                f"{m['longest'] * 1e3:.2f} ms", f"{m['pause'] * 1e3:.2f} ms", f"{m['collection'] * 1e3:.0f} ms",
+            )
+            for store, m in measured.items()
+        ],
+    )  # fmt: skip
+
+
+def _judge(most, ours):
+    """Print whether each target was met; return whether all were."""
+    targets = (
+        (f"{LEAST_HITS:,} hits/s from one thread", ours["one"] >= LEAST_HITS),
+        ("no collapse with four threads", ours["four"] >= 0.8 * ours["one"]),
+        (f"at most {MOST_BYTES} bytes an entry over key and value", not ours["own"] > MOST_BYTES),
+        (f"no put over {LONGEST_PUT * 1e3:.0f} ms in a full store", ours["longest"] <= LONGEST_PUT),
+    )
+    print(f"\nTargets for {Memory.name} at {most:,} entries")
+    for target, met in targets:
+        print(f"  {'met' if met else 'MISSED':8}{target}")
+    return all(met for _, met in targets)
