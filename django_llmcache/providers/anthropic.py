@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django_llmcache.rules import REFERENCES, RequestRules
+from django_llmcache.rules import RequestRules
 
 from .base import Messages, Provider, is_portable
 
@@ -14,11 +14,8 @@ MAX_TOKENS: Final = 4096
 """Sent where the call says nothing: the API requires a value."""
 
 RULES: Final = RequestRules(
-    unkeyed=frozenset({"metadata", "service_tier"}),
     headers=frozenset({"anthropic-beta", "anthropic-version"}),
-    stateful=frozenset({"container", "mcp_servers", "context_management"}),
     client_tools=frozenset({"custom"}),
-    references=REFERENCES | {"container_upload"},
 )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from django_llmcache.rules import REFERENCES, RequestRules
+from django_llmcache.rules import UNKEYED, RequestRules
 
 from .base import Messages, Provider, is_portable
 
-CLIENT_TOOLS: Final = frozenset({"functionDeclarations", "function_declarations"})
 ROLES: Final = {"assistant": "model", "model": "model"}
 
 
@@ -18,21 +17,7 @@ def stream_by_path(method: str, path: str, payload: Mapping[str, Any]) -> bool:
     return ":streamGenerateContent" in path
 
 
-def has_hosted_tools(payload: Mapping[str, Any]) -> bool:
-    """Return whether a tool other than the caller's own functions may run: search, code, maps, …."""
-    tools = payload.get("tools") or ()
-    if not isinstance(tools, Sequence) or isinstance(tools, str):
-        return True
-    return any(not isinstance(tool, Mapping) or tool.keys() - CLIENT_TOOLS for tool in tools)
-
-
-RULES: Final = RequestRules(
-    unkeyed=frozenset({"labels"}),
-    stateful=frozenset({"cachedContent", "cached_content"}),
-    references=REFERENCES | {"fileUri", "file_uri", "file_data"},
-    is_stream=stream_by_path,
-    is_stateful=has_hosted_tools,
-)
+RULES: Final = RequestRules(unkeyed=UNKEYED | {"labels"}, is_stream=stream_by_path)
 
 
 class Gemini(Provider):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django_llmcache.rules import RequestRules
+from django_llmcache.rules import STATEFUL, UNKEYED, RequestRules
 
 from .base import Messages, Provider
 
@@ -16,8 +16,8 @@ def stream_unless_refused(method: str, path: str, payload: Mapping[str, Any]) ->
 
 
 RULES: Final = RequestRules(
-    unkeyed=frozenset({"keep_alive"}),
-    stateful=frozenset({"context"}),
+    unkeyed=UNKEYED | {"keep_alive"},
+    stateful=STATEFUL | {"context"},  # of /api/generate: the tokens of an earlier answer
     is_stream=stream_unless_refused,
 )
 

@@ -5,33 +5,23 @@ Rules from platform.openai.com, API reference "Chat", "Responses" and "Embedding
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from django_llmcache.rules import CLIENT_TOOLS, REFERENCES, STATEFUL, UNKEYED, RequestRules
+from django_llmcache.rules import STATEFUL, UNKEYED, RequestRules
 
 from .base import Messages, Provider
 
 RULES: Final = RequestRules(
     unkeyed=UNKEYED | {"prompt_cache_key", "prompt_cache_retention"},
     headers=frozenset({"openai-beta"}),
-    stateful=STATEFUL | {"web_search_options"},
-    client_tools=CLIENT_TOOLS,
-    references=REFERENCES,
-    is_stateful=lambda body: "-search-" in str(body.get("model")),
 )
 
 
-def _searches(body: Mapping[str, Any]) -> bool:
-    plugins = body.get("plugins")
-    models = [body.get("model"), *(body.get("models") or ())]
-    return any(str(model).endswith(":online") for model in models) or _has_web_plugin(plugins)
-
-
-def _has_web_plugin(plugins: Any) -> bool:
-    if not isinstance(plugins, Sequence) or isinstance(plugins, str):
-        return plugins is not None
-    return any(not isinstance(plugin, Mapping) or plugin.get("id") == "web" for plugin in plugins)
+def _may_search(body: Mapping[str, Any]) -> bool:
+    """Return whether one of the models that OpenRouter may fall back to searches the web."""
+    models = body.get("models")
+    return isinstance(models, list | tuple) and any(str(model).endswith(":online") for model in models)
 
 
 class OpenAI(Provider):
@@ -65,15 +55,11 @@ class Local(Compatible):
 
 
 class Groq(Compatible):
-    """Groq; its ``compound`` models search the web by themselves (console.groq.com/docs/compound)."""
+    """Groq (console.groq.com/docs); its ``compound`` models search the web by themselves."""
 
     base_url = "https://api.groq.com/openai/v1"
     key_variable = "GROQ_API_KEY"
-    rules = RequestRules(
-        unkeyed=UNKEYED | {"service_tier"},
-        stateful=STATEFUL | {"search_settings", "compound_custom"},
-        is_stateful=lambda body: "compound" in str(body.get("model")),
-    )
+    rules = RequestRules(stateful=STATEFUL | {"compound_custom"})
 
 
 class Mistral(Compatible):
@@ -81,11 +67,7 @@ class Mistral(Compatible):
 
     base_url = "https://api.mistral.ai/v1"
     key_variable = "MISTRAL_API_KEY"
-    rules = RequestRules(
-        client_tools=frozenset({"function"}),
-        references=REFERENCES | {"document_url"},
-        stateful=STATEFUL - {"prompt"} | {"agent_id", "conversation_id"},
-    )
+    rules = RequestRules(client_tools=frozenset({"function"}))
 
 
 class OpenRouter(Compatible):
@@ -93,18 +75,15 @@ class OpenRouter(Compatible):
 
     base_url = "https://openrouter.ai/api/v1"
     key_variable = "OPENROUTER_API_KEY"
-    rules = RequestRules(
-        stateful=STATEFUL - {"prompt"} | {"web_search_options", "preset"},
-        is_stateful=_searches,
-    )
+    rules = RequestRules(is_stateful=_may_search)
 
 
 class XAI(Compatible):
-    """xAI (docs.x.ai): ``search_parameters`` is live search."""
+    """xAI (docs.x.ai): ``search_parameters`` is live search, ``deferred`` an answer to be fetched."""
 
     base_url = "https://api.x.ai/v1"
     key_variable = "XAI_API_KEY"
-    rules = RequestRules(stateful=STATEFUL | {"search_parameters", "web_search_options", "deferred"})
+    rules = RequestRules(stateful=STATEFUL | {"deferred"})
 
 
 class DeepSeek(Compatible):
