@@ -1,12 +1,14 @@
 """Read a streamed answer event by event, whatever the provider's framing and dialect.
 
-Framings: server-sent events (html.spec.whatwg.org, "Server-sent events") and one JSON value a line (Ollama).
+Framings: server-sent events (html.spec.whatwg.org, "Server-sent events"), one JSON value a line (Ollama), and a JSON
+array (Gemini without ``alt=sse``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -85,9 +87,52 @@ class ServerSentEvents(Framing):
             yield StreamEvent(name, orjson.loads(data))
 
 
+class JSONObjects(Framing):
+    """Objects one after another on any number of lines, alone or in one array."""
+
+    _MARKS: Final = re.compile(rb'["\\\\{}]')
+    _BETWEEN: Final = b"[], \t\r\n"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+        self._in_text = False
+        self._escaped = -1
+
+    def feed(self, received: bytes) -> Iterator[StreamEvent]:
+        """Yield the objects that are whole now."""
+        begin, seen = 0, len(self._rest)
+        self._rest += received
+        for mark in self._MARKS.finditer(self._rest, seen):
+            sign, at = mark[0], mark.start()
+            if at == self._escaped:
+                continue
+            if sign == b"\\":
+                self._escaped = at + 1
+            elif sign == b'"':
+                self._in_text = not self._in_text
+            elif not self._in_text:
+                self._depth += 1 if sign == b"{" else -1
+                if self._depth <= 0:
+                    yield from self._line(self._rest[begin : at + 1].lstrip(self._BETWEEN))
+                    begin = at + 1
+        self._rest = self._rest[begin:]
+        self._escaped -= begin
+
+    def flush(self) -> Iterator[StreamEvent]:
+        """Yield nothing: what is left behind the last object is none."""
+        yield from self._line(self._rest.strip(self._BETWEEN))
+
+
+_FRAMINGS: Final[Mapping[str, type[Framing]]] = {
+    "application/json": JSONObjects,
+    "text/event-stream": ServerSentEvents,
+}
+
+
 def framing_for(content_type: str) -> Framing:
     """Return the reader for a stream of this content type."""
-    return ServerSentEvents() if content_type.startswith("text/event-stream") else Framing()
+    return _FRAMINGS.get(content_type.partition(";")[0].strip().lower(), Framing)()
 
 
 def delta_of(data: Any) -> str:
