@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from django_llmcache import telemetry
+from django_llmcache import backends, telemetry
 from django_llmcache.contrib.demo.standin import StandIn
 
 # A busy machine is no failure.
@@ -18,7 +18,8 @@ settings.load_profile("suite")
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
-    """Count from zero, and see neither a developer's keys nor their settings."""
+    """Store nothing yet, count from zero, and see neither a developer's keys nor their settings."""
+    backends.empty()
     telemetry.counters.reset()
     for name in list(os.environ):
         if name.endswith("_API_KEY") or name.startswith("LLMCACHE_"):
