@@ -9,7 +9,7 @@ from django_llmcache.contrib.demo.standin import Reply
 from tests.recordings import Recording, load, load_all
 from tests.transports.loopback import Loopback, chunked
 
-from .asking import BASES, HI, KEY, asked
+from .asking import BASES, HI, KEY, Way, asked
 from .told import events_of, piece_of
 
 CHATS = [
