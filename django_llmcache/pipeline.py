@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.core.exceptions import MiddlewareNotUsed
 from django.utils.module_loading import import_string
 
 from . import conf
@@ -14,6 +18,9 @@ from .messages import LLMRequest, LLMResponse
 
 Handler = Callable[[LLMRequest], LLMResponse]
 AsyncHandler = Callable[[LLMRequest], Awaitable[LLMResponse]]
+
+_in_thread: ContextVar[bool] = ContextVar("llmcache_in_thread", default=False)
+"""Whether this call waits in a thread of the async pipeline's."""
 
 
 def _send(request: LLMRequest) -> LLMResponse:
@@ -26,53 +33,124 @@ async def _asend(request: LLMRequest) -> LLMResponse:
     return response
 
 
-def build(paths: tuple[str, ...], *, is_async: bool) -> Any:
+def build(paths: tuple[str, ...], *, is_async: bool, threads: int = 64) -> Any:
     """Return the handler that runs ``paths``, first outermost, around the call that leaves.
 
     A factory may be a class or function with ``sync_capable`` (default true) and ``async_capable`` (default
-    false); what cannot run as the pipeline does is adapted.
+    false). What cannot run as the pipeline does is adapted; what raises ``MiddlewareNotUsed`` is left out.
+
+    Args:
+        paths: dotted paths of factories.
+        is_async: whether the handler is awaited.
+        threads: how many sync-only middleware may be at work at a time in an async pipeline.
 
     Raises:
-        ConfigurationError: a path does not import.
+        ConfigurationError: a path does not import, or names no factory of middleware.
     """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="llmcache-middleware") if is_async else None
     handler: Any = _asend if is_async else _send
+    handler_is_async = is_async
     for path in reversed(paths):
+        factory = _factory(path)
+        runs_async = _runs_async(path, factory, wanted=is_async)
+        adapted = handler if runs_async is handler_is_async else _adapted(handler, pool, to_async=runs_async)
         try:
-            factory = import_string(path)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"settings.LLMCACHE['MIDDLEWARE'] has {path!r}, which does not import: {error}"
-            ) from error
-        handler = _adapted(factory, handler, is_async=is_async)
-    return handler
+            made = factory(adapted)
+        except MiddlewareNotUsed:
+            continue
+        except Exception as error:
+            raise ConfigurationError(f"{_named(path)}, which could not be made: {error!r}.") from error
+        handler, handler_is_async = _checked(path, made, runs_async=runs_async), runs_async
+    return handler if handler_is_async is is_async else _adapted(handler, pool, to_async=is_async)
 
 
-def _adapted(factory: Any, handler: Any, *, is_async: bool) -> Any:
-    capable = getattr(factory, "async_capable", False) if is_async else getattr(factory, "sync_capable", True)
-    if not capable:
-        handler = async_to_sync(handler) if is_async else sync_to_async(handler, thread_sensitive=False)
-    made = factory(handler)
-    if is_async and not iscoroutinefunction(made):
-        return sync_to_async(made, thread_sensitive=False)
-    return async_to_sync(made) if not is_async and iscoroutinefunction(made) else made
+def _named(path: str) -> str:
+    return f"settings.LLMCACHE['MIDDLEWARE'] has {path!r}"
 
 
-_built: dict[bool, tuple[conf.Settings, Any]] = {}
+def _factory(path: str) -> Any:
+    try:
+        factory = import_string(path)
+    except (ImportError, ValueError) as error:
+        raise ConfigurationError(f"{_named(path)}, which does not import: {error}") from error
+    if not callable(factory):
+        raise ConfigurationError(f"{_named(path)}, which cannot be called; give a class or a function.")
+    return factory
+
+
+def _runs_async(path: str, factory: Any, *, wanted: bool) -> bool:
+    """Return how a middleware runs: as the pipeline does where it can, so that nothing changes threads for a hit."""
+    can_sync, can_async = getattr(factory, "sync_capable", True), getattr(factory, "async_capable", False)
+    if not can_sync and not can_async:
+        raise ConfigurationError(f"{_named(path)}, of which neither sync_capable nor async_capable is true.")
+    return bool(can_async if wanted else not can_sync)
+
+
+def _checked(path: str, made: Any, *, runs_async: bool) -> Any:
+    if not callable(made):
+        raise ConfigurationError(f"{_named(path)}, which returned {made!r}; it must return a callable.")
+    if not runs_async and (iscoroutinefunction(made) or iscoroutinefunction(type(made).__call__)):
+        raise ConfigurationError(f"{_named(path)}, which is async; say so on it: async_capable = True.")
+    return made
+
+
+def _adapted(handler: Any, pool: ThreadPoolExecutor | None, *, to_async: bool) -> Any:
+    if not to_async:
+        return async_to_sync(handler)
+    in_same_thread = sync_to_async(handler, thread_sensitive=True)
+    if pool is None:
+        return in_same_thread
+    in_pool = sync_to_async(handler, thread_sensitive=False, executor=pool)
+
+    async def answer(request: LLMRequest) -> LLMResponse:
+        """Run it in the thread where a sync middleware further out waits for it, else in one of ours.
+
+        If every call asked for a second thread while it holds one, they could wait for each other for ever.
+        """
+        if _in_thread.get():
+            response: LLMResponse = await in_same_thread(request)
+            return response
+        token = _in_thread.set(True)
+        try:
+            response = await in_pool(request)
+        finally:
+            _in_thread.reset(token)
+        return response
+
+    return answer
+
+
+_nothing: tuple[conf.Settings | None, Any] = (None, None)
+_sync = _async = _nothing
 
 
 def handler() -> Handler:
     """Return the sync pipeline of the settings in force."""
-    return _current(is_async=False)  # type: ignore[no-any-return]
+    global _sync
+    settings = conf.current()
+    made_for, made = _sync
+    if made_for is not settings:
+        made = build(settings.middleware, is_async=False)
+        _sync = (settings, made)
+    return made  # type: ignore[no-any-return]
 
 
 def ahandler() -> AsyncHandler:
     """Return the async pipeline of the settings in force."""
-    return _current(is_async=True)  # type: ignore[no-any-return]
-
-
-def _current(*, is_async: bool) -> Any:
+    global _async
     settings = conf.current()
-    built = _built.get(is_async)
-    if built is None or built[0] is not settings:
-        built = _built[is_async] = (settings, build(settings.middleware, is_async=is_async))
-    return built[1]
+    made_for, made = _async
+    if made_for is not settings:
+        made = build(settings.middleware, is_async=True, threads=settings.async_threads)
+        _async = (settings, made)
+    return made  # type: ignore[no-any-return]
+
+
+def _forget() -> None:
+    global _async
+    _async = _nothing
+
+
+# A child has none of its parent's threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
