@@ -10,6 +10,7 @@ from django_llmcache.bodies import Usage
 from django_llmcache.entry import Entry
 
 TTL = 900.0
+HEADERS = (("content-type", "application/json"),)
 BODY = b'{"choices":[{"message":{"content":"%0128d"}}]}'  # small: what is measured is what comes on top
 
 
@@ -22,12 +23,11 @@ def body(number: int) -> bytes:
 
 
 def entry(number: int) -> Entry:
-    """Return an entry with all that a real one has, no object of it shared with another's."""
+    """Return an entry with all that a real one has; it shares with others what the store would make them share."""
     parts = ";".join(f"{name}={number:08x}" for name in ("provider", "model", "scope", "messages[0]", "temperature"))
     return Entry(
         key=key(number), body=body(number), created=time.time(), ttl=TTL, provider="openai", model="gpt-4o-mini",
-        headers=((f"x-request-{'id'}", f"req_{number:024x}"),), usage=Usage(1000 + number, 2000 + number),
-        latency=number / 1000, parts=parts,
+        headers=HEADERS, usage=Usage(1000 + number, 2000 + number), latency=number / 1000, parts=parts,
     )  # fmt: skip
 
 
@@ -97,6 +97,24 @@ class LocMem:
         self.put = cache.set
 
 
+class Dict:
+    """No expiry, no lock. The least that Python can do, beside which to read the others."""
+
+    name = "dict, drops the oldest"
+    value = staticmethod(body)
+
+    def __init__(self, most):
+        kept = {}
+        self.get = kept.get
+
+        def put(key, value):
+            kept[key] = value
+            if len(kept) > most:
+                del kept[next(iter(kept))]
+
+        self.put = put
+
+
 class Bodies:
     """No store: keys and values alone. What a store takes more than this is its own."""
 
@@ -123,4 +141,4 @@ class Entries(Bodies):
         self.filled += 1
 
 
-STORES = (Memory, Cachetools, Cachebox, LocMem)
+STORES = (Memory, Cachetools, Cachebox, LocMem, Dict)

@@ -32,6 +32,9 @@ _ENTRIES_A_SHARD: Final = 4096
 _MOST_SHARDS: Final = 1024
 _CHANCES: Final = 8
 """Entries that one eviction passes over because they were read; a store where all were read must not stop a put."""
+_HEADERS_KEPT: Final = 256
+
+Headers = tuple[tuple[str, str], ...]
 
 logger = logging.getLogger("django_llmcache")
 _lock = fork_safe_lock()
@@ -242,7 +245,7 @@ class _Held(Entry):
         self.created = entry.created
         self.ttl = entry.ttl
         self.status = entry.status
-        self.headers = entry.headers
+        self.headers = _shared_headers(entry.headers)
         self.provider = _shared(entry.provider)
         self.operation = _shared(entry.operation)
         self.model = _shared(entry.model)
@@ -258,6 +261,16 @@ class _Held(Entry):
 def _shared(text: str) -> str:
     """Return the one copy of a text that many entries bear."""
     return intern(text) if text.__class__ is str else text
+
+
+_headers: dict[Headers, Headers] = {}
+
+
+def _shared_headers(headers: Headers) -> Headers:
+    """Return the one copy of headers that many entries bear: as many bytes as the rest of an entry."""
+    if len(_headers) >= _HEADERS_KEPT:
+        _headers.clear()
+    return _headers.setdefault(headers, headers)
 
 
 def _look_again(shard: dict[str, _Held], key: str) -> _Held | None:
