@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import cache
     from .client import LLMClient, achat, aembed, astream, chat, embed, stream
+    from .decorator import cached
     from .messages import LLMRequest, LLMResponse
     from .policies import CachePolicy, policy
 

@@ -34,7 +34,7 @@ class Binding:
         ConfigurationError: an unknown provider, or a word that cannot work.
     """
 
-    __slots__ = ("_base_url", "_endpoints", "_headers", "_model", "_provider", "_target", "settings")
+    __slots__ = ("_base_url", "_chats", "_embeddings", "_headers", "_model", "_provider", "_target", "settings")
 
     def __init__(self, name: str, model: str | None, connection: Mapping[str, Any]) -> None:
         self.settings = conf.current()
@@ -47,10 +47,16 @@ class Binding:
         self._target = Target(provider, api_key=api_key, timeout=timeout, headers=headers)
         self._base_url = _text("base_url", connection.get("base_url")) or provider.base_url
         self._headers = _counting(provider, {**provider.extra_headers(), **words.get("HEADERS", {}), **headers})
-        self._endpoints: dict[tuple[str, str, bool], Endpoint] = {}
+        self._chats: tuple[dict[str, Endpoint], dict[str, Endpoint]] = ({}, {})
+        self._embeddings: dict[str, Endpoint] = {}
 
     def chat_request(
-        self, messages: Messages, model: str | None, options: dict[str, Any], policy: CachePolicy, *, stream: bool
+        self,
+        messages: Messages,
+        model: str | None,
+        options: dict[str, Any],
+        policy: CachePolicy,
+        stream: bool,  # noqa: FBT001 - called on every hit, where a keyword costs
     ) -> LLMRequest:
         """Return the request of a chat call.
 
@@ -70,12 +76,12 @@ class Binding:
         provider = self._provider
         provider.check_messages(messages)
         name = model or self._default_model()
-        endpoint = self._endpoints.get(("chat", name, stream))
+        endpoint = self._chats[stream].get(name)
         if endpoint is None:
             path, query = provider.chat_path(name, stream=stream), provider.chat_query(stream=stream)
-            endpoint = self._endpoint("chat", name, path, query, stream=stream)
+            endpoint = self._keep(self._chats[stream], name, "chat", path, query)
         payload = provider.chat_payload(messages, name, options, stream=stream)
-        return LLMRequest.to(endpoint, name, payload, stream=stream, policy=policy, target=self._target)
+        return LLMRequest.to(endpoint, name, payload, stream, policy, self._target)
 
     def embed_request(
         self, texts: str | Sequence[str], model: str | None, options: dict[str, Any], policy: CachePolicy
@@ -84,18 +90,18 @@ class Binding:
         if not texts or not all(isinstance(text, str) for text in texts):
             raise ConfigurationError(f"texts is {texts!r:.80}; give a text or a list of texts, none of them missing.")
         name = model or self._default_model()
-        endpoint = self._endpoints.get(("embeddings", name, False))
+        endpoint = self._embeddings.get(name)
         if endpoint is None:
-            endpoint = self._endpoint("embeddings", name, self._provider.embed_path(name), (), stream=False)
+            endpoint = self._keep(self._embeddings, name, "embeddings", self._provider.embed_path(name), ())
         payload = self._provider.embed_payload(texts, name, options)
-        return LLMRequest.to(endpoint, name, payload, stream=False, policy=policy, target=self._target)
+        return LLMRequest.to(endpoint, name, payload, False, policy, self._target)
 
-    def _endpoint(
-        self, operation: str, model: str, path: str, query: tuple[tuple[str, str], ...], *, stream: bool
+    def _keep(
+        self, kept: dict[str, Endpoint], model: str, operation: str, path: str, query: tuple[tuple[str, str], ...]
     ) -> Endpoint:
-        if len(self._endpoints) >= _ENDPOINTS_KEPT:
-            self._endpoints.clear()
-        made = self._endpoints[operation, model, stream] = Endpoint(
+        if len(kept) >= _ENDPOINTS_KEPT:
+            kept.clear()
+        made = kept[model] = Endpoint(
             self._provider.name,
             operation=operation,
             base_url=self._base_url,

@@ -60,7 +60,8 @@ def text_of(data: JSON) -> str:
     """
     message = _openai_message(data)
     if message is not None:
-        return _joined(message.get("content"))
+        content = message.get("content")
+        return content if content.__class__ is str else _joined(content)
     if isinstance(data, list) or "candidates" in _mapping(data):
         return _joined([part for part in _gemini_parts(data) if not part.get("thought")])
     data = _mapping(data)

@@ -113,9 +113,11 @@ def explain(request: LLMRequest) -> Explanation:
     """Return what makes the request's key, and how it differs from the nearest stored request."""
     policy, settings = request.policy.over(ambient()), conf.current()
     reason = decisions.reason_against(request, policy, settings)
+    if reason is None and decisions.has_state(request):
+        reason = "stateful"
     try:
         scope = decisions.scope_of(request, policy, settings)
-        key = strategies.key_of(request, policy, settings, scope)
+        key = decisions.key_maker(request, policy, settings, scope).key_of(request._payload)
         parts = keys.parts_of(request, scope=scope, sample=policy.sample or 0)
     except UncacheableRequest as error:
         return Explanation(None, {}, reason or error.reason, None, ())
@@ -124,14 +126,8 @@ def explain(request: LLMRequest) -> Explanation:
 
 
 def _under(policy: CachePolicy, request: LLMRequest) -> LLMRequest:
-    return LLMRequest.to(
-        request._endpoint,
-        request._model,
-        request._payload,
-        stream=request._stream,
-        policy=policy.over(request._policy),
-        target=request._target,
-    )
+    wanted = policy.over(request._policy)
+    return LLMRequest.to(request._endpoint, request._model, request._payload, request._stream, wanted, request._target)
 
 
 Parameters = ParamSpec("Parameters")

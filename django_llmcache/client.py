@@ -91,8 +91,10 @@ class LLMClient:
     def _chat_request(
         self, messages: Messages, model: str | None, words: dict[str, Any], *, stream: bool = False
     ) -> LLMRequest:
-        binding, policy = self._split(words)
-        return binding.chat_request(messages, model, words, policy, stream=stream)
+        binding, policy = self._bound, NOTHING_SAID
+        if binding.settings is not conf.current() or not OURS.isdisjoint(words):
+            binding, policy = self._split(words)
+        return binding.chat_request(messages, model, words, policy, stream)
 
     def _embed_request(self, texts: str | Sequence[str], model: str | None, words: dict[str, Any]) -> LLMRequest:
         binding, policy = self._split(words)
@@ -124,13 +126,13 @@ _clients: dict[str, LLMClient] = {}
 
 
 def _client(provider: str) -> LLMClient:
-    client = _clients.get(provider)
-    return client or _clients.setdefault(provider, LLMClient(provider))
+    return _clients.get(provider) or _clients.setdefault(provider, LLMClient(provider))
 
 
 def chat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
     """Return the answer to a conversation, from the cache where it may; ``LLMClient.chat`` tells of the arguments."""
-    return _client(provider).chat(messages, model=model, **words)
+    client = _clients.get(provider) or _client(provider)
+    return pipeline.handler()(client._chat_request(messages, model, words))
 
 
 async def achat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:

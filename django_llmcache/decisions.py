@@ -3,42 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.utils.module_loading import import_string
 
 from . import conf
+from .endpoints import Endpoint
 from .exceptions import ConfigurationError, UncacheableRequest
+from .keys import KeyMaker
 from .messages import LLMRequest
 from .policies import UNSET, CachePolicy, checked_scope
 
 
-def reason_against(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> str | None:
-    """Return why this request is neither read nor stored, or ``None``.
+class Route:
+    """What the settings and a caller's policy make of every request to one address and model.
 
-    Reason codes: ``disabled``, ``streaming``, ``stateful``, or what ``CACHEABLE`` returned.
+    It is worked out once, since a look-up in the cache takes no longer than working it out.
+
+    Attributes:
+        settings, policy: what it follows from.
+        reason: why these requests are neither read nor stored (a reason code), or ``None``.
+        scope: whose answers they get, ``None`` when they are shared.
+        key_of: returns the key of the one that has this body.
+        refresh: whether the stored answer is not wanted.
+        max_age: seconds that it may be old; ``None`` for any age.
     """
-    if not settings.enabled:
+
+    __slots__ = ("key_of", "max_age", "policy", "reason", "refresh", "scope", "settings")
+
+    def __init__(self, request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> None:
+        self.settings = settings
+        self.policy = policy
+        self.refresh = bool(policy.refresh)
+        self.max_age = None if policy.max_age is UNSET else policy.max_age
+        self.scope: str | None = None
+        self.reason = reason_against(request, policy, settings)
+        if self.reason is None:
+            self.scope = scope_of(request, policy, settings)
+            if self.scope is None and settings.require_scope and policy.scope is UNSET:
+                self.reason = "no_scope"
+            self.key_of = key_maker(request, policy, settings, self.scope).key_of
+
+
+_routes: dict[tuple[Endpoint, str, int], Route] = {}
+_ROUTES_KEPT: Final = 1024
+
+
+def route_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> Route:
+    """Return what becomes of a request.
+
+    Raises:
+        UncacheableRequest: ``SCOPE`` failed, or JSON cannot say where the request goes.
+    """
+    name = (request._endpoint, request._model, id(policy))
+    route = _routes.get(name)
+    if route is None or route.policy is not policy or route.settings is not settings:
+        route = Route(request, policy, settings)
+        # Where a function of the user's own decides, it is asked about each request.
+        if settings.cacheable is None and (settings.scope is None or "." not in settings.scope):
+            if len(_routes) >= _ROUTES_KEPT:
+                _routes.clear()
+            _routes[name] = route
+    return route
+
+
+def key_maker(request: LLMRequest, policy: CachePolicy, settings: conf.Settings, scope: str | None) -> KeyMaker:
+    """Return what makes the keys of such requests.
+
+    Raises:
+        UncacheableRequest: JSON cannot say exactly where they go.
+    """
+    return KeyMaker(
+        request._endpoint,
+        request._model,
+        version=settings.key_version,
+        scope=scope,
+        sample=policy.sample or 0,
+        ignore=settings.ignore_fields,
+    )
+
+
+def reason_against(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> str | None:
+    """Return why no request of this kind is read or stored, or ``None``: ``disabled``, or what ``CACHEABLE`` said."""
+    if not settings.enabled or policy.cache is False:
         return "disabled"
-    wanted = policy.cache
-    if wanted is not True:
-        reason = "disabled" if wanted is False else _default_reason(request, settings)
-        if reason is not None:
-            return reason
-    if request._stream:
-        return "streaming"
-    return "stateful" if request._endpoint.rules.has_state(request._payload) else None
-
-
-def _default_reason(request: LLMRequest, settings: conf.Settings) -> str | None:
-    """Return why a request is not cached whose caller said nothing."""
-    own = settings.providers.get(request._endpoint.provider)
-    if not (settings.cache_by_default if own is None else own.get("CACHE", settings.cache_by_default)):
+    if policy.cache is True:
+        return None
+    own = settings.providers.get(request._endpoint.provider, {})
+    if not own.get("CACHE", settings.cache_by_default):
         return "disabled"
     if settings.cacheable is None:
         return None
     verdict = imported("CACHEABLE", settings.cacheable)(request)
     return None if verdict is True else verdict or "disabled"
+
+
+def has_state(request: LLMRequest) -> bool:
+    """Return whether the answer depends on more than the request (reason code ``stateful``)."""
+    return request._endpoint.rules.has_state(request._payload)
 
 
 def scope_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> str | None:

@@ -46,7 +46,7 @@ class Endpoint:
         ConfigurationError: a part that is not a text, or no provider.
     """
 
-    __slots__ = ("base_url", "headers", "key_cache", "operation", "path", "provider", "query", "rules")
+    __slots__ = ("base_url", "headers", "operation", "path", "provider", "query", "rules")
 
     def __init__(
         self,
@@ -75,7 +75,6 @@ class Endpoint:
             tuple(pair for pair in pairs((n.lower(), v) for n, v in headers) if pair[0] in rules.headers),
         )
         put(self, "rules", rules)
-        put(self, "key_cache", {})
 
     provider: str
     operation: str
@@ -84,8 +83,6 @@ class Endpoint:
     query: Pairs
     headers: Pairs
     rules: RequestRules
-    key_cache: dict[tuple[object, ...], Any]
-    """What ``keys`` has worked out for this place; follows from the other parts alone."""
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"Endpoint is immutable; make a new one to change {name!r}.")

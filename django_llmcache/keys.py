@@ -37,7 +37,6 @@ OPTIONS: Final = (
 )
 _SMALLEST_INTEGER: Final = -(2.0**63)
 _LARGEST_INTEGER: Final = 2.0**64
-_PREFIXES_KEPT: Final = 512
 _TURNS: Final = frozenset({"contents", "input", "messages", "tools"})
 _PLAIN_VERSION: Final = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 
@@ -47,6 +46,47 @@ def scope_digest(scope: str | None) -> str:
     if scope is None or scope == "public":
         return SHARED
     return hashlib.sha256(b"scope:" + scope.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class KeyMaker:
+    """Makes the keys of requests that differ in their body alone. What they share is digested once.
+
+    Args:
+        endpoint: where they go.
+        model: which one they ask.
+        version: the user's ``KEY_VERSION``.
+        scope: whose answer it is, or ``None`` when shared.
+        sample: which of several answers to the same request.
+        ignore: dotted paths in the body that do not count (``IGNORE_FIELDS``); ``*`` stands for any list item.
+
+    Raises:
+        UncacheableRequest: one of these has something that JSON cannot say exactly.
+    """
+
+    __slots__ = ("_hasher", "_ignore", "_prefix", "_unkeyed")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        model: str,
+        *,
+        version: int | str = 1,
+        scope: str | None = None,
+        sample: int = 0,
+        ignore: tuple[str, ...] = (),
+    ) -> None:
+        scoped = scope_digest(scope)
+        envelope = canonical_envelope(endpoint, model, version, scope if scoped != SHARED else None, sample)
+        self._hasher = hashlib.sha256(envelope)
+        self._prefix = f"llmcache:{FORMAT}.{_version_text(version)}:{scoped}:"
+        self._unkeyed = endpoint.rules.unkeyed
+        self._ignore = ignore
+
+    def key_of(self, payload: Mapping[str, Any]) -> str:
+        """Return the key of the request with this body, which is left as it was; raises as ``make_key``."""
+        digest = self._hasher.copy()
+        digest.update(canonical_body(payload, self._unkeyed, self._ignore))
+        return self._prefix + digest.hexdigest()
 
 
 def make_key(
@@ -67,28 +107,13 @@ def make_key(
         version: the user's ``KEY_VERSION``.
         scope: whose answer it is, or ``None`` when shared.
         sample: which of several answers to the same request.
-        ignore: dotted paths in the body that do not count (``IGNORE_FIELDS``); ``*`` stands for any list item.
+        ignore: dotted paths in the body that do not count, as ``KeyMaker`` takes them.
 
     Raises:
         UncacheableRequest: the body has something that JSON cannot say exactly.
     """
-    endpoint = request._endpoint
-    wanted = (request._model, version, scope, sample)
-    known = endpoint.key_cache.get(wanted)
-    hasher, text = known if known is not None else _prefix(endpoint, request._model, version, scope, sample)
-    digest = hasher.copy()
-    digest.update(canonical_body(request._payload, endpoint.rules.unkeyed, ignore))
-    return text + digest.hexdigest()  # type: ignore[no-any-return]
-
-
-def _prefix(endpoint: Endpoint, model: str, version: int | str, scope: str | None, sample: int) -> tuple[Any, str]:
-    scoped = scope_digest(scope)
-    envelope = canonical_envelope(endpoint, model, version, scope if scoped != SHARED else None, sample)
-    made = (hashlib.sha256(envelope), f"llmcache:{FORMAT}.{_version_text(version)}:{scoped}:")
-    if len(endpoint.key_cache) >= _PREFIXES_KEPT:
-        endpoint.key_cache.clear()
-    endpoint.key_cache[model, version, scope, sample] = made
-    return made
+    maker = KeyMaker(request._endpoint, request._model, version=version, scope=scope, sample=sample, ignore=ignore)
+    return maker.key_of(request._payload)
 
 
 def _version_text(version: int | str) -> str:

@@ -82,8 +82,7 @@ class LLMRequest:
         endpoint: Endpoint,
         model: str,
         payload: dict[str, Any],
-        *,
-        stream: bool,
+        stream: bool,  # noqa: FBT001 - called on every hit, where a keyword costs
         policy: CachePolicy,
         target: Any,
     ) -> LLMRequest:
@@ -180,9 +179,7 @@ class LLMRequest:
         return self._with(deepcopy(self._payload, memo))
 
     def _with(self, payload: dict[str, Any]) -> LLMRequest:
-        return LLMRequest.to(
-            self._endpoint, self._model, payload, stream=self._stream, policy=self._policy, target=self._target
-        )
+        return LLMRequest.to(self._endpoint, self._model, payload, self._stream, self._policy, self._target)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Allow pickle, without what can send the request: it may know an API key."""
@@ -204,4 +201,4 @@ def _unpickled(
     stream: bool,  # noqa: FBT001 - pickle calls by position
     policy: CachePolicy,
 ) -> LLMRequest:
-    return LLMRequest.to(endpoint, model, payload, stream=stream, policy=policy, target=None)
+    return LLMRequest.to(endpoint, model, payload, stream, policy, None)

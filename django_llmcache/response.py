@@ -110,24 +110,25 @@ class LLMResponse:
         Raises:
             InvalidAnswerError: the body is not JSON.
         """
-        data = self._data
-        if data is _NOT_PARSED:
-            try:
-                data = self._data = orjson.loads(self._body)
-            except orjson.JSONDecodeError as error:
-                start = self._body[:60].decode("utf-8", "replace")
-                raise InvalidAnswerError(
-                    f"The answer (HTTP {self._status}) is not JSON: {error}. It starts with {start!r}.",
-                    provider="",
-                    status=self._status,
-                    body=self._body,
-                ) from None
+        return self._parsed() if self._data is _NOT_PARSED else self._data
+
+    def _parsed(self) -> JSON:
+        try:
+            data = self._data = orjson.loads(self._body)
+        except orjson.JSONDecodeError as error:
+            start = self._body[:60].decode("utf-8", "replace")
+            raise InvalidAnswerError(
+                f"The answer (HTTP {self._status}) is not JSON: {error}. It starts with {start!r}.",
+                provider="",
+                status=self._status,
+                body=self._body,
+            ) from None
         return data
 
     @property
     def text(self) -> str:
         """Return the answer's text."""
-        return bodies.text_of(self.data)
+        return bodies.text_of(self._parsed() if self._data is _NOT_PARSED else self._data)
 
     @property
     def usage(self) -> Usage:

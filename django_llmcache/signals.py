@@ -1,24 +1,66 @@
 """The signals of the response cache. Receivers get no prompt and no answer, and cannot break a call.
 
-Every signal is sent with ``send_robust``; the sender is the strategy's class.
+The sender is the class of the strategy. ``docs/telemetry.md`` tells of the arguments one by one.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
 from django.dispatch import Signal
 
+_under_way: set[asyncio.Task[Any]] = set()
+"""A loop keeps no hold of its tasks: one that nobody holds may vanish half done."""
+
+
+class CacheSignal(Signal):
+    """A signal that is sent from plain code and from the event loop alike, and never raises."""
+
+    _may_wait = False
+
+    def connect(self, receiver: Any, *args: Any, **kwargs: Any) -> None:
+        """Connect a plain or an async function, as any signal does."""
+        self._may_wait = self._may_wait or iscoroutinefunction(receiver)
+        super().connect(receiver, *args, **kwargs)
+
+    def tell(self, sender: Any, details: Mapping[str, Any]) -> None:
+        """Call every receiver; Django logs what they raise.
+
+        Where one of them is async and this is an event loop, which can't wait here, a task calls them all.
+        """
+        if not self.receivers:
+            return
+        loop = _running_loop() if self._may_wait else None
+        if loop is None:
+            self.send_robust(sender, **details)
+        else:
+            task = loop.create_task(self.asend_robust(sender, **details))
+            _under_way.add(task)
+            task.add_done_callback(_under_way.discard)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 #: An answer came from the cache. Provides: ``key``, ``provider``, ``model``, ``age`` (seconds), ``usage``.
-cache_hit = Signal()
+cache_hit = CacheSignal()
 
 #: No stored answer was used. Provides: ``key`` (or ``None``), ``provider``, ``model``, ``reason`` (or ``None``).
-cache_miss = Signal()
+cache_miss = CacheSignal()
 
 #: An answer was stored. Provides: ``key``, ``provider``, ``model``, ``size`` (bytes), ``ttl`` (seconds or ``None``).
-cache_put = Signal()
+cache_put = CacheSignal()
 
 #: An entry was removed. Provides: ``key``, ``provider``, ``model``,
 #: ``reason`` (``expired``, ``capacity``, ``deleted``, ``cleared``).
-cache_evict = Signal()
+cache_evict = CacheSignal()
 
 #: The cache failed and the call went on. Provides: ``key`` (or ``None``), ``operation``, ``error``.
-cache_error = Signal()
+cache_error = CacheSignal()

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from django.utils.module_loading import import_string
 
 from . import admission, backends, conf, workers
 from .backends.base import BaseBackend
-from .decisions import reason_against, scope_of
+from .decisions import Route, has_state, route_of
 from .entry import Entry, Selector
 from .exceptions import ConfigurationError, UncacheableRequest
-from .keys import make_key, pack_parts, parts_of, scope_digest
+from .keys import pack_parts, parts_of, scope_digest
 from .messages import LLMRequest, LLMResponse
-from .policies import UNSET, CachePolicy, ambient
+from .policies import UNSET, ambient
 from .stats import CacheStats
-from .telemetry import counters, emit, tokens_saved
+from .telemetry import counters, emit, emit_hit, tokens_saved
 
 Call = Callable[[LLMRequest], Any]
 AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
@@ -28,18 +28,19 @@ _channel = workers.current()
 _inside: ContextVar[bool] = ContextVar("llmcache_inside", default=False)
 
 
-class Plan:
-    """What was decided before the call: under which key the answer goes where, or why it goes nowhere."""
+class Bypass(NamedTuple):
+    """The answer that comes goes nowhere, for this reason (a reason code)."""
 
-    __slots__ = ("backend", "key", "mark", "policy", "reason", "scope")
+    reason: str
 
-    def __init__(self, policy: CachePolicy) -> None:
-        self.policy = policy
-        self.scope: str | None = None
-        self.key: str | None = None
-        self.reason: str | None = None
-        self.backend: BaseBackend | None = None
-        self.mark = 0
+
+class Plan(NamedTuple):
+    """Where the answer that comes goes, if it may be stored."""
+
+    key: str
+    route: Route
+    backend: BaseBackend
+    mark: int
 
 
 class ProductionStrategy:
@@ -55,7 +56,7 @@ class ProductionStrategy:
         if _inside.get():
             return as_response(call(request))
         found = self.look_up(request)
-        if not isinstance(found, Plan):
+        if isinstance(found, LLMResponse):
             return found
         token = _inside.set(True)
         started = time.perf_counter()
@@ -70,7 +71,7 @@ class ProductionStrategy:
         if _inside.get():
             return as_response(await call(request))
         found = self.look_up(request)
-        if not isinstance(found, Plan):
+        if isinstance(found, LLMResponse):
             return found
         token = _inside.set(True)
         started = time.perf_counter()
@@ -80,104 +81,94 @@ class ProductionStrategy:
             _inside.reset(token)
         return self.keep(request, answer, found, latency=time.perf_counter() - started)
 
-    def look_up(self, request: LLMRequest) -> LLMResponse | Plan:
-        """Return the stored answer, or the plan for the one that comes.
+    def look_up(self, request: LLMRequest) -> LLMResponse | Plan | Bypass:
+        """Return the stored answer, or what becomes of the one that comes.
 
         Raises:
             ConfigurationError: a setting that cannot work. Any other failure is told as ``cache_error``, and the
                 call goes on without the cache.
         """
-        policy = request._policy.over(ambient())
-        plan = Plan(policy)
         try:
-            found = self._find(request, policy, plan)
+            found = self._find(request)
         except UncacheableRequest as error:
             emit("error", type(self), key=None, operation="key", error=str(error))
-            plan.reason = error.reason
+            found = Bypass(error.reason)
         except ConfigurationError:
             raise
         except Exception as error:
-            emit("error", type(self), key=plan.key, operation="get", error=repr(error))
-            plan.reason = "error"
-        else:
-            if found is not None:
-                return found
-        if plan.reason is not None:
-            counters.add(f"bypass.{plan.reason}")
-        emit("miss", type(self), key=plan.key, provider=request.provider, model=request.model, reason=plan.reason)
-        return plan
+            emit("error", type(self), key=None, operation="get", error=repr(error))
+            found = Bypass("error")
+        if not isinstance(found, LLMResponse):
+            self._tell_miss(request, found)
+        return found
 
-    def keep(self, request: LLMRequest, answer: LLMResponse, plan: Plan, *, latency: float) -> LLMResponse:
-        """Store an answer as the plan says, where it may be stored; return it marked with what became of it.
+    def keep(self, request: LLMRequest, answer: LLMResponse, found: Plan | Bypass, *, latency: float) -> LLMResponse:
+        """Store an answer where it may be stored; return it marked with what became of it.
 
         Args:
             request: what was asked.
             answer: what came.
-            plan: what ``look_up`` gave.
+            found: what ``look_up`` gave.
             latency: seconds that the call took.
         """
-        if plan.backend is None or plan.key is None:
-            return answer.marked("bypass", reason=plan.reason)
+        if isinstance(found, Bypass):
+            return answer.marked("bypass", reason=found.reason)
         try:
-            entry = self._stored(request, answer, plan, latency)
+            stored = self._store(request, answer, found, latency)
         except Exception as error:
-            emit("error", type(self), key=plan.key, operation="put", error=repr(error))
-            return answer.marked("miss", key=plan.key, reason="error")
-        if isinstance(entry, Entry):
-            return answer.marked("miss", key=plan.key, entry=entry, backend=plan.backend.name)
-        counters.add(f"not_stored.{entry}")
-        return answer.marked("miss", key=plan.key, reason=entry)
+            emit("error", type(self), key=found.key, operation="put", error=repr(error))
+            stored = "error"
+        if isinstance(stored, Entry):
+            return answer.marked("miss", key=found.key, entry=stored, backend=found.backend.name)
+        counters.add(f"not_stored.{stored}")
+        return answer.marked("miss", key=found.key, reason=stored)
 
-    def _find(self, request: LLMRequest, policy: CachePolicy, plan: Plan) -> LLMResponse | None:
-        """Fill in the plan, and return the stored answer if there is one."""
-        settings = conf.current()
-        plan.reason = reason_against(request, policy, settings)
-        if plan.reason is not None:
-            return None
-        plan.scope = scope_of(request, policy, settings)
-        if plan.scope is None and settings.require_scope and policy.scope is UNSET:
-            plan.reason = "no_scope"
-            return None
-        key = plan.key = key_of(request, policy, settings, plan.scope)
+    def _tell_miss(self, request: LLMRequest, found: Plan | Bypass) -> None:
+        key, reason = (None, found.reason) if isinstance(found, Bypass) else (found.key, None)
+        if reason is not None:
+            counters.add(f"bypass.{reason}")
+        emit("miss", type(self), key=key, provider=request.provider, model=request.model, reason=reason)
+
+    def _find(self, request: LLMRequest) -> LLMResponse | Plan | Bypass:
+        policy, outer = request._policy, ambient()
+        if outer is not None:
+            policy = policy.over(outer)
+        route = route_of(request, policy, conf.current())
+        if route.reason is not None or request._stream:
+            return Bypass(route.reason or "streaming")
+        key = route.key_of(request._payload)
         if time.monotonic() >= _channel.due:
             _channel.poll()
-        backend = plan.backend = backends.current()
-        if not policy.refresh:
-            entry = backend.get(key)
-            if entry is not None:
-                age = time.time() - entry.created
-                if policy.max_age is UNSET or policy.max_age is None or age <= policy.max_age:
-                    emit(
-                        "hit",
-                        type(self),
-                        key=key,
-                        provider=entry.provider,
-                        model=entry.model,
-                        age=age,
-                        usage=entry.usage,
-                    )
-                    tokens_saved.add(entry.usage[0] + entry.usage[1])
-                    return LLMResponse.from_entry(entry, key, backend.name)
-        plan.mark = backend.mark()
-        return None
+        backend = backends.current()
+        if not backend.in_process and has_state(request):
+            return Bypass("stateful")
+        entry = None if route.refresh else backend.get(key)
+        if entry is not None:
+            age = time.time() - entry.created
+            if route.max_age is None or age <= route.max_age:
+                emit_hit(type(self), key, entry, age)
+                return LLMResponse.from_entry(entry, key, backend.name)
+        # Only now, where looking costs nothing: what has state was never stored, so a hit needs no second opinion.
+        if backend.in_process and has_state(request):
+            return Bypass("stateful")
+        return Plan(key, route, backend, backend.mark())
 
-    def _stored(self, request: LLMRequest, answer: LLMResponse, plan: Plan, latency: float) -> Entry | str:
+    def _store(self, request: LLMRequest, answer: LLMResponse, plan: Plan, latency: float) -> Entry | str:
         """Return the entry that was stored, or the reason code that was against it."""
-        policy, settings, backend = plan.policy, conf.current(), plan.backend
-        assert backend is not None  # noqa: S101 - keep() has looked
+        policy, settings = plan.route.policy, plan.route.settings
         admit = policy.admit or admission.NOTHING
         reason = admission.reason_against(request, answer, max_bytes=settings.max_entry_bytes, admit=admit)
         if reason is not None:
             return reason
-        ttl = (
-            settings.ttl_for(request.provider, request.model, request.operation) if policy.ttl is UNSET else policy.ttl
-        )
+        ttl = policy.ttl
+        if ttl is UNSET:
+            ttl = settings.ttl_for(request.provider, request.model, request.operation)
         if ttl == 0 or policy.store is False:
             return "disabled"
-        if key_of(request, policy, settings, plan.scope) != plan.key:
+        if plan.route.key_of(request._payload) != plan.key:
             return "changed"
         entry = _entry(request, answer, plan, ttl=ttl, latency=latency)
-        if not backend.put(entry, plan.mark):
+        if not plan.backend.put(entry, plan.mark):
             return "not_kept"
         emit(
             "put", type(self), key=entry.key, provider=entry.provider, model=entry.model, size=entry.size, ttl=entry.ttl
@@ -192,24 +183,10 @@ class TestStrategy(ProductionStrategy):
     tests_only = True
 
 
-def key_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings, scope: str | None) -> str:
-    """Return the request's key.
-
-    Raises:
-        UncacheableRequest: the request cannot be written as JSON exactly.
-    """
-    return make_key(
-        request,
-        version=settings.key_version,
-        scope=scope,
-        sample=policy.sample or 0,
-        ignore=settings.ignore_fields,
-    )
-
-
 def _entry(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float | None, latency: float) -> Entry:
+    scope, policy = plan.route.scope, plan.route.policy
     return Entry(
-        key=plan.key or "",
+        key=plan.key,
         body=answer.body,
         created=time.time(),
         ttl=ttl,
@@ -218,11 +195,11 @@ def _entry(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float |
         provider=request.provider,
         operation=request.operation,
         model=request.model,
-        scope=scope_digest(plan.scope),
-        tags=plan.policy.tags or frozenset(),
+        scope=scope_digest(scope),
+        tags=policy.tags or frozenset(),
         usage=answer.usage,
         latency=latency,
-        parts=pack_parts(parts_of(request, scope=plan.scope, sample=plan.policy.sample or 0)),
+        parts=pack_parts(parts_of(request, scope=scope, sample=policy.sample or 0)),
     )
 
 

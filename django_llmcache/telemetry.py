@@ -6,14 +6,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django.dispatch import Signal
-
 from . import signals
 from .counting import Counter, Tally
+from .entry import Entry
 
 logger = logging.getLogger("django_llmcache")
 
-SIGNALS: Mapping[str, Signal] = {
+SIGNALS: Mapping[str, signals.CacheSignal] = {
     "hit": signals.cache_hit,
     "miss": signals.cache_miss,
     "put": signals.cache_put,
@@ -27,6 +26,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._counters: dict[str, Counter] = {}
+        self.reset()
 
     def add(self, name: str) -> None:
         """Count one ``name``."""
@@ -42,6 +42,7 @@ class Counters:
     def reset(self) -> None:
         """Start from zero."""
         self._counters.clear()
+        self.hits = self._counters["hit"] = Counter()
 
 
 counters = Counters()
@@ -49,14 +50,34 @@ tokens_saved = Tally()
 """Tokens, in and out, that hits spared since the process began."""
 
 
+def emit_hit(sender: Any, key: str, entry: Entry, age: float) -> None:
+    """Tell of a hit, as ``emit`` does; it costs next to nothing while nobody listens."""
+    next(counters.hits.steps)
+    tokens_saved.add(entry.usage[0] + entry.usage[1])
+    if signals.cache_hit.receivers or logger.isEnabledFor(logging.DEBUG):
+        details = {"key": key, "provider": entry.provider, "model": entry.model, "age": age, "usage": entry.usage}
+        _tell("hit", sender, details)
+
+
 def emit(event: str, sender: Any, **details: Any) -> None:
     """Count the event, log one line without any content, and send its signal; no receiver can break the call."""
     counters.add(event)
+    _tell(event, sender, details)
+
+
+def _tell(event: str, sender: Any, details: Mapping[str, Any]) -> None:
     level = logging.WARNING if event == "error" else logging.DEBUG
     if logger.isEnabledFor(level):
-        logger.log(level, "llmcache %s %s", event, " ".join(f"{k}={v}" for k, v in sorted(details.items())))
-    signal = SIGNALS[event]
-    if signal.receivers:
-        for receiver, outcome in signal.send_robust(sender, **details):
-            if isinstance(outcome, Exception):
-                logger.error("Receiver %r of cache_%s raised %r; the call went on.", receiver, event, outcome)
+        shown = {**details, "key": short(details["key"])}
+        logger.log(level, "llmcache %s %s", event, one_line(" ".join(f"{k}={v}" for k, v in sorted(shown.items()))))
+    SIGNALS[event].tell(sender, details)
+
+
+def short(key: str | None) -> str:
+    """Return the start of a key's digest, for a log: the whole would let a reader check a guess at what was asked."""
+    return key.rpartition(":")[2][:12] if key else "-"
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks: a model's name may come from a stranger, who must not write lines of a log."""
+    return " ".join(text.split())

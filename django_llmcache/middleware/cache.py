@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from django_llmcache import strategies
 from django_llmcache.messages import LLMRequest, LLMResponse
 
@@ -11,8 +13,8 @@ from .base import BaseMiddleware
 class CacheMiddleware(BaseMiddleware):
     """Answer from the response cache where the strategy says so."""
 
-    def handle(self, request: LLMRequest) -> LLMResponse:
-        return strategies.current().with_cache(request, self.get_response)
-
-    async def ahandle(self, request: LLMRequest) -> LLMResponse:
-        return await strategies.current().awith_cache(request, self.get_response)
+    def __call__(self, request: LLMRequest) -> LLMResponse | Awaitable[LLMResponse]:
+        strategy = strategies.current()
+        if self._is_async:
+            return strategy.awith_cache(request, self.get_response)
+        return strategy.with_cache(request, self.get_response)

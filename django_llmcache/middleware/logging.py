@@ -7,6 +7,7 @@ import time
 
 from django_llmcache.exceptions import ProviderError
 from django_llmcache.messages import LLMRequest, LLMResponse
+from django_llmcache.telemetry import one_line, short
 
 from .base import BaseMiddleware
 
@@ -43,10 +44,9 @@ class LoggingMiddleware(BaseMiddleware):
 def _log(request: LLMRequest, response: LLMResponse, elapsed: float) -> None:
     if logger.isEnabledFor(logging.INFO):
         info = response.cache
-        digest = info.key.rpartition(":")[2][:12] if info.key else "-"
         logger.info(
             "llm %s %s %s %s %.1f ms%s",
-            *(digest, request.provider, request.model, info.status, elapsed * 1000),
+            *(short(info.key), request.provider, one_line(request.model), info.status, elapsed * 1000),
             f" ({info.reason})" if info.reason else "",
         )
 
@@ -55,6 +55,6 @@ def _log_failure(request: LLMRequest, error: Exception, elapsed: float) -> None:
     status = error.status if isinstance(error, ProviderError) else None
     logger.warning(
         "llm - %s %s %s %.1f ms%s",
-        *(request.provider, request.model, type(error).__name__, elapsed * 1000),
+        *(request.provider, one_line(request.model), type(error).__name__, elapsed * 1000),
         f" (HTTP {status})" if status else "",
     )

@@ -18,6 +18,9 @@ TIMEOUT: Final = 60.0
 """Seconds to wait for a connection and for each piece of an answer, unless a setting or a call says otherwise."""
 
 
+_DICTS: Final = frozenset({dict})
+
+
 class Provider:
     """One provider's peculiarities. Subclass it, name the subclass in ``PROVIDERS[name]["CLASS"]``, done.
 
@@ -79,6 +82,8 @@ class Provider:
         Raises:
             ConfigurationError: not a non-empty list of mappings; the message shows the shape wanted.
         """
+        if messages.__class__ is list and messages and _DICTS.issuperset(map(type, messages)):
+            return
         example = '[{"role": "user", "content": "Hi"}]'
         if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
             raise ConfigurationError(f"messages is a {type(messages).__name__}; give a list such as {example}.")

@@ -1,0 +1,129 @@
+"""``python -m benchmarks hit``: a whole hit, from a new request to the answer's text, beside other caches.
+
+All contenders run in one process, on the same bytes, in turns. Each timed call gets objects of its own, as on a
+server, made before the clock starts. The provider is a real HTTP server on loopback, and its own counter proves that
+no timed call went there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from time import perf_counter
+
+from django_llmcache.contrib.demo.standin import Reply, StandIn
+
+from .contenders import CONTENDERS, KEY, Floor
+from .questions import ANSWER, QUESTIONS
+from .table import table
+from .timing import quantile
+
+ROUNDS = {"small": 400, "medium": 200, "large": 40}
+CALLS = 10  # of one contender in a row
+TARGETS = {  # times the floor
+    "chat()": {"small": 2.5, "medium": 1.5, "large": 1.2},
+    "cache.with_cache()": {"small": 1.5, "medium": 1.1, "large": 1.0},
+}
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks hit", description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=float, default=1.0, help="times as many rounds as usual (1)")
+    options = parser.parse_args(argv)
+    _configure()
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs")
+    present = [contender for contender in CONTENDERS if _installed(contender)]
+    with StandIn(latency=0) as provider:
+        os.environ["OPENAI_API_KEY"] = KEY
+        _configure(provider.url)
+        measured = {
+            question.name: _measure(question, present, provider, max(1, int(ROUNDS[question.name] * options.rounds)))
+            for question in QUESTIONS
+        }
+    for question in QUESTIONS:
+        print(f"\n{_report(question, measured[question.name])}")
+    _judge(measured)
+    return 0
+
+
+def _configure(url=None):
+    import django
+    from django.conf import settings
+    from django.core.signals import setting_changed
+
+    llmcache = {"PROVIDERS": {"openai": {"BASE_URL": f"{url}/v1"}}} if url else {}
+    if not settings.configured:
+        settings.configure(INSTALLED_APPS=["django_llmcache"], LLMCACHE=llmcache, SECRET_KEY=KEY)
+        django.setup()
+    else:
+        settings.LLMCACHE = llmcache
+        setting_changed.send(sender=None, setting="LLMCACHE", value=llmcache, enter=True)
+
+
+def _installed(contender):
+    if contender.package is None or find_spec(contender.package) is not None:
+        return True
+    print(f"SKIPPED: {contender.name}, since {contender.package} is not installed")
+    return False
+
+
+def _measure(question, contenders, provider, rounds):
+    """Return each contender's seconds for a hit, sorted."""
+    made = {contender: contender(provider.url) for contender in contenders}
+    for contender in made.values():
+        provider.script(Reply(body=ANSWER))
+        text = contender(question.fresh())
+        assert text == contender(question.fresh()), f"{contender.name}: two answers to one question"
+    asked = provider.calls
+    taken = {contender: [] for contender in contenders}
+    gc.collect()
+    gc.freeze()
+    for turn in range(rounds + 1):
+        for kind, contender in made.items():
+            bodies = [question.fresh() for _ in range(CALLS)]
+            with contender.timed():
+                seconds = _seconds_each(contender, bodies)
+            if turn:  # the first warms up
+                taken[kind] += seconds
+    went_live = provider.calls - asked
+    assert went_live == 0, f"{went_live} timed calls went to the provider: these are no hits"
+    return {contender: sorted(seconds) for contender, seconds in taken.items()}
+
+
+def _seconds_each(contender, bodies):
+    seconds = []
+    for body in bodies:
+        started = perf_counter()
+        contender(body)
+        seconds.append(perf_counter() - started)
+    return seconds
+
+
+def _report(question, measured):
+    floor = quantile(measured[Floor], 0.5)
+    return table(
+        f"A hit on a {question.name} request, {len(question.body) / 1000:.1f} KB (x: times the floor)",
+        ("", "median", "x", "p99"),
+        [
+            (
+                contender.name,
+                f"{quantile(seconds, 0.5) * 1e6:,.1f} µs",
+                f"{quantile(seconds, 0.5) / floor:.2f}",
+                f"{quantile(seconds, 0.99) * 1e6:,.1f} µs",
+            )
+            for contender, seconds in measured.items()
+        ],
+    )
+
+
+def _judge(measured):
+    print("\nTimes the floor, against the target")
+    for contender in CONTENDERS:
+        for name, target in TARGETS.get(contender.name, {}).items():
+            ratio = quantile(measured[name][contender], 0.5) / quantile(measured[name][Floor], 0.5)
+            print(f"  {'met' if ratio <= target else 'MISSED':8}{contender.name} {name}: {ratio:.2f} of {target}")
+    print("\nThe provider counted no timed call.", file=sys.stdout)
