@@ -19,18 +19,21 @@ class RetryMiddleware(BaseMiddleware):
         attempts: calls in all, the first one included.
         first_wait: seconds before the second call, at most; doubled for each further one.
         longest_wait: seconds; a provider that asks for more gets its error raised at once.
+        sleep, asleep: what waits, in a sync and in an async pipeline.
     """
 
     attempts = 3
     first_wait = 0.5
     longest_wait = 30.0
+    sleep = staticmethod(time.sleep)
+    asleep = staticmethod(asyncio.sleep)
 
     def handle(self, request: LLMRequest) -> LLMResponse:
         for attempt in range(1, self.attempts):
             try:
                 response: LLMResponse = self.get_response(request)
             except ProviderError as error:
-                time.sleep(self.wait_after(error, attempt))
+                self.sleep(self.wait_after(error, attempt))
             else:
                 return response
         last: LLMResponse = self.get_response(request)
@@ -41,7 +44,7 @@ class RetryMiddleware(BaseMiddleware):
             try:
                 response: LLMResponse = await self.get_response(request)
             except ProviderError as error:
-                await asyncio.sleep(self.wait_after(error, attempt))
+                await self.asleep(self.wait_after(error, attempt))
             else:
                 return response
         last: LLMResponse = await self.get_response(request)

@@ -92,7 +92,7 @@ class OuterWaits(First):
     """Sync only; goes on when as many calls are here as the barrier wants."""
 
     def __call__(self, request: LLMRequest) -> LLMResponse:
-        barrier[0].wait(timeout=20)
+        barrier[0].wait(timeout=8)
         return self.get_response(request)
 
 

@@ -133,7 +133,7 @@ def test_as_many_async_calls_as_there_are_threads_do_not_wait_for_each_other(con
 
     async def three():
         calls = (aask(sample=number, cache=False) for number in range(3))
-        return await asyncio.wait_for(asyncio.gather(*calls), timeout=20)
+        return await asyncio.wait_for(asyncio.gather(*calls), timeout=8)
 
     assert [answer.status for answer in asyncio.run(three())] == [200, 200, 200]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_llmcache import LLMResponse, achat, backends, chat, signals
+from django_llmcache import LLMResponse, achat, chat, signals
 
 KEY = "sk-canary-that-no-log-line-may-show"
 MESSAGES = [{"role": "user", "content": "Say hello in one word"}]
@@ -19,7 +19,7 @@ LOGGING = "django_llmcache.middleware.logging.LoggingMiddleware"
 
 @pytest.fixture
 def configure(settings, provider):
-    """Return what sets ``LLMCACHE``; the stand-in is its provider "openai", and the store is empty."""
+    """Return what sets ``LLMCACHE``; the stand-in is its provider "openai"."""
 
     def configure(**llmcache: Any) -> None:
         openai = {"API_KEY": KEY, "BASE_URL": f"{provider.url}/v1", "MODEL": "gpt-4o-mini"}
@@ -27,9 +27,7 @@ def configure(settings, provider):
         settings.LLMCACHE = {"PROVIDERS": {"openai": openai}, **llmcache}
 
     configure()
-    backends.empty()
-    yield configure
-    backends.empty()
+    return configure
 
 
 class Events(list[tuple[str, dict[str, Any]]]):
