@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
@@ -59,7 +60,15 @@ def get(name: str) -> Provider:
             f"settings.LLMCACHE['PROVIDERS'][{name!r}]['CLASS'] is {path!r}, "
             f"which is no subclass of django_llmcache.providers.Provider."
         )
-    return provider_class(name, base_url=words.get("BASE_URL"))
+    variable = provider_class.key_variable
+    if path == default or variable is None:
+        variable = _variable_for(name)
+    return provider_class(name, base_url=words.get("BASE_URL"), key_variable=variable)
+
+
+def _variable_for(name: str) -> str:
+    """Return the environment variable of a service that nobody described; never another provider's."""
+    return re.sub(r"\W", "_", name).upper() + "_API_KEY"
 
 
 def _unknown(name: object) -> str:

@@ -14,7 +14,7 @@ from django_llmcache.transports.wire import WireAnswer
 
 from .base import Provider
 
-REDACTED: Final = b"[redacted]"
+REDACTED: Final = "[redacted]"
 REQUEST_IDS: Final = ("x-request-id", "request-id", "x-goog-request-id", "cf-ray")
 STATUSES: Final[Mapping[str, int]] = {
     "api_error": 500,
@@ -34,13 +34,15 @@ class Failure:
     Args:
         provider: who failed.
         key: the credential sent; it appears in no error.
+        base_url: where it was asked.
     """
 
-    __slots__ = ("_key", "provider")
+    __slots__ = ("_base_url", "_key", "provider")
 
-    def __init__(self, provider: Provider, key: str | None) -> None:
+    def __init__(self, provider: Provider, key: str | None, base_url: str) -> None:
         self.provider = provider
-        self._key = key.encode() if key else None
+        self._base_url = base_url
+        self._key = key
 
     def of(self, answer: WireAnswer) -> ProviderError:
         """Return the error for an answer that says what is wrong."""
@@ -48,7 +50,7 @@ class Failure:
         status = _meant_status(answer.status, body)
         error_class = provider_error_class(status) if status >= 300 else InvalidAnswerError
         said = self.provider.error_message(body) or "no reason given"
-        headers = {name.lower(): value for name, value in answer.headers}
+        headers = self._headers_of(answer)
         moved = f" It has moved to {headers['location']}: set BASE_URL." if "location" in headers else ""
         return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}", answer, body, status)
 
@@ -58,14 +60,14 @@ class Failure:
         start = body[:60].decode("utf-8", "replace")
         message = (
             f"answered HTTP {answer.status} with something that is not JSON, beginning {start!r}. "
-            f"Is BASE_URL ({self.provider.base_url}) the API, and not a web page or a proxy?"
+            f"Is BASE_URL ({self._base_url}) the API, and not a web page or a proxy?"
         )
         return self._made(InvalidAnswerError, message, answer, body, answer.status)
 
     def _made(
         self, error_class: type[ProviderError], message: str, answer: WireAnswer, body: bytes, status: int
     ) -> ProviderError:
-        headers = {name.lower(): value for name, value in answer.headers}
+        headers = self._headers_of(answer)
         return error_class(
             f"{self.provider.name} {message}",
             provider=self.provider.name,
@@ -75,8 +77,13 @@ class Failure:
             retry_after=retry_after(headers),
         )
 
+    def _headers_of(self, answer: WireAnswer) -> dict[str, str]:
+        """Return the headers with lower-case names, less the credential."""
+        key = self._key
+        return {name.lower(): value.replace(key, REDACTED) if key else value for name, value in answer.headers}
+
     def _redacted(self, body: bytes) -> bytes:
-        return body.replace(self._key, REDACTED) if self._key else body
+        return body.replace(self._key.encode(), REDACTED.encode()) if self._key else body
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -41,8 +41,11 @@ class _Stream(LLMResponse):
                 if error_of(event.data):
                     raise self._failure.of(self._answer(orjson.dumps(event.data)))
                 yield event
+            return
         except orjson.JSONDecodeError as error:
-            raise self._failure.not_json(self._answer(str(error.doc).encode())) from error
+            broken = str(error.doc).encode()
+        # Not from that error: it has the text as it came, with the credential that it may echo.
+        raise self._failure.not_json(self._answer(broken))
 
     def _answer(self, body: bytes) -> WireAnswer:
         return WireAnswer(self._status, self._headers, body)

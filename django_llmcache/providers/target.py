@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from django_llmcache import conf
-from django_llmcache.exceptions import InvalidAnswerError, MissingAPIKeyError
+from django_llmcache.exceptions import ConfigurationError, InvalidAnswerError, MissingAPIKeyError
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.transports import over_requests
 from django_llmcache.transports.wire import WireAnswer, WireRequest
@@ -20,6 +20,8 @@ from .streams import AsyncLLMStream, LLMStream
 
 KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms")
 KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-request-id", "request-id")
+
+_NOT_JSON: Final = object()
 
 
 class Target:
@@ -67,6 +69,8 @@ class Target:
         return _checked(await transport.send(wire), failure)
 
     def _prepared(self, request: LLMRequest) -> tuple[WireRequest, Failure]:
+        # Before the key is known: a traceback with the values of variables shows what is known where it was raised.
+        body = encode(request.payload)
         name = self.provider.name
         words = conf.current().providers.get(name, {})
         key = self._key(words)
@@ -75,20 +79,21 @@ class Target:
             name,
             f"{request.base_url}{request.path}{query}",
             self._all_headers(key, words, stream=request.stream),
-            encode(request.payload),
+            body,
             words.get("TIMEOUT", TIMEOUT) if self._timeout is None else self._timeout,
-        ), Failure(self.provider, key)
+        ), Failure(self.provider, key, request.base_url)
 
     def _key(self, words: Mapping[str, Any]) -> str | None:
         name, variable = self.provider.name, self.provider.key_variable
-        key = self._api_key or words.get("API_KEY") or (conf.environment(variable) if variable else None)
+        said = (self._api_key, words.get("API_KEY"), conf.environment(variable) if variable else None)
+        key = next((word.strip() for word in said if word and not word.isspace()), None)
         if key is None and self.provider.needs_key:
             raise MissingAPIKeyError(
                 f"No API key for {name}; nothing was sent. Give api_key=… to the call, "
                 f"or set LLMCACHE['PROVIDERS'][{name!r}]['API_KEY'], or the environment variable {variable}.",
                 provider=name,
             )
-        return key.strip() if key else None
+        return key
 
     def _all_headers(self, key: str | None, words: Mapping[str, Any], *, stream: bool) -> dict[str, str]:
         accept = "text/event-stream, application/x-ndjson, application/json" if stream else "application/json"
@@ -96,6 +101,13 @@ class Target:
         own = self.provider.auth_headers(key) if key else {}
         for more in (self.provider.extra_headers(), own, words.get("HEADERS", {}), self._headers):
             headers |= {name.lower(): str(value) for name, value in more.items()}
+        for name, value in headers.items():
+            # Neither HTTP library can send it, and what they raise shows the value.
+            if not (value.isascii() and value.isprintable()):
+                raise ConfigurationError(
+                    f"The header {name} of a call to {self.provider.name} has a character that cannot be sent: "
+                    f"give printable ASCII in the API key and in headers. Nothing was sent."
+                )
         return headers
 
 
@@ -116,13 +128,23 @@ def _checked(answer: WireAnswer, failure: Failure) -> LLMResponse:
     if not 200 <= answer.status < 300:
         raise failure.of(answer)
     response = LLMResponse(answer.body, status=answer.status, headers=_kept(answer.headers))
-    try:
-        data = response.data
-    except InvalidAnswerError as error:
-        raise failure.not_json(answer) from error
+    data = _data_of(response)
+    if data is _NOT_JSON:
+        raise failure.not_json(answer)
     if isinstance(data, dict) and data.get("error"):
         raise failure.of(answer)
     return response
+
+
+def _data_of(response: LLMResponse) -> Any:
+    """Return the parsed body, or ``_NOT_JSON``.
+
+    Nothing is raised from the error of such a body: it shows it as it came, with the credential that it may echo.
+    """
+    try:
+        return response.data
+    except InvalidAnswerError:
+        return _NOT_JSON
 
 
 def _kept(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,10 @@ class WireRequest(NamedTuple):
     timeout: float | None
     """Seconds to wait for a connection, and for each piece of the answer."""
 
+    def __repr__(self) -> str:
+        """Leave the headers out, which have the credential, and the body, which has the conversation."""
+        return f"<WireRequest {self.provider} {self.url}>"
+
 
 class WireAnswer(NamedTuple):
     """One whole HTTP answer."""
