@@ -15,9 +15,9 @@ llmcache.W003  settings that contradict each other; the safer one holds
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
@@ -26,17 +26,27 @@ from django.utils.module_loading import import_string
 from . import backends, conf, decisions, pipeline, providers, strategies
 from .exceptions import ConfigurationError
 
+TAG: Final = "llmcache"
+"""``manage.py check --tag llmcache`` runs these checks alone."""
+
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Return what is wrong with ``settings.LLMCACHE``."""
     raw = conf.raw()
     if not isinstance(raw, Mapping):
-        return [_error("E002", f"LLMCACHE is a {type(raw).__name__}; it must be a dict.")]
-    messages = [*_unknown_keys(raw)]
+        hint = "Write LLMCACHE = {…}, or leave it out: every key has a default."
+        return [_error("E002", f"settings.LLMCACHE is a {type(raw).__name__}; it must be a dict.", hint=hint)]
+    messages: list[CheckMessage] = []
+    known = _known(raw, messages)
+    for name, value in known.items():
+        try:
+            conf.Settings({name: value})
+        except ConfigurationError as error:
+            messages.append(_error("E002", str(error), hint=_form(name)))
     try:
-        settings = conf.Settings(raw)
-    except ConfigurationError as error:
-        return [*messages, _error("E002", str(error))]
+        settings = conf.current()
+    except ConfigurationError:
+        return messages  # what imports and what contradicts is seen when the values can be read
     return [*messages, *_imports(settings), *_contradictions(raw, settings), *_test_strategy(settings)]
 
 
@@ -44,7 +54,7 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     """Return what does not fit a deployment."""
     try:
         backend = backends.current()
-    except ConfigurationError:
+    except Exception:
         return []  # check_settings tells of it
     if not backend.in_process:
         return []
@@ -62,39 +72,79 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
 
 def connect() -> None:
     """Register the checks with Django."""
-    checks.register(check_settings, Tags.caches)
-    checks.register(check_deployment, Tags.caches, deploy=True)
+    checks.register(check_settings, Tags.caches, TAG)
+    checks.register(check_deployment, Tags.caches, TAG, deploy=True)
 
 
-def _unknown_keys(raw: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    yield from _unknown("LLMCACHE", raw, list(conf.SETTINGS))
-    listed = raw.get("PROVIDERS")
-    for name, words in listed.items() if isinstance(listed, Mapping) else ():
-        if isinstance(words, Mapping):
-            yield from _unknown(f"LLMCACHE['PROVIDERS'][{name!r}]", words, list(conf.PROVIDER_KEYS))
+def _known(raw: Mapping[Any, Any], messages: list[CheckMessage]) -> dict[str, Any]:
+    """Return what is there without the unknown keys, of which ``messages`` gets one each."""
+    known = _without_unknown("LLMCACHE", raw, conf.SETTINGS, messages)
+    listed = known.get("PROVIDERS")
+    if isinstance(listed, dict):
+        known["PROVIDERS"] = {
+            name: _without_unknown(f"LLMCACHE['PROVIDERS'][{name!r}]", words, conf.PROVIDER_KEYS, messages)
+            for name, words in listed.items()
+        }
+    rules = known.get("TTL_RULES")
+    if isinstance(rules, list | tuple):
+        known["TTL_RULES"] = [
+            _without_unknown(f"LLMCACHE['TTL_RULES'][{index}]", rule, conf.RULE_KEYS, messages)
+            for index, rule in enumerate(rules)
+        ]
+    return known
 
 
-def _unknown(where: str, given: Mapping[Any, Any], known: list[str]) -> Iterator[CheckMessage]:
+def _without_unknown(where: str, given: Any, known: Any, messages: list[CheckMessage]) -> Any:
+    if not isinstance(given, Mapping):
+        return given
     for key in given:
         if key not in known:
             close = get_close_matches(str(key).upper(), known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
-            yield _error("E001", f"{where} has the unknown key {key!r}.", hint=hint)
+            messages.append(_error("E001", f"{where} has the unknown key {key!r}.", hint=hint))
+    return {key: value for key, value in given.items() if key in known}
+
+
+def _form(name: str) -> str:
+    setting = conf.SETTINGS[name]
+    return f"{name} is {conf.names_of(setting.types)}, {setting.default!r} when it is left out; see docs/settings.md."
 
 
 def _imports(settings: conf.Settings) -> Iterator[CheckMessage]:
-    attempts = [strategies.current, backends.current, pipeline.handler]
-    attempts += [lambda name=name: providers.get(name) for name in settings.providers]  # type: ignore[misc]
-    if settings.scope is not None and "." in settings.scope:
-        attempts.append(lambda: decisions.imported("SCOPE", settings.scope or ""))
-    if settings.cacheable is not None:
-        attempts.append(lambda: decisions.imported("CACHEABLE", settings.cacheable or ""))
-    for attempt in attempts:
+    for where, attempt in _attempts(settings):
         try:
             attempt()
         except ConfigurationError as error:
-            number = "E003" if isinstance(error.__cause__, ImportError) else "E004"
-            yield _error(number, str(error))
+            yield _error("E003", str(error), hint=_path_hint(where))
+        except Exception as error:
+            text = f"settings.LLMCACHE{where} names something that can't be used: {error!r}"
+            yield _error("E003", text, hint=_path_hint(where))
+        else:
+            continue
+        if where == "['BACKEND']":
+            return
+    try:
+        backends.current()
+    except ConfigurationError as error:
+        hint = "Mend LLMCACHE['OPTIONS'], or leave it out for the backend's own defaults."
+        yield _error("E004", str(error), hint=hint)
+
+
+def _attempts(settings: conf.Settings) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield each place that has a dotted path, with what imports it and looks at what came; the backend's last."""
+    yield "['STRATEGY']", strategies.current
+    yield "['MIDDLEWARE']", pipeline.handler
+    for name in settings.providers:
+        yield f"['PROVIDERS'][{name!r}]['CLASS']", lambda name=name: providers.get(name)  # type: ignore[misc]
+    for key, path in (("CACHEABLE", settings.cacheable), ("SCOPE", settings.scope)):
+        if path is not None and (key == "CACHEABLE" or "." in path):
+            yield f"[{key!r}]", lambda key=key, path=path: decisions.imported(key, path)  # type: ignore[misc]
+    yield "['BACKEND']", lambda: backends.class_at(settings.backend)
+
+
+def _path_hint(where: str) -> str:
+    hint = f"Mend the dotted path in LLMCACHE{where}, or install what it imports."
+    return f"{hint} A SCOPE without a dot is taken as it stands." if where == "['SCOPE']" else hint
 
 
 def _contradictions(raw: Mapping[str, Any], settings: conf.Settings) -> Iterator[CheckMessage]:
@@ -102,12 +152,12 @@ def _contradictions(raw: Mapping[str, Any], settings: conf.Settings) -> Iterator
         (
             not settings.enabled and raw.get("CACHE_BY_DEFAULT"),
             "ENABLED is False and CACHE_BY_DEFAULT is True",
-            "Nothing is cached: ENABLED is the kill switch.",
+            "Nothing is cached: ENABLED is the kill switch. Set ENABLED to True, or leave CACHE_BY_DEFAULT out.",
         ),
         (
-            settings.require_scope and settings.scope == "public",
+            settings.require_scope and raw.get("SCOPE") == "public",
             "REQUIRE_SCOPE is True and SCOPE is 'public'",
-            "No call is cached unless it names a scope of its own.",
+            "No call is cached unless it names a scope of its own. Remove one of the two.",
         ),
     ):
         if wrong:
@@ -117,7 +167,7 @@ def _contradictions(raw: Mapping[str, Any], settings: conf.Settings) -> Iterator
 def _test_strategy(settings: conf.Settings) -> Iterator[CheckMessage]:
     try:
         strategy = import_string(settings.strategy)
-    except ImportError:
+    except Exception:
         return  # _imports tells of it
     if getattr(strategy, "tests_only", False) and not conf.under_test_runner():
         yield checks.Warning(
@@ -127,5 +177,5 @@ def _test_strategy(settings: conf.Settings) -> Iterator[CheckMessage]:
         )
 
 
-def _error(number: str, message: str, *, hint: str | None = None) -> CheckMessage:
+def _error(number: str, message: str, *, hint: str) -> CheckMessage:
     return Error(message, hint=hint, id=f"llmcache.{number}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +19,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 from .exceptions import ConfigurationError
-from .policies import seconds
+from .policies import checked_scope, seconds
 
 
 class Setting(NamedTuple):
@@ -65,6 +66,9 @@ PROVIDER_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 """Every key of one provider in ``PROVIDERS``."""
 
+SECRET: Final = frozenset({"API_KEY", "HEADERS"})
+"""Keys of one provider whose value no message shows, whatever it is."""
+
 RULE_KEYS: Final = frozenset({"PROVIDER", "MODEL", "OPERATION", "TTL"})
 
 
@@ -93,7 +97,7 @@ class Settings:
             raise ConfigurationError(f"settings.LLMCACHE is a {type(raw).__name__}; it must be a dict.")
         values = {name: raw.get(name, setting.default) for name, setting in SETTINGS.items()}
         for name, setting in SETTINGS.items():
-            check_type(f"[{name!r}]", values[name], setting.types)
+            check_type(f"[{name!r}]", values[name], setting.types, shown=name not in ("OPTIONS", "PROVIDERS"))
         self.enabled: bool = values["ENABLED"]
         self.cache_by_default: bool = values["CACHE_BY_DEFAULT"]
         self.cacheable: str | None = values["CACHEABLE"]
@@ -104,10 +108,12 @@ class Settings:
         self.default_ttl = seconds(values["DEFAULT_TTL"], source="settings.LLMCACHE['DEFAULT_TTL']")
         self.ttl_rules = tuple(_ttl_rule(index, rule) for index, rule in enumerate(values["TTL_RULES"]))
         self.cleanup_interval = _positive("['CLEANUP_INTERVAL']", values["CLEANUP_INTERVAL"])
-        self.max_entry_bytes: int = values["MAX_ENTRY_BYTES"]
+        self.max_entry_bytes = int(_positive("['MAX_ENTRY_BYTES']", values["MAX_ENTRY_BYTES"]))
         self.key_version: int | str = values["KEY_VERSION"]
         self.ignore_fields = _texts("IGNORE_FIELDS", values["IGNORE_FIELDS"])
-        self.scope: str | None = values["SCOPE"]
+        self.scope = checked_scope(values["SCOPE"], source="settings.LLMCACHE['SCOPE']")
+        if self.require_scope and self.scope == "public":
+            self.scope = None  # the two contradict each other, and the safer one holds
         self.middleware = _texts("MIDDLEWARE", values["MIDDLEWARE"])
         self.providers = {name: _provider(name, words) for name, words in values["PROVIDERS"].items()}
         self.run_dir = rooted(values["RUN_DIR"]) if values["RUN_DIR"] else None
@@ -126,18 +132,34 @@ class Settings:
         return ttl
 
 
-def check_type(where: str, value: Any, types: tuple[type, ...]) -> None:
-    """Raise ConfigurationError unless ``value`` has one of ``types``; a bool is no number here."""
+def check_type(where: str, value: Any, types: tuple[type, ...], *, shown: bool = True) -> None:
+    """Raise ConfigurationError unless ``value`` has one of ``types``; a bool is no number here.
+
+    Args:
+        where: the key after ``settings.LLMCACHE``.
+        value: what is there.
+        types: what may be there.
+        shown: whether the message may show the value; one that could hold a credential is not shown.
+    """
     good = isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
     if not good:
-        wanted = " or ".join("None" if kind is _NONE else kind.__name__ for kind in types)
-        raise ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; it must be {wanted}.")
+        found = repr(value) if shown else f"of type {type(value).__name__}"
+        raise ConfigurationError(f"settings.LLMCACHE{where} is {found}; it must be {names_of(types)}.")
+
+
+def names_of(types: tuple[type, ...]) -> str:
+    """Return types as a reader of a message or of the documentation knows them."""
+    return " or ".join("None" if kind is _NONE else kind.__name__ for kind in types)
 
 
 def _positive(where: str, value: Any) -> float:
-    number = seconds(value, source=f"settings.LLMCACHE{where}")
+    wrong = ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; it must be a finite number above 0.")
+    try:
+        number = seconds(value)
+    except ConfigurationError:
+        raise wrong from None
     if not number:
-        raise ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; it must be a finite number above 0.")
+        raise wrong
     return number
 
 
@@ -160,19 +182,22 @@ def _ttl_rule(index: int, rule: Any) -> TTLRule:
     return TTLRule(**patterns, ttl=seconds(rule["TTL"], source=f"settings.LLMCACHE{where}['TTL']"))
 
 
-def _provider(name: str, words: Any) -> Mapping[str, Any]:
+def _provider(name: Any, words: Any) -> Mapping[str, Any]:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"settings.LLMCACHE['PROVIDERS'] has the key {name!r}; a provider's name is a str.")
     where = f"['PROVIDERS'][{name!r}]"
-    check_type(where, words, (dict,))
+    check_type(where, words, (dict,), shown=False)
     for key, value in words.items():
         if key not in PROVIDER_KEYS:
             raise ConfigurationError(f"settings.LLMCACHE{where} has {key!r}; it may have {', '.join(PROVIDER_KEYS)}.")
-        if key == "API_KEY" and not isinstance(value, str | None):  # never shown, whatever it is
-            raise ConfigurationError(f"settings.LLMCACHE{where}['API_KEY'] is a {type(value).__name__}, not a text.")
-        check_type(f"{where}[{key!r}]", value, PROVIDER_KEYS[key])
+        check_type(f"{where}[{key!r}]", value, PROVIDER_KEYS[key], shown=key not in SECRET)
     own = dict(words)
-    for key in ("TTL", "TIMEOUT"):
-        if key in own:
-            own[key] = seconds(own[key], source=f"settings.LLMCACHE{where}[{key!r}]")
+    if own.get("BASE_URL") and not own["BASE_URL"].startswith(("https://", "http://")):  # not shown: it may name a user
+        raise ConfigurationError(f"settings.LLMCACHE{where}['BASE_URL'] must begin with https:// or http://.")
+    if "TTL" in own:
+        own["TTL"] = seconds(own["TTL"], source=f"settings.LLMCACHE{where}['TTL']")
+    if "TIMEOUT" in own:
+        own["TIMEOUT"] = _positive(f"{where}['TIMEOUT']", own["TIMEOUT"])
     return own
 
 
@@ -189,6 +214,21 @@ def current() -> Settings:
     if _snapshot is None:
         _snapshot = Settings(raw())
     return _snapshot
+
+
+@contextmanager
+def instead(raw: Mapping[str, Any]) -> Iterator[None]:
+    """Let another dict hold in place of ``settings.LLMCACHE``: for a process that serves nobody, such as the demo's.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+    global _snapshot
+    before, _snapshot = _snapshot, Settings(raw)
+    try:
+        yield
+    finally:
+        _snapshot = before
 
 
 def raw() -> Any:

@@ -83,7 +83,7 @@ def _find(settings: conf.Settings) -> BaseBackend:
 
 
 def _make(settings: conf.Settings) -> BaseBackend:
-    backend_class = _class_at(settings.backend)
+    backend_class = class_at(settings.backend)
     try:
         return backend_class(settings.options, on_evict=_tell, cleanup_interval=settings.cleanup_interval)
     except ConfigurationError:
@@ -94,7 +94,12 @@ def _make(settings: conf.Settings) -> BaseBackend:
         return standin
 
 
-def _class_at(path: str) -> type[BaseBackend]:
+def class_at(path: str) -> type[BaseBackend]:
+    """Return the backend class at a dotted path.
+
+    Raises:
+        ConfigurationError: it does not import, or is no backend.
+    """
     try:
         found = import_string(path)
     except (ImportError, TypeError, ValueError) as error:  # a path that is no path raises what it likes
