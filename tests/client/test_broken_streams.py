@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from django_llmcache import stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.exceptions import (
     AuthenticationError,
@@ -56,7 +57,7 @@ def test_a_stream_that_breaks_off_gives_its_events_first():
         stream("openai", HI, **WORDS, base_url=server.url) as events,
         pytest.raises(ProviderConnectionError),
     ):
-        got += (event.text for event in events)
+        got.extend(event.text for event in events)
 
     assert got == ["half"]
 
