@@ -72,8 +72,9 @@ def _variable_for(name: str) -> str:
 
 
 def _unknown(name: object) -> str:
-    close = get_close_matches(str(name), names(), n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    known = {word.lower(): word for word in names()}
+    close = get_close_matches(str(name).lower(), known, n=1)
+    hint = f" Did you mean {known[close[0]]!r}?" if close else ""
     return (
         f"No provider is named {name!r}.{hint} Known: {', '.join(names())}. For another service with OpenAI's API, "
         f"set LLMCACHE['PROVIDERS'][{name!r}]['BASE_URL']; else see docs/adding-a-provider.md."

@@ -7,12 +7,15 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 
 from .over_requests import POOL, connection_error
 from .wire import WireAnswer, WireRequest
+
+FAILURES: Final = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ExceptionGroup)
+"""What it raises, with what escapes it from the library below: a group, for a port that is none."""
 
 _clients: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
 
@@ -23,7 +26,7 @@ async def send(wire: WireRequest) -> WireAnswer:
     try:
         answer = await client.send(_built(client, wire))
         return WireAnswer(answer.status_code, tuple(answer.headers.multi_items()), answer.content)
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+    except FAILURES as error:
         raise connection_error(wire, error, timed_out=isinstance(error, httpx2.TimeoutException)) from error
 
 
@@ -32,7 +35,7 @@ async def open_stream(wire: WireRequest) -> HttpxStream:
     client = await _client()
     try:
         return HttpxStream(wire, await client.send(_built(client, wire), stream=True))
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+    except FAILURES as error:
         raise connection_error(wire, error, timed_out=isinstance(error, httpx2.TimeoutException)) from error
 
 
@@ -50,7 +53,7 @@ class HttpxStream:
         try:
             async for piece in self._answer.aiter_bytes():
                 yield piece
-        except (httpx2.HTTPError, OSError) as error:
+        except FAILURES as error:
             timed_out = isinstance(error, httpx2.TimeoutException)
             raise connection_error(self._wire, error, timed_out=timed_out) from error
 
@@ -69,8 +72,9 @@ async def _client() -> httpx2.AsyncClient:
     loop = asyncio.get_running_loop()
     known = _clients.get(loop)
     if known is None:
-        for old in [old for old in _clients if old.is_closed()]:
-            del _clients[old]
+        for old in list(_clients):  # a copy: other threads have loops of their own
+            if old.is_closed():
+                _clients.pop(old, None)
         client = httpx2.AsyncClient(
             verify=_tls(),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=POOL),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from django_llmcache.exceptions import ProviderConnectionError, ProviderError, ProviderTimeoutError
 
@@ -16,6 +17,9 @@ from .wire import WireAnswer, WireRequest
 
 POOL: Final = 100
 """Connections kept open to one host, at most."""
+
+FAILURES: Final = (requests.RequestException, HTTPError, OSError)
+"""What it raises, with what escapes it from the library below: such as for a host that is no name."""
 
 _sessions: dict[str, requests.Session] = {}
 
@@ -30,7 +34,7 @@ def send(wire: WireRequest) -> WireAnswer:
     try:
         answer = _open(wire, stream=False)
         return WireAnswer(answer.status_code, tuple(answer.headers.items()), answer.content)
-    except (requests.RequestException, OSError) as error:
+    except FAILURES as error:
         raise connection_error(wire, error, timed_out=isinstance(error, requests.Timeout)) from error
 
 
@@ -41,7 +45,7 @@ class RequestsStream:
         self._wire = wire
         try:
             self._answer = _open(wire, stream=True)
-        except (requests.RequestException, OSError) as error:
+        except FAILURES as error:
             raise connection_error(wire, error, timed_out=isinstance(error, requests.Timeout)) from error
         self.status = self._answer.status_code
         self.headers = tuple(self._answer.headers.items())
@@ -50,7 +54,7 @@ class RequestsStream:
         """Yield the body's bytes as they arrive."""
         try:
             yield from self._answer.iter_content(chunk_size=None)
-        except (requests.RequestException, OSError) as error:
+        except FAILURES as error:
             raise connection_error(self._wire, error, timed_out="timed out" in str(error)) from error
 
     def close(self) -> None:
