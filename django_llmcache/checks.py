@@ -78,7 +78,7 @@ def connect() -> None:
 
 def _known(raw: Mapping[Any, Any], messages: list[CheckMessage]) -> dict[str, Any]:
     """Return what is there without the unknown keys, of which ``messages`` gets one each."""
-    known = _without_unknown("LLMCACHE", raw, conf.SETTINGS, messages)
+    known: dict[str, Any] = _without_unknown("LLMCACHE", raw, conf.SETTINGS, messages)
     listed = known.get("PROVIDERS")
     if isinstance(listed, dict):
         known["PROVIDERS"] = {

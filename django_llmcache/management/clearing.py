@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from django_llmcache import backends, cache, workers
 from django_llmcache.entry import Selector
+from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.keys import scope_digest
 
 CONDITIONS: Final = ("provider", "model", "tag", "scope", "key")
@@ -25,28 +26,41 @@ def question(conditions: Mapping[str, str]) -> str:
     return f"Remove {_named(conditions)} from the response cache?"
 
 
-def clear(conditions: Mapping[str, str]) -> Outcome:
+def clear(conditions: Mapping[str, str], *, timeout: float = workers.TIMEOUT) -> Outcome:
     """Remove what meets every condition, from every running worker or from the shared backend.
+
+    Args:
+        conditions: by name, of CONDITIONS.
+        timeout: seconds to wait for workers that do not acknowledge.
 
     Raises:
         RunDirError: the folder between the workers and this shell can't be used or trusted.
+        LLMCacheError: the shared backend failed.
     """
     backend = backends.current()
     if not backend.in_process:
-        removed = cache.clear(**conditions)
+        try:
+            removed = cache.clear(**conditions)
+        except Exception as error:
+            raise LLMCacheError(f"The backend {backend.name} could not clear: {error}") from error
         return Outcome(f"Removed {_answers(removed)} from {backend.name}: {_named(conditions)}. {UNTOUCHED}")
     strangers = workers.unreachable()
     scope = conditions.get("scope")
     digest = {} if scope is None else {"scope": scope_digest(scope)}
-    report = workers.announce(Selector(**{**conditions, **digest}))
+    report = workers.announce(Selector(**{**conditions, **digest}), timeout=timeout)
     problems = [f"{stranger.text} {stranger.cure}" for stranger in strangers]
     if report.silent:
-        pids = ", ".join(map(str, report.silent))
-        problems.append(
-            f"No word from the worker with process id {pids} within {workers.TIMEOUT:g} s. A worker that is only "
-            f"stopped or stuck clears before it next answers from its cache; restart it if it does not come back."
-        )
+        problems.append(_silence(report.silent, timeout))
     return Outcome(_told(report, conditions, alone=not strangers), "\n".join(problems) or None)
+
+
+def _silence(pids: tuple[int, ...], timeout: float) -> str:
+    listed = ", ".join(map(str, pids))
+    who = f"worker with process id {listed}" if len(pids) == 1 else f"workers with process ids {listed}"
+    return (
+        f"No word from the {who} within {timeout:g} s. One that is only stopped or stuck clears before it next "
+        f"answers from its cache; restart it if it does not come back."
+    )
 
 
 def _told(report: workers.ClearReport, conditions: Mapping[str, str], *, alone: bool) -> str:
@@ -60,7 +74,7 @@ def _told(report: workers.ClearReport, conditions: Mapping[str, str], *, alone: 
 
 
 def _answers(count: int | None) -> str:
-    return "answers" if count is None else f"{count} {'answer' if count == 1 else 'answers'}"
+    return "answers" if count is None else f"{count:,} {'answer' if count == 1 else 'answers'}"
 
 
 def _named(conditions: Mapping[str, str]) -> str:

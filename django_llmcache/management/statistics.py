@@ -12,11 +12,12 @@ from django_llmcache.stats import CacheStats
 
 
 class Report(NamedTuple):
-    """The statistics of the site as far as this shell can see, and what it cannot."""
+    """The statistics of the site as far as this shell can see, of each worker by its process id, and what it cannot."""
 
     stats: CacheStats
     speaks_of: str
-    problem: str | None
+    problem: str | None = None
+    workers: Mapping[int, CacheStats] = {}
 
     def as_json(self) -> str:
         """Return the statistics as one JSON object."""
@@ -37,6 +38,7 @@ class Report(NamedTuple):
             ("not stored", _listed(stats.not_stored)),
             ("removed", _listed(stats.evictions)),
             ("cache errors", f"{stats.errors:,}"),
+            *((f"worker {pid}", _in_short(part)) for pid, part in self.workers.items()),
         ]
         return "\n".join(f"{name:<14} {value}" for name, value in rows)
 
@@ -49,18 +51,23 @@ def gather() -> Report:
     """
     backend = backends.current()
     if not backend.in_process:
-        return Report(cache.stats(), f"{backend.name}; the counters are this process' own", None)
+        return Report(cache.stats(), f"{backend.name}; the counters are this process' own")
     strangers = workers.unreachable()
     published = workers.published()
-    stats = CacheStats.together(CacheStats.from_dict(worker.stats) for worker in published)
+    parts = {worker.pid: CacheStats.from_dict(worker.stats) for worker in published}
+    stats = CacheStats.together(parts.values())
     problem = "\n".join(f"{stranger.text} {stranger.cure}" for stranger in strangers) or None
-    return Report(stats._replace(backend=stats.backend or backend.name), _spoken_of(len(published)), problem)
+    return Report(stats._replace(backend=stats.backend or backend.name), _spoken_of(len(parts)), problem, parts)
 
 
 def _spoken_of(count: int) -> str:
     if count == 0:
         return "no worker: none is running"
     return f"{count} running {'worker' if count == 1 else 'workers'} on this machine"
+
+
+def _in_short(stats: CacheStats) -> str:
+    return f"{stats.entries:,} entries, {stats.hits:,} hits, {stats.misses:,} misses"
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -39,7 +39,7 @@ def run_dir() -> Path:
     if explicit is not None:
         return explicit
     if conf.under_test_runner():
-        return _of_test_process(os.getpid())
+        return of_this_process(os.getpid())
     return Path(tempfile.gettempdir()) / default_name()
 
 
@@ -231,7 +231,8 @@ def _me() -> str:
 
 
 @lru_cache(maxsize=1)
-def _of_test_process(pid: int) -> Path:
-    path = Path(tempfile.mkdtemp(prefix="llmcache-test-"))
+def of_this_process(pid: int) -> Path:
+    """Return a folder that no other process looks into, removed when this one ends; ``pid`` is this process' own."""
+    path = Path(tempfile.mkdtemp(prefix="llmcache-process-"))
     at_exit(lambda: shutil.rmtree(path, ignore_errors=True) if os.getpid() == pid else None)
     return path

@@ -246,7 +246,7 @@ class TestRunDir:
             first, second = run_dir(), run_dir()
 
         assert first == second
-        assert first.name.startswith("llmcache-test-")
+        assert first.name.startswith("llmcache-process-")
         assert first.is_dir()
 
     def test_elsewhere_it_is_in_the_temporary_directory_under_a_name_of_its_own(self, monkeypatch):

@@ -1,20 +1,24 @@
 """What ``manage.py llmcache demo`` shows: real calls to a stand-in provider that answers with recorded bodies.
 
-Offline and without a key; the answers are stored under a scope of the demo's own and removed at the end.
+Offline and without a key. The default settings hold meanwhile, so that it shows the same in every project, and the
+answers stay in this process.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from django_llmcache import cache
+from django_llmcache import cache, conf
 from django_llmcache.cacheinfo import CacheInfo
 from django_llmcache.client import LLMClient
 from django_llmcache.management.statistics import Report
 from django_llmcache.messages import LLMResponse
 from django_llmcache.policies import policy
+from django_llmcache.workers.folder import of_this_process
 
 from .standin import StandIn
 
@@ -60,17 +64,36 @@ def run(write: Callable[[str], object], *, latency: float = 0.4) -> None:
         write: takes one line or more, without the newline at the end.
         latency: seconds that the stand-in provider takes for an answer.
     """
-    with StandIn(latency=latency) as provider, policy(cache=True, scope=SCOPE):
+    settings = {"RUN_DIR": of_this_process(os.getpid())}
+    with conf.instead(settings), _no_proxy(), StandIn(latency=latency) as provider, policy(cache=True, scope=SCOPE):
         write(
             f"A stand-in provider answers on loopback after {latency:g} s, with recorded answers of real providers.\n"
+            "The default settings hold; those of this project and its cache are not touched."
         )
+        write("")
         try:
             for line in _table(list(_made(provider.url))):
                 write(line)
             write(f"\nThe provider was asked {provider.calls} times for {2 * len(CALLS)} calls.\n")
-            write(Report(cache.stats(), "this process", None).as_text())
+            write(Report(cache.stats(), "this process").as_text())
         finally:
             cache.clear(scope=SCOPE)
+
+
+@contextmanager
+def _no_proxy() -> Iterator[None]:
+    """Let no proxy that the environment names stand between this process and loopback."""
+    names = ("no_proxy", "NO_PROXY")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "127.0.0.1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _made(url: str) -> Iterator[Row]:
@@ -97,12 +120,16 @@ def _cells(row: Row) -> tuple[str, ...]:
     saved = response.usage.total_tokens if response.from_cache else 0
     return (
         f"{row.call.provider} {row.call.model}",
-        row.call.question if len(row.call.question) <= 32 else row.call.question[:31] + "…",
+        _shortened(row.call.question),
         "cache" if response.from_cache else "provider",
         f"{row.seconds * 1000:.2f} ms",
         str(saved or "-"),
         _story(row.info),
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 32 else text[:29] + "..."
 
 
 def _story(info: CacheInfo) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from django_llmcache import workers
 from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.management import clearing, statistics
 
@@ -15,6 +16,7 @@ class Command(BaseCommand):
     """Look after the response cache of this project's running workers."""
 
     help = "Clear the response cache, show its statistics, or see it work."
+    requires_system_checks = []  # what is wrong elsewhere in the project must not keep anybody from clearing
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the subcommands and their options."""
@@ -26,10 +28,20 @@ class Command(BaseCommand):
         clear.add_argument("--scope", help="only answers of this scope; 'public' for those that are shared")
         clear.add_argument("--key", help="only the answer with this key (response.cache.key)")
         clear.add_argument("--noinput", "--no-input", action="store_false", dest="interactive", help="do not ask first")
+        clear.add_argument(
+            "--timeout",
+            type=_seconds,
+            default=workers.TIMEOUT,
+            help=f"seconds to wait for the workers ({workers.TIMEOUT:g})",
+        )
         stats = commands.add_parser("stats", help="show what the running workers hold and did")
         stats.add_argument("--json", action="store_true", help="print one JSON object")
         demo = commands.add_parser("demo", help="see the cache work, offline and without a key")
-        demo.add_argument("--latency", type=float, default=0.4, help="seconds that the stand-in provider takes (0.4)")
+        demo.add_argument(
+            "--latency", type=_seconds, default=0.4, help="seconds that the stand-in provider takes (0.4)"
+        )
+        for subparser in (clear, stats, demo):
+            _add_base_options(subparser)
 
     def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
         """Run one subcommand.
@@ -44,9 +56,11 @@ class Command(BaseCommand):
 
     def _clear(self, options: dict[str, Any]) -> None:
         conditions = {name: options[name] for name in clearing.CONDITIONS if options[name] is not None}
+        if empty := [name for name, value in conditions.items() if not value]:
+            raise CommandError(f"--{empty[0]} is empty, so nothing was removed. Leave it out to clear whatever it is.")
         if options["interactive"] and not self._agreed(clearing.question(conditions)):
             raise CommandError("Nothing was removed.")
-        outcome = clearing.clear(conditions)
+        outcome = clearing.clear(conditions, timeout=options["timeout"])
         self.stdout.write(outcome.text)
         if outcome.problem:
             raise CommandError(outcome.problem)
@@ -67,3 +81,21 @@ class Command(BaseCommand):
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             raise CommandError("Nothing was removed: nobody is there to answer. Say --noinput.") from None
+        except KeyboardInterrupt:
+            raise CommandError("Nothing was removed.") from None
+
+
+def _add_base_options(parser: ArgumentParser) -> None:
+    """Let Django's own options stand behind the subcommand too, where most people write them."""
+    parser.add_argument("-v", "--verbosity", type=int, choices=range(4), default=SUPPRESS, help=SUPPRESS)
+    for option in ("--settings", "--pythonpath"):
+        parser.add_argument(option, default=SUPPRESS, help=SUPPRESS)
+    for option in ("--traceback", "--no-color", "--force-color"):
+        parser.add_argument(option, action="store_true", default=SUPPRESS, help=SUPPRESS)
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ArgumentTypeError(f"{text} is no number of seconds; give 0 or more.")
+    return number
