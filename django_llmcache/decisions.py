@@ -95,7 +95,9 @@ def reason_against(request: LLMRequest, policy: CachePolicy, settings: conf.Sett
     if settings.cacheable is None:
         return None
     verdict = imported("CACHEABLE", settings.cacheable)(request)
-    return None if verdict is True else verdict or "disabled"
+    if verdict is None or isinstance(verdict, bool | str):
+        return None if verdict is True else verdict or "disabled"
+    raise TypeError(f"LLMCACHE['CACHEABLE'] returned a {type(verdict).__name__}; return True, False or a reason.")
 
 
 def has_state(request: LLMRequest) -> bool:
@@ -113,7 +115,7 @@ def scope_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) 
         return policy.scope
     scope = settings.scope
     if scope is None or "." not in scope:
-        return scope
+        return None if scope == "public" else scope
     ask = imported("SCOPE", scope)
     try:
         return checked_scope(ask(request), source="what SCOPE returned")
@@ -135,7 +137,7 @@ def imported(name: str, path: str) -> Callable[[LLMRequest], Any]:
         return known[1]
     try:
         function: Any = import_string(path)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise ConfigurationError(f"settings.LLMCACHE[{name!r}] is {path!r}, which does not import: {error}") from error
     if not callable(function):
         raise ConfigurationError(f"settings.LLMCACHE[{name!r}] is {path!r}, which cannot be called.")
