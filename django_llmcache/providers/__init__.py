@@ -60,9 +60,7 @@ def get(name: str) -> Provider:
             f"settings.LLMCACHE['PROVIDERS'][{name!r}]['CLASS'] is {path!r}, "
             f"which is no subclass of django_llmcache.providers.Provider."
         )
-    variable = provider_class.key_variable
-    if path == default or variable is None:
-        variable = _variable_for(name)
+    variable = provider_class.key_variable or _variable_for(name)
     return provider_class(name, base_url=words.get("BASE_URL"), key_variable=variable)
 
 

@@ -47,6 +47,9 @@ class OpenAI(Provider):
 class Compatible(OpenAI):
     """A service with OpenAI's API at another address."""
 
+    # OpenAI's own key is not for others: this one is named after the provider where a subclass says nothing.
+    key_variable: str | None = None
+
 
 class Local(Compatible):
     """The same on this machine or network, where a key is sent if there is one, and not asked for."""
