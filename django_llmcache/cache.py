@@ -11,14 +11,15 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from . import backends, conf, decisions, keys, strategies, workers
+from .backends.dummy import DummyBackend
 from .entry import Selector
-from .exceptions import UncacheableRequest
+from .exceptions import ConfigurationError, UncacheableRequest
 from .explanation import Explanation, nearest_to
 from .keys import scope_digest
 from .messages import LLMRequest, LLMResponse
-from .policies import CachePolicy, ambient
+from .policies import UNSET, CachePolicy, ambient
 from .stats import CacheStats
-from .telemetry import emit
+from .telemetry import counters, emit
 
 __all__ = [
     "aclear",
@@ -64,8 +65,10 @@ def get(key: str) -> LLMResponse | None:
     try:
         backend = backends.current()
         entry = backend.get(key)
+    except ConfigurationError:
+        raise
     except Exception as error:
-        emit("error", get, key=key, operation="get", error=repr(error))
+        _tell(error, key, "get")
         return None
     return None if entry is None else LLMResponse.from_entry(entry, key, backend.name)
 
@@ -105,24 +108,45 @@ def clear(
 
 
 def stats() -> CacheStats:
-    """Return what this process' cache holds and did."""
-    return strategies.stats()
+    """Return what this process' cache holds and did; a backend that fails holds nothing."""
+    try:
+        return strategies.stats()
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        _tell(error, None, "stats")
+        name, nothing = backends.current().name, DummyBackend().stats()
+        return CacheStats.of(name, nothing, counters.as_dict(), tokens_saved=counters.hits.value)
 
 
 def explain(request: LLMRequest) -> Explanation:
     """Return what makes the request's key, and how it differs from the nearest stored request."""
     policy, settings = request.policy.over(ambient()), conf.current()
-    reason = decisions.reason_against(request, policy, settings)
-    if reason is None and decisions.has_state(request):
-        reason = "stateful"
+    reason = "streaming" if request.stream else "stateful" if decisions.has_state(request) else None
     try:
+        reason = decisions.reason_against(request, policy, settings) or reason
         scope = decisions.scope_of(request, policy, settings)
+        if scope is None and settings.require_scope and policy.scope is UNSET:
+            reason = reason or "no_scope"
         key = decisions.key_maker(request, policy, settings, scope).key_of(request._payload)
         parts = keys.parts_of(request, scope=scope, sample=policy.sample or 0)
     except UncacheableRequest as error:
         return Explanation(None, {}, reason or error.reason, None, ())
-    nearest, differs = nearest_to(parts, key, backends.current().entries())
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        _tell(error, None, "explain")
+        return Explanation(None, {}, "error", None, ())
+    try:
+        nearest, differs = nearest_to(parts, key, backends.current().entries())
+    except Exception as error:
+        _tell(error, key, "explain")
+        return Explanation(key, parts, reason, None, ())
     return Explanation(key, parts, reason, nearest, differs)
+
+
+def _tell(error: Exception, key: str | None, operation: str) -> None:
+    emit("error", type(strategies.current()), key=key, operation=operation, error=repr(error))
 
 
 def _under(policy: CachePolicy, request: LLMRequest) -> LLMRequest:

@@ -6,8 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final, TypeVar, overload
+from uuid import uuid4
 
 import orjson
+from asgiref.sync import iscoroutinefunction
 
 from . import strategies
 from .messages import LLMRequest, LLMResponse
@@ -30,8 +32,12 @@ def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
     """Cache a plain or async function from messages to an answer.
 
     The function's full name and all its arguments make the key, so they must be what JSON can say (a request that
-    is not goes through uncached, with a ``cache_error``). The answer may be a text, a JSON mapping or an LLMResponse,
-    and comes back as the same type. An empty one is not stored.
+    is not goes through uncached, with a ``cache_error``). That goes for a method's ``self`` too, whose state counts:
+    decorate a static method or a plain function. A lambda, and a function that uses variables of the function it is
+    defined in, has entries of its own each time it is defined.
+
+    The answer may be a text, a JSON mapping or an LLMResponse, and comes back as the same type. An empty one is not
+    stored.
 
     Args:
         function: what is decorated, where ``@cached`` stands bare.
@@ -47,7 +53,7 @@ def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
 
 def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Any]:
     signature = inspect.signature(function)
-    path = f"{function.__module__}.{function.__qualname__}"
+    path = _path(function)
 
     def request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> LLMRequest:
         bound = signature.bind(*args, **kwargs)
@@ -56,12 +62,12 @@ def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[...,
             PROVIDER, operation=PROVIDER, path=path, payload={"arguments": dict(bound.arguments)}, policy=policy
         )
 
-    if inspect.iscoroutinefunction(function):
+    if iscoroutinefunction(function):
 
         @wraps(function)
         async def answer_async(*args: Any, **kwargs: Any) -> Any:
             async def call(_: LLMRequest) -> Any:
-                return _pack(await function(*args, **kwargs))
+                return _pack(await function(*args, **kwargs), path)
 
             return _unpack(await strategies.current().awith_cache(request(args, kwargs), call))
 
@@ -70,19 +76,32 @@ def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[...,
     @wraps(function)
     def answer(*args: Any, **kwargs: Any) -> Any:
         return _unpack(
-            strategies.current().with_cache(request(args, kwargs), lambda _: _pack(function(*args, **kwargs)))
+            strategies.current().with_cache(request(args, kwargs), lambda _: _pack(function(*args, **kwargs), path))
         )
 
     return answer
 
 
-def _pack(answer: Any) -> Any:
+def _path(function: Callable[..., Any]) -> str:
+    """Return what tells the function from others: its full name, and more where two could share that."""
+    path = f"{function.__module__}.{function.__qualname__}"
+    innermost = inspect.unwrap(function)
+    if getattr(innermost, "__closure__", None) or "<lambda>" in path:
+        path += f"#{uuid4().hex}"
+    return path
+
+
+def _pack(answer: Any, path: str) -> LLMResponse:
     """Return an answer of any supported type as a response that tells the type by its headers."""
+    if isinstance(answer, LLMResponse):
+        return answer
     if isinstance(answer, str):
         return LLMResponse(orjson.dumps({"text": answer}), headers=_TEXT)
     if isinstance(answer, Mapping):
         return LLMResponse(orjson.dumps(dict(answer)), headers=_MAPPING)
-    return answer
+    raise TypeError(
+        f"{path}() returned a {type(answer).__name__}; @cached keeps a text, a JSON mapping or an LLMResponse."
+    )
 
 
 def _unpack(response: LLMResponse) -> Any:

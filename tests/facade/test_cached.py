@@ -1,0 +1,247 @@
+"""@cached: keep what a function of one's own answers."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import wraps
+
+import pytest
+
+from django_llmcache import LLMResponse, cache, cached, policy
+from django_llmcache.exceptions import ConfigurationError
+from tests.pipeline.world import ask as ask_provider
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+asked: list[object] = []
+
+
+@pytest.fixture(autouse=True)
+def nobody_asked():
+    asked.clear()
+
+
+@cached
+def answer(messages, *, tone="kind"):
+    """Answer."""
+    asked.append(messages)
+    return f"{tone} answer to {messages[-1]['content']}"
+
+
+@cached(ttl=60, tags=["faq"])
+async def aanswer(messages):
+    asked.append(messages)
+    return f"answer to {messages[-1]['content']}"
+
+
+def test_a_function_is_asked_once():
+    assert answer(MESSAGES) == answer(MESSAGES) == "kind answer to Hi"
+    assert len(asked) == 1
+
+
+def test_an_async_function_is_asked_once():
+    async def twice():
+        return await aanswer(MESSAGES), await aanswer(MESSAGES)
+
+    assert asyncio.run(twice()) == ("answer to Hi", "answer to Hi")
+    assert len(asked) == 1
+
+
+def test_every_argument_counts_however_it_is_given():
+    answer(MESSAGES, tone="kind")
+    answer(messages=MESSAGES)
+    assert len(asked) == 1
+
+    answer(MESSAGES, tone="stern")
+    answer([{"role": "user", "content": "Ho"}])
+    assert len(asked) == 3
+
+
+def test_two_functions_with_the_same_arguments_have_answers_of_their_own():
+    @cached
+    def other(messages, *, tone="kind"):
+        return "other"
+
+    answer(MESSAGES)
+
+    assert other(MESSAGES) == "other"
+
+
+def test_functions_that_close_over_other_values_have_answers_of_their_own():
+    def with_prompt(prompt):
+        @cached
+        def answer(messages):
+            return prompt
+
+        return answer
+
+    assert [with_prompt(prompt)(MESSAGES) for prompt in ("first", "second")] == ["first", "second"]
+
+
+def test_lambdas_have_answers_of_their_own():
+    first, second = cached(lambda messages: "first"), cached(lambda messages: "second")
+
+    assert (first(MESSAGES), second(MESSAGES)) == ("first", "second")
+
+
+def test_a_decorator_below_it_changes_nothing():
+    def plain(function):
+        @wraps(function)
+        def inner(*args):
+            return function(*args)
+
+        return inner
+
+    assert cached(plain(module_level))(1) == cached(plain(module_level))(1) == "one"
+    assert asked == [1]
+
+
+def module_level(number):
+    asked.append(number)
+    return "one"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["text", {"intent": "greeting", "score": 0.9}, LLMResponse(b'{"found": true}')],
+    ids=lambda given: type(given).__name__,
+)
+def test_the_answer_comes_back_as_the_type_it_was(given):
+    @cached
+    def classify(messages):
+        return given
+
+    live, stored = classify(MESSAGES), classify(MESSAGES)
+
+    assert type(live) is type(stored) is type(given)
+    if isinstance(given, LLMResponse):
+        assert (live.body, stored.body, stored.from_cache) == (given.body, given.body, True)
+    else:
+        assert live == stored == given
+
+
+@pytest.mark.parametrize("given", [42, None, b"bytes", ["list"]], ids=lambda given: type(given).__name__)
+def test_another_type_is_an_error_that_names_the_function(given):
+    @cached
+    def broken(messages):
+        return given
+
+    with pytest.raises(TypeError, match=rf"broken.*\(\) returned a {type(given).__name__}"):
+        broken(MESSAGES)
+
+
+@pytest.mark.parametrize("given", ["", {}, {"text": ""}], ids=repr)
+def test_an_empty_answer_is_not_stored(given):
+    @cached
+    def silent(messages):
+        asked.append(messages)
+        return given
+
+    assert [silent(MESSAGES), silent(MESSAGES)] == [given, given]
+    assert len(asked) == 2
+
+
+def test_what_it_raises_comes_through_and_is_not_stored():
+    @cached
+    def fails_once(messages):
+        asked.append(messages)
+        if len(asked) == 1:
+            raise LookupError("once")
+        return "well"
+
+    with pytest.raises(LookupError, match="once"):
+        fails_once(MESSAGES)
+    assert fails_once(MESSAGES) == "well"
+
+
+def test_changing_an_answer_changes_no_other():
+    @cached
+    def classify(messages):
+        return {"labels": ["a"]}
+
+    classify(MESSAGES)["labels"].append("b")
+    classify(MESSAGES)["labels"].append("c")
+
+    assert classify(MESSAGES) == {"labels": ["a"]}
+
+
+def test_its_options_are_those_of_a_policy():
+    asyncio.run(aanswer(MESSAGES))
+
+    assert cache.clear(tag="faq", provider="function") == 1
+
+
+def test_a_block_around_it_counts_and_its_own_word_holds():
+    @cached(scope="shop")
+    def of_shop(messages):
+        asked.append(messages)
+        return "yes"
+
+    with policy(scope="user:1"):
+        answer(MESSAGES)
+        of_shop(MESSAGES)
+    answer(MESSAGES)
+    of_shop(MESSAGES)
+
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("wishes", [{"ttl": -1}, {"tags": "faq"}, {"scope": ""}], ids=str)
+def test_an_option_that_cannot_work_is_an_error_at_the_definition(wishes):
+    with pytest.raises(ConfigurationError):
+        cached(**wishes)
+
+
+def test_an_unknown_option_is_an_error_at_the_definition():
+    with pytest.raises(TypeError, match="tll"):
+        cached(tll=60)
+
+
+def test_wrong_arguments_are_the_functions_own_error():
+    with pytest.raises(TypeError, match="tnoe"):
+        answer(MESSAGES, tnoe="kind")
+
+
+class Bot:
+    def __init__(self, prompt):
+        self.prompt = prompt
+
+    @cached
+    def answer(self, messages):
+        return f"{self.prompt}: {messages[-1]['content']}"
+
+    @staticmethod
+    @cached
+    def static(messages):
+        asked.append(messages)
+        return "static"
+
+    @cached
+    async def aanswer(self, messages):
+        return self.prompt
+
+
+def test_a_method_is_never_answered_for_another_object(events):
+    """An object has no JSON: its calls go through, and one event each says why they are not cached."""
+    assert [Bot(prompt).answer(MESSAGES) for prompt in ("kind", "stern")] == ["kind: Hi", "stern: Hi"]
+    assert asyncio.run(Bot("kind").aanswer(MESSAGES)) == "kind"
+    assert events.names == ["error", "miss"] * 3
+    assert cache.stats().bypassed == {"unencodable": 3}
+
+
+def test_a_static_method_is_cached():
+    assert Bot.static(MESSAGES) == Bot("kind").static(MESSAGES) == "static"
+    assert len(asked) == 1
+
+
+def test_the_name_and_the_docstring_are_kept():
+    assert (answer.__name__, answer.__doc__) == ("answer", "Answer.")
+
+
+def test_a_call_inside_it_is_not_looked_up_by_itself(provider, events):
+    @cached
+    def summary(text):
+        return ask_provider().text
+
+    assert summary("x") == summary("x") != ""
+    assert events.names == ["miss", "put", "hit"]
+    assert provider.calls == 1

@@ -1,0 +1,168 @@
+"""cache.get, delete, clear and stats, and their async twins."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+
+import pytest
+
+from django_llmcache import CachePolicy, LLMRequest, cache
+from django_llmcache.exceptions import ConfigurationError
+from tests.pipeline.world import ask
+
+BROKEN = "tests.pipeline.deciders.Broken"
+twins = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+def call(name, *args, is_async=False, **words):
+    if is_async:
+        return asyncio.run(getattr(cache, f"a{name}")(*args, **words))
+    return getattr(cache, name)(*args, **words)
+
+
+def store(provider="openai", model="m-1", scope=None, tag="faq", number=0):
+    request = LLMRequest(provider, operation="search", model=model, payload={"number": number})
+    wanted = CachePolicy(scope=scope, tags=[tag])
+    return cache.with_cache(request, lambda _: {"found": number}, policy=wanted)
+
+
+@twins
+def test_get_gives_the_stored_answer_by_its_key(is_async, events):
+    live = ask()
+    events.clear()
+
+    stored = call("get", live.cache.key, is_async=is_async)
+
+    assert (stored.body, stored.from_cache, stored.cache.key) == (live.body, True, live.cache.key)
+    assert events == []
+
+
+@twins
+def test_get_gives_none_for_what_is_not_there(is_async):
+    assert call("get", "llmcache:1.1:-:0", is_async=is_async) is None
+
+
+@twins
+def test_get_gives_none_where_the_store_fails_and_tells_of_it(configure, is_async, events):
+    configure(BACKEND=BROKEN, OPTIONS={"FAILS": ["get"]})
+
+    assert call("get", "some-key", is_async=is_async) is None
+    (error,) = events.of("error")
+    assert (error["key"], error["operation"]) == ("some-key", "get")
+    assert error["sender"].__name__ == "ProductionStrategy"
+
+
+@pytest.mark.parametrize("name", ["stats", "get"])
+def test_a_setting_that_cannot_work_is_no_failure_of_the_store(configure, name):
+    configure(BACKEND="no.such.Backend")
+
+    with pytest.raises(ConfigurationError):
+        call(name, *(["key"] if name == "get" else []))
+
+
+@twins
+def test_delete_says_whether_there_was_one(is_async, events):
+    key = ask().cache.key
+
+    assert [call("delete", key, is_async=is_async) for _ in range(2)] == [True, False]
+    assert cache.get(key) is None
+    assert [evicted["reason"] for evicted in events.of("evict")] == ["deleted"]
+
+
+CONDITIONS = {"provider": "openai", "model": "m-1", "scope": "user:1", "tag": "faq"}
+
+
+@pytest.mark.parametrize(
+    "names", [names for count in range(5) for names in itertools.combinations(CONDITIONS, count)], ids="+".join
+)
+def test_clear_removes_what_meets_every_condition_and_says_how_many(names):
+    """Sixteen entries, one for each combination of meeting the four conditions or not."""
+    others = {"provider": "gemini", "model": "m-2", "scope": "user:2", "tag": "other"}
+    every = [
+        {name: (CONDITIONS if meets else others)[name] for name, meets in zip(CONDITIONS, mask, strict=True)}
+        for mask in itertools.product([True, False], repeat=4)
+    ]
+    stored = [(words, store(**words, number=number).cache.key) for number, words in enumerate(every)]
+
+    cleared = cache.clear(**{name: CONDITIONS[name] for name in names})
+
+    left = [words for words, key in stored if cache.get(key)]
+    assert left == [words for words in every if any(words[name] != CONDITIONS[name] for name in names)]
+    assert cleared == 16 - len(left) == 2 ** (4 - len(names))
+
+
+@twins
+def test_clear_without_a_condition_removes_everything(is_async, events):
+    for number in range(3):
+        store(number=number)
+
+    assert call("clear", is_async=is_async) == 3
+    assert cache.stats().entries == 0
+    assert [evicted["reason"] for evicted in events.of("evict")] == ["cleared"] * 3
+
+
+@twins
+def test_clear_takes_a_key(is_async):
+    first, second = store(number=1), store(number=2)
+
+    assert call("clear", key=first.cache.key, is_async=is_async) == 1
+    assert (cache.get(first.cache.key), cache.get(second.cache.key).data) == (None, {"found": 2})
+
+
+def test_a_key_and_a_condition_must_both_be_met():
+    key = store(tag="faq").cache.key
+
+    assert cache.clear(key=key, tag="other") == 0
+    assert cache.clear(key=key, tag="faq") == 1
+
+
+def test_clear_public_removes_what_is_shared():
+    store(scope=None)
+    store(scope="user:1")
+
+    assert cache.clear(scope="public") == 1
+    assert cache.stats().entries == 1
+
+
+@twins
+def test_stats_tell_what_happened_and_what_is_there(is_async):
+    saved = cache.stats().tokens_saved
+    live = ask()
+    ask()
+    ask(cache=False)
+    ask(ttl=0, sample=1)
+
+    stats = call("stats", is_async=is_async)
+
+    assert (stats.backend, stats.entries, stats.processes) == ("memory", 1, 1)
+    assert stats.bytes > len(live.body)
+    assert (stats.hits, stats.misses, stats.puts, stats.errors) == (1, 2, 1, 0)
+    assert stats.hit_rate == pytest.approx(1 / 3)
+    assert (stats.bypassed, stats.not_stored) == ({"disabled": 1}, {"disabled": 1})
+    assert stats.tokens_saved - saved == live.usage.total_tokens
+
+
+def test_stats_are_json_by_the_same_names():
+    ask()
+    ask()
+    cache.clear()
+    stats = cache.stats()
+
+    told = json.loads(json.dumps(stats.as_dict()))
+
+    assert told == {**stats._asdict(), "hit_rate": stats.hit_rate}
+    assert told["evictions"] == {"cleared": 1}
+
+
+@twins
+def test_stats_of_a_store_that_fails_still_tell_what_was_counted(configure, events, is_async):
+    configure(BACKEND=BROKEN, OPTIONS={"FAILS": ["stats"]})
+    ask()
+    ask()
+
+    stats = call("stats", is_async=is_async)
+
+    assert (stats.backend, stats.hits, stats.entries, stats.errors) == ("broken", 1, 0, 1)
+    assert events.of("error")[0]["operation"] == "stats"
