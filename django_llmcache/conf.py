@@ -212,7 +212,11 @@ def current() -> Settings:
     """
     global _snapshot
     if _snapshot is None:
-        _snapshot = Settings(raw())
+        try:
+            _snapshot = Settings(raw())
+        except ConfigurationError as error:
+            # Anew: a report that shows the variables of each frame would show the providers' API keys.
+            raise ConfigurationError(str(error)) from None
     return _snapshot
 
 
