@@ -28,7 +28,7 @@ class OpenAI(Provider):
     """OpenAI's own API."""
 
     base_url = "https://api.openai.com/v1"
-    key_variable = "OPENAI_API_KEY"
+    key_variable: str | None = "OPENAI_API_KEY"
     rules = RULES
 
     def chat_path(self, model: str, *, stream: bool) -> str:
