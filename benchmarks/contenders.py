@@ -29,10 +29,14 @@ def live(url):
 
 
 class Contender:
-    """Makes itself with the provider's address; called with a body it may keep or change, returns the text."""
+    """Makes itself with the provider's address; called with what ``given`` made of a body, returns the text."""
 
     name: str
     package: str | None = None
+
+    def given(self, body):
+        """Return what a caller has in hand: the arguments of the call that is timed."""
+        return (body,)
 
     def timed(self):
         """Return a context manager that is entered while it is timed."""
@@ -72,11 +76,13 @@ class Chat(Contender):
     def __init__(self, url):
         from django_llmcache import chat
 
-        self._chat, self._url = chat, url
+        self._chat = chat
 
-    def __call__(self, body):
-        messages, model = body.pop("messages"), body.pop("model")
-        return self._chat("openai", messages, model=model, **body).text
+    def given(self, body):
+        return body.pop("messages"), body.pop("model"), body
+
+    def __call__(self, messages, model, options):
+        return self._chat("openai", messages, model=model, **options).text
 
 
 class ChatHeard(Chat):

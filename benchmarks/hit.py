@@ -76,17 +76,16 @@ def _measure(question, contenders, provider, rounds):
     made = {contender: contender(provider.url) for contender in contenders}
     for contender in made.values():
         provider.script(Reply(body=ANSWER))
-        text = contender(question.fresh())
-        assert text == contender(question.fresh()), f"{contender.name}: two answers to one question"
+        text = contender(*contender.given(question.fresh()))
+        assert text == contender(*contender.given(question.fresh())), f"{contender.name}: two answers to one question"
     asked = provider.calls
     taken = {contender: [] for contender in contenders}
     gc.collect()
     gc.freeze()
     for turn in range(rounds + 1):
         for kind, contender in made.items():
-            bodies = [question.fresh() for _ in range(CALLS)]
             with contender.timed():
-                seconds = _seconds_each(contender, bodies)
+                seconds = _seconds_each(contender, question)
             if turn:  # the first warms up
                 taken[kind] += seconds
     went_live = provider.calls - asked
@@ -94,11 +93,12 @@ def _measure(question, contenders, provider, rounds):
     return {contender: sorted(seconds) for contender, seconds in taken.items()}
 
 
-def _seconds_each(contender, bodies):
+def _seconds_each(contender, question):
     seconds = []
-    for body in bodies:
+    for _ in range(CALLS):
+        given = contender.given(question.fresh())  # just made, as a caller's is
         started = perf_counter()
-        contender(body)
+        contender(*given)
         seconds.append(perf_counter() - started)
     return seconds
 

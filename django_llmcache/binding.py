@@ -71,7 +71,7 @@ class Binding:
             ConfigurationError: no model, or messages of a wrong shape.
             TypeError: ``stream=True`` among the options.
         """
-        if options and options.pop("stream", False):
+        if "stream" in options and options.pop("stream"):
             raise TypeError("stream=True makes no answer to return: call stream() or astream(), which yield events.")
         provider = self._provider
         provider.check_messages(messages)

@@ -207,7 +207,7 @@ def _openai_message(data: JSON) -> dict[str, Any] | None:
         choices = data.get("choices")
         if choices.__class__ is list and choices and choices[0].__class__ is dict:
             message = choices[0].get("message")
-            return message if isinstance(message, dict) else None
+            return message if message.__class__ is dict else None
     return None
 
 
@@ -219,7 +219,7 @@ def _gemini_parts(data: JSON) -> list[dict[str, Any]]:
 
 
 def _joined(content: JSON) -> str:
-    if isinstance(content, str):
+    if content.__class__ is str:
         return content
     return "".join(block["text"] for block in _dicts(content) if isinstance(block.get("text"), str))
 

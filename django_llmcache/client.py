@@ -92,7 +92,7 @@ class LLMClient:
         self, messages: Messages, model: str | None, words: dict[str, Any], *, stream: bool = False
     ) -> LLMRequest:
         binding, policy = self._bound, NOTHING_SAID
-        if binding.settings is not conf.current() or not OURS.isdisjoint(words):
+        if binding.settings is not conf.snapshot or not OURS.isdisjoint(words):
             binding, policy = self._split(words)
         return binding.chat_request(messages, model, words, policy, stream)
 

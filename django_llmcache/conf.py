@@ -201,7 +201,8 @@ def _provider(name: Any, words: Any) -> Mapping[str, Any]:
     return own
 
 
-_snapshot: Settings | None = None
+snapshot: Settings | None = None
+"""The settings in force; ``None`` before they are first read and after they change: then ``current()`` reads them."""
 
 
 def current() -> Settings:
@@ -210,14 +211,14 @@ def current() -> Settings:
     Raises:
         ConfigurationError: a value cannot work; the message names the setting.
     """
-    global _snapshot
-    if _snapshot is None:
+    global snapshot
+    if snapshot is None:
         try:
-            _snapshot = Settings(raw())
+            snapshot = Settings(raw())
         except ConfigurationError as error:
             # Anew: a report that shows the variables of each frame would show the providers' API keys.
             raise ConfigurationError(str(error)) from None
-    return _snapshot
+    return snapshot
 
 
 @contextmanager
@@ -227,12 +228,12 @@ def instead(raw: Mapping[str, Any]) -> Iterator[None]:
     Raises:
         ConfigurationError: a value cannot work.
     """
-    global _snapshot
-    before, _snapshot = _snapshot, Settings(raw)
+    global snapshot
+    before, snapshot = snapshot, Settings(raw)
     try:
         yield
     finally:
-        _snapshot = before
+        snapshot = before
 
 
 def raw() -> Any:
@@ -267,9 +268,9 @@ def under_test_runner() -> bool:
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    global _snapshot
+    global snapshot
     if setting in ("LLMCACHE", "BASE_DIR"):
-        _snapshot = None
+        snapshot = None
 
 
 setting_changed.connect(_forget, dispatch_uid="django_llmcache.conf")

@@ -37,10 +37,11 @@ class Counter:
 class Tally:
     """A sum that any thread adds to by ``add``, which takes no lock but once in a thousand times."""
 
-    __slots__ = ("_pending", "_total")
+    __slots__ = ("_count", "_pending", "_total")
 
     def __init__(self) -> None:
         self._pending: deque[int] = deque()
+        self._count = 0
         self._total = 0
 
     def add(self, amount: int) -> None:
@@ -55,7 +56,14 @@ class Tally:
         self._fold()
         return self._total
 
+    @property
+    def count(self) -> int:
+        """Return how often it was added to."""
+        self._fold()
+        return self._count
+
     def _fold(self) -> None:
         with _reading:
             for _ in range(len(self._pending)):
                 self._total += self._pending.popleft()
+                self._count += 1

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from inspect import isfunction
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -58,6 +59,10 @@ def build(paths: tuple[str, ...], *, is_async: bool, threads: int = 64) -> Any:
             made = factory(adapted)
         except MiddlewareNotUsed:
             continue
+        except ConfigurationError:
+            raise
+        except ConfigurationError:
+            raise
         except Exception as error:
             raise ConfigurationError(f"{_named(path)}, which could not be made: {error!r}.") from error
         handler, handler_is_async = _checked(path, made, runs_async=runs_async), runs_async
@@ -120,6 +125,11 @@ def _adapted(handler: Any, pool: ThreadPoolExecutor | None, *, to_async: bool) -
     return answer
 
 
+def _direct(handler: Any) -> Any:
+    """Return the method of an object that is called: calling that takes a third of the time."""
+    return handler.__call__ if isfunction(type(handler).__call__) else handler
+
+
 _nothing: tuple[conf.Settings | None, Any] = (None, None)
 _sync = _async = _nothing
 
@@ -127,10 +137,10 @@ _sync = _async = _nothing
 def handler() -> Handler:
     """Return the sync pipeline of the settings in force."""
     global _sync
-    settings = conf.current()
+    settings = conf.snapshot or conf.current()
     made_for, made = _sync
     if made_for is not settings:
-        made = build(settings.middleware, is_async=False)
+        made = _direct(build(settings.middleware, is_async=False))
         _sync = (settings, made)
     return made  # type: ignore[no-any-return]
 
@@ -138,10 +148,10 @@ def handler() -> Handler:
 def ahandler() -> AsyncHandler:
     """Return the async pipeline of the settings in force."""
     global _async
-    settings = conf.current()
+    settings = conf.snapshot or conf.current()
     made_for, made = _async
     if made_for is not settings:
-        made = build(settings.middleware, is_async=True, threads=settings.async_threads)
+        made = _direct(build(settings.middleware, is_async=True, threads=settings.async_threads))
         _async = (settings, made)
     return made  # type: ignore[no-any-return]
 

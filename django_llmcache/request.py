@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from .endpoints import Endpoint, Pairs, pairs, shared
 from .exceptions import ConfigurationError
 from .policies import NOTHING_SAID, CachePolicy
 from .rules import DEFAULT_RULES, RequestRules
+
+_new: Final = object.__new__
 
 
 class LLMRequest:
@@ -87,7 +89,7 @@ class LLMRequest:
         target: Any,
     ) -> LLMRequest:
         """Return a request to ``endpoint`` that owns ``payload``; ``target`` is what can send it."""
-        self = cls.__new__(cls)
+        self = _new(cls)
         self._endpoint = endpoint
         self._model = model
         self._payload = payload

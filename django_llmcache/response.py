@@ -17,6 +17,7 @@ from .headers import Headers
 if TYPE_CHECKING:
     from .entry import Entry
 
+_new: Final = object.__new__
 _NOT_PARSED: Final = object()
 _LASTING: Final = frozenset({"content-type", "openai-model", "openai-version"})
 
@@ -56,7 +57,7 @@ class LLMResponse:
     @classmethod
     def from_entry(cls, entry: Entry, key: str, backend: str | None = None, result: str = "hit") -> LLMResponse:
         """Return the stored answer as a caller's own object."""
-        self = cls.__new__(cls)
+        self = _new(cls)
         self._body = entry.body
         self._status = entry.status
         self._headers = entry.headers
@@ -128,7 +129,8 @@ class LLMResponse:
     @property
     def text(self) -> str:
         """Return the answer's text."""
-        return bodies.text_of(self._parsed() if self._data is _NOT_PARSED else self._data)
+        data = self._data
+        return bodies.text_of(self._parsed() if data is _NOT_PARSED else data)
 
     @property
     def usage(self) -> Usage:

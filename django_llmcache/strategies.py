@@ -19,7 +19,7 @@ from .keys import pack_parts, parts_of, scope_digest
 from .messages import LLMRequest, LLMResponse
 from .policies import UNSET, ambient
 from .stats import CacheStats
-from .telemetry import counters, emit, emit_hit, tokens_saved
+from .telemetry import counters, emit, emit_hit
 
 Call = Callable[[LLMRequest], Any]
 AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
@@ -133,7 +133,7 @@ class ProductionStrategy:
         policy, outer = request._policy, ambient()
         if outer is not None:
             policy = policy.over(outer)
-        route = route_of(request, policy, conf.current())
+        route = route_of(request, policy, conf.snapshot or conf.current())
         if route.reason is not None or request._stream:
             return Bypass(route.reason or "streaming")
         key = route.key_of(request._payload)
@@ -143,11 +143,9 @@ class ProductionStrategy:
         if not backend.in_process and has_state(request):
             return Bypass("stateful")
         entry = None if route.refresh else backend.get(key)
-        if entry is not None:
-            age = time.time() - entry.created
-            if route.max_age is None or age <= route.max_age:
-                emit_hit(type(self), key, entry, age)
-                return LLMResponse.from_entry(entry, key, backend.name)
+        if entry is not None and (route.max_age is None or time.time() - entry.created <= route.max_age):
+            emit_hit(type(self), key, entry)
+            return LLMResponse.from_entry(entry, key, backend.name)
         # Only now, where looking costs nothing: what has state was never stored, so a hit needs no second opinion.
         if backend.in_process and has_state(request):
             return Bypass("stateful")
@@ -229,7 +227,7 @@ def _clear(selector: Selector) -> int | None:
 def stats() -> CacheStats:
     """Return what this process' cache holds and did."""
     backend = backends.current()
-    return CacheStats.of(backend.name, backend.stats(), counters.as_dict(), tokens_saved=tokens_saved.value)
+    return CacheStats.of(backend.name, backend.stats(), counters.as_dict(), tokens_saved=counters.hits.value)
 
 
 backends.listen(_told_of_eviction)

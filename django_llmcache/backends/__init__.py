@@ -44,7 +44,7 @@ def current() -> BaseBackend:
     Raises:
         ConfigurationError: the path does not import, or the options are not the backend's.
     """
-    settings = conf.current()
+    settings = conf.snapshot or conf.current()
     made_for, backend = _now
     return backend if made_for is settings else _find(settings)
 

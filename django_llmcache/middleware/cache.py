@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import Any
 
 from django_llmcache import strategies
 from django_llmcache.messages import LLMRequest, LLMResponse
@@ -13,8 +14,11 @@ from .base import BaseMiddleware
 class CacheMiddleware(BaseMiddleware):
     """Answer from the response cache where the strategy says so."""
 
+    def __init__(self, get_response: Any) -> None:
+        super().__init__(get_response)
+        self._strategy = strategies.current()  # for good: the pipeline is built anew when the settings change
+
     def __call__(self, request: LLMRequest) -> LLMResponse | Awaitable[LLMResponse]:
-        strategy = strategies.current()
         if self._is_async:
-            return strategy.awith_cache(request, self.get_response)
-        return strategy.with_cache(request, self.get_response)
+            return self._strategy.awith_cache(request, self.get_response)
+        return self._strategy.with_cache(request, self.get_response)
