@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
@@ -60,6 +61,14 @@ class RequestsStream:
     def close(self) -> None:
         """Give the connection back."""
         self._answer.close()
+
+    def cut(self) -> None:
+        """Close it while another thread waits for its next piece, which is woken."""
+        shutdown = getattr(self._answer.raw, "shutdown", None)  # urllib3 2.3 and newer; before, this waits for a piece
+        if shutdown is not None:
+            with suppress(OSError, RuntimeError, ValueError):  # it has just ended by itself
+                shutdown()
+        self.close()
 
 
 def connection_error(wire: WireRequest, error: BaseException, *, timed_out: bool) -> ProviderError:

@@ -38,18 +38,24 @@ class ThreadedStream:
 
     def __init__(self, stream: over_requests.RequestsStream) -> None:
         self._stream = stream
+        self._reading = False
         self.status = stream.status
         self.headers = stream.headers
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body's bytes as they arrive."""
         pieces = self._stream.pieces()
-        while (piece := await _in_thread(next, pieces, _END)) is not _END:
+        while True:
+            self._reading = True
+            piece = await _in_thread(next, pieces, _END)
+            self._reading = False
+            if piece is _END:
+                return
             yield piece
 
     async def close(self) -> None:
-        """Give the connection back."""
-        await _in_thread(self._stream.close)
+        """Give the connection back, also where a cancelled task left a thread reading."""
+        await _in_thread(self._stream.cut if self._reading else self._stream.close)
 
 
 async def _in_thread(function: Callable[..., Result], *args: Any) -> Result:

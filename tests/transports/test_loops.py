@@ -1,0 +1,260 @@
+"""On event loops: any number of them, many calls at a time, and hits that wait for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from time import perf_counter
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import override_settings
+
+from django_llmcache import achat, aembed, astream, cache, chat, embed
+from django_llmcache.contrib.demo.standin import Reply, Stall, StandIn
+from django_llmcache.providers import target
+from django_llmcache.transports import over_httpx, over_threads
+from tests.client.asking import HI, KEY
+from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
+
+ANSWER = whole(b'{"choices": [{"message": {"content": "Hi"}}]}')
+MIDDLEWARE = ["logging.LoggingMiddleware", "cache.CacheMiddleware", "retry.RetryMiddleware"]
+
+
+def words(server, **more):
+    return {"model": "m", "api_key": KEY, "base_url": f"{server.url}/v1", **more}
+
+
+def test_a_hit_awaits_nothing(provider):
+    """Driven by hand, without any loop, it is done at the first step."""
+    stored = chat("openai", HI, **words(provider))
+
+    with pytest.raises(StopIteration) as done:
+        achat("openai", HI, **words(provider)).send(None)
+
+    assert done.value.value.from_cache
+    assert done.value.value.body == stored.body
+
+
+@override_settings(LLMCACHE={"MIDDLEWARE": [f"django_llmcache.middleware.{name}" for name in MIDDLEWARE]})
+def test_a_hit_awaits_nothing_behind_any_middleware_of_ours(provider):
+    chat("openai", HI, **words(provider))
+
+    with pytest.raises(StopIteration) as done:
+        achat("openai", HI, **words(provider)).send(None)
+
+    assert done.value.value.from_cache
+
+
+def test_a_hit_on_embeddings_awaits_nothing(provider):
+    embed("openai", "Hi", **words(provider))
+
+    with pytest.raises(StopIteration) as done:
+        aembed("openai", "Hi", **words(provider)).send(None)
+
+    assert done.value.value.from_cache
+
+
+def test_a_live_call_over_threads_needs_no_thread_of_the_loops_own(monkeypatch, provider):
+    """The loop's executor is full of somebody else's work, and stays so until all calls are answered."""
+    monkeypatch.setattr(target, "async_transport", lambda: over_threads)
+
+    async def ask():
+        loop, free = asyncio.get_running_loop(), threading.Event()
+        executor = ThreadPoolExecutor(1)
+        loop.set_default_executor(executor)
+        busy = loop.run_in_executor(None, free.wait, LONG)
+        answer = await achat("openai", HI, **words(provider))
+        free.set()
+        assert await busy
+        return answer
+
+    assert asyncio.run(ask()).text
+
+
+def test_sixty_slow_calls_take_about_as_long_as_one(on_loop):
+    latency = 0.5
+
+    async def ask(provider):
+        calls = (achat("openai", HI, **words(provider, seed=number)) for number in range(60))
+        return await asyncio.gather(*calls)
+
+    with StandIn(latency=latency) as provider:
+        began = perf_counter()
+        answers = asyncio.run(ask(provider))
+        took = perf_counter() - began
+
+        assert provider.calls == 60
+    assert len({answer.cache.key for answer in answers}) == 60
+    # Two at a time would take thirty times the latency; a busy machine takes its time, too.
+    assert latency <= took < 8 * latency
+
+
+def test_one_loop_after_another_is_served(on_loop):
+    with Loopback(ANSWER) as server:
+        for _ in range(4):
+            assert asyncio.run(achat("openai", HI, **words(server, cache=False))).text == "Hi"
+
+        assert len(server.requests) == 4
+
+
+def test_loops_in_threads_are_served_at_the_same_time(on_loop, provider):
+    async def ask(number):
+        calls = [achat("openai", HI, **words(provider, seed=(number, step))) for step in range(5)]
+        return [answer.text for answer in await asyncio.gather(*calls)]
+
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(lambda number: asyncio.run(ask(number)), range(8)))
+
+    assert provider.calls == 40
+    assert all(text for found in texts for text in found)
+
+
+def test_a_call_from_djangos_bridge_is_served(on_loop, provider):
+    first = async_to_sync(achat)("openai", HI, **words(provider))
+    second = async_to_sync(achat)("openai", HI, **words(provider))
+
+    assert (first.from_cache, second.from_cache) == (False, True)
+
+
+def test_a_loop_takes_its_connections_with_it():
+    with Loopback(ANSWER) as server:
+        asyncio.run(achat("openai", HI, **words(server)))
+
+        assert server.gone.acquire(timeout=LONG)
+    assert not [loop for loop in over_httpx._clients if loop.is_closed()]
+
+
+def test_a_cancelled_call_ends_at_once_and_stores_nothing(on_loop):
+    answer = Late(ANSWER)
+
+    async def ask(server):
+        task = asyncio.create_task(achat("openai", HI, **words(server, timeout=LONG)))
+        await asyncio.to_thread(answer.asked.wait, LONG)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with Loopback(answer, ANSWER) as server:
+        asyncio.run(ask(server))
+        answer.due.set()
+
+        assert cache.stats().entries == 0
+        assert asyncio.run(achat("openai", HI, **words(server))).text == "Hi"
+
+
+def test_wait_for_bounds_a_call(on_loop):
+    with StandIn(latency=0) as provider:
+        provider.script(Stall(0.4))
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(asyncio.wait_for(achat("openai", HI, **words(provider)), 0.05))
+
+        assert cache.stats().entries == 0
+
+
+class Late:
+    """Answers when it is told to, and says when it was asked."""
+
+    def __init__(self, answer):
+        self.asked, self.due, self._answer = threading.Event(), threading.Event(), answer
+
+    def __call__(self, connection):
+        self.asked.set()
+        self.due.wait(LONG)
+        connection.sendall(self._answer)
+
+
+HALF = chunked_head("text/event-stream") + chunk(b'data: {"choices": [{"delta": {"content": "half"}}]}\n\n')
+
+
+class Half:
+    """Sends half an answer, and says when its client has gone."""
+
+    def __init__(self):
+        self.gone = threading.Event()
+
+    def __call__(self, connection):
+        connection.sendall(HALF)
+        connection.settimeout(LONG)
+        if not connection.recv(1):
+            self.gone.set()
+
+
+def test_leaving_a_stream_half_way_cuts_its_connection(on_loop):
+    answer = Half()
+
+    async def ask(server):
+        async with aclosing(astream("openai", HI, **words(server, timeout=LONG))) as events:
+            return (await anext(events)).text
+
+    with Loopback(answer) as server:
+        assert asyncio.run(ask(server)) == "half"
+        assert answer.gone.wait(LONG / 2)
+
+
+def test_cancelling_a_stream_that_waits_cuts_its_connection(on_loop):
+    answer = Half()
+
+    async def ask(server):
+        came = asyncio.Event()
+
+        async def read():
+            async with aclosing(astream("openai", HI, **words(server, timeout=LONG))) as events:
+                async for _ in events:
+                    came.set()
+
+        task = asyncio.create_task(read())
+        await asyncio.wait_for(came.wait(), LONG)
+        began = perf_counter()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return perf_counter() - began
+
+    with Loopback(answer) as server:
+        assert asyncio.run(ask(server)) < LONG / 4
+        assert answer.gone.wait(LONG / 4)
+
+
+def test_cancelling_a_stream_that_has_not_begun_leaves_nothing_open(on_loop):
+    answer = Late(HALF)
+
+    async def ask(server):
+        task = asyncio.create_task(anext(astream("openai", HI, **words(server, timeout=LONG))))
+        await asyncio.to_thread(answer.asked.wait, LONG)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        answer.due.set()
+
+    with Loopback(answer) as server:
+        asyncio.run(ask(server))
+
+
+def test_a_stream_read_to_its_end_gives_its_connection_back(on_loop):
+    events = chunked_head("text/event-stream") + chunk(b'data: {"choices": []}\n\n') * 3 + b"0\r\n\r\n"
+
+    async def ask(server):
+        return [[event async for event in astream("openai", HI, **words(server))] for _ in range(3)]
+
+    with Loopback(events) as server:
+        found = asyncio.run(ask(server))
+
+        assert [len(events) for events in found] == [3, 3, 3]
+        assert server.connections == 1
+
+
+def test_a_failing_call_leaves_others_alone(on_loop, provider):
+    provider.script(Reply(500, b"{}"))
+
+    async def ask():
+        calls = (achat("openai", HI, **words(provider, seed=number)) for number in range(5))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    failed = [answer for answer in asyncio.run(ask()) if isinstance(answer, Exception)]
+
+    assert len(failed) == 1
+    assert cache.stats().entries == 4
