@@ -67,7 +67,7 @@ TEMPLATES = [
 # Only the admin needs it: the chat page opens neither a session nor a connection.
 DATABASES = {
     "default": env.db_url("DATABASE_URL")
-    if "DATABASE_URL" in env
+    if env.str("DATABASE_URL", default="")
     else {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

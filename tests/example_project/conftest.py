@@ -48,8 +48,11 @@ def load(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def project(load, settings):
+def project(load, settings, monkeypatch):
     """Put the example's settings in force, as they are without a key; the stand-in answers at once."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")  # so that it is as it was when the test ends
+        monkeypatch.delenv(name)
     example = load(STANDIN_LATENCY="0")
     for name in USED:
         setattr(settings, name, getattr(example, name))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import runpy
 
 import pytest
 
@@ -132,11 +134,31 @@ def test_without_a_key_the_stand_in_answers_for_every_provider(project, url, pro
     assert standin.STANDIN.calls == 1
 
 
+@both_views
+@pytest.mark.parametrize("spared", [None, "intranet.example", "*"])
+def test_no_proxy_stands_before_the_stand_in(project, monkeypatch, url, spared):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    if spared:
+        monkeypatch.setenv("NO_PROXY", spared)
+
+    response = ask(url, "Test")
+
+    assert badge(response).startswith("live")
+    assert (spared or "") in [*os.environ["NO_PROXY"].split(","), ""]
+
+
 def test_the_stand_in_starts_when_it_is_first_asked(project):
     get(SYNC)
 
     with pytest.raises(RuntimeError, match="not running"):
         _ = standin.STANDIN.url
+
+
+def test_importing_the_example_starts_nothing():
+    imported = runpy.run_path(standin.__file__)
+
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = imported["STANDIN"].url
 
 
 def test_the_choice_tells_the_real_providers_from_the_stand_in(with_key):

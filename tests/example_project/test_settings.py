@@ -18,6 +18,14 @@ def test_every_setting_has_a_default(load):
     assert {words["API_KEY"] for words in example.LLMCACHE["PROVIDERS"].values()} == {None}
 
 
+def test_an_empty_variable_is_as_good_as_none(load):
+    example = load(DATABASE_URL="", SECRET_KEY="", OPENAI_API_KEY="", ALLOWED_HOSTS="")
+
+    assert example.DATABASES["default"]["NAME"] == example.BASE_DIR / "db.sqlite3"
+    assert (bool(example.SECRET_KEY), example.ALLOWED_HOSTS) == (True, [])
+    assert example.LLMCACHE["PROVIDERS"]["openai"]["API_KEY"] is None
+
+
 def test_no_two_projects_share_a_secret_key_by_default(load):
     assert load().SECRET_KEY != load().SECRET_KEY
 
