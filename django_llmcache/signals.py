@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
 from django.dispatch import Signal
 
 _under_way: set[asyncio.Task[Any]] = set()
@@ -19,13 +18,6 @@ _under_way: set[asyncio.Task[Any]] = set()
 class CacheSignal(Signal):
     """A signal that is sent from plain code and from the event loop alike, and never raises."""
 
-    _may_wait = False
-
-    def connect(self, receiver: Any, *args: Any, **kwargs: Any) -> None:
-        """Connect a plain or an async function, as any signal does."""
-        self._may_wait = self._may_wait or iscoroutinefunction(receiver)
-        super().connect(receiver, *args, **kwargs)
-
     def tell(self, sender: Any, details: Mapping[str, Any]) -> None:
         """Call every receiver; Django logs what they raise.
 
@@ -33,7 +25,7 @@ class CacheSignal(Signal):
         """
         if not self.receivers:
             return
-        loop = _running_loop() if self._may_wait else None
+        loop = _running_loop() if any(is_async for *_, is_async in self.receivers) else None
         if loop is None:
             self.send_robust(sender, **details)
         else:

@@ -1,0 +1,77 @@
+"""docs/middleware.md, executed: its blocks are written to the files they name, and used."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from django_llmcache import stream
+from django_llmcache.contrib.demo.standin import Reply
+from tests.pipeline.world import CACHE, MESSAGES, aask, ask
+
+DOCS = Path(__file__).parents[2] / "docs" / "middleware.md"
+BLOCK = re.compile(r"<!-- (\S+\.py) -->\n```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Return what imports a module of the project that the page describes."""
+    for name, code in BLOCK.findall(DOCS.read_text(encoding="utf-8")):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("myproject", "settings")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def count_tokens(project, configure):
+    """Return what the ten lines have counted, in the settings that the page shows beside them."""
+    configure(**project("settings").LLMCACHE)
+    return project("myproject.llm").spent
+
+
+def test_the_users_own_middleware_has_ten_lines():
+    code = dict(BLOCK.findall(DOCS.read_text(encoding="utf-8")))["myproject/llm.py"]
+
+    assert len([line for line in code.splitlines() if line.strip()]) == 10
+
+
+@pytest.mark.parametrize("call", [ask, lambda: asyncio.run(aask())], ids=["chat", "achat"])
+def test_the_users_own_middleware_counts_what_is_paid_for(count_tokens, call):
+    live, stored = call(), call()
+
+    assert stored.from_cache
+    assert count_tokens == {"gpt-4o-mini": live.usage.total_tokens}
+    assert live.usage.total_tokens > 0
+
+
+def test_the_users_own_middleware_lets_streams_through(count_tokens):
+    with stream("openai", MESSAGES) as answer:
+        assert "".join(event.text for event in answer)
+
+    assert count_tokens == {}
+
+
+@pytest.mark.parametrize("call", [ask, lambda: asyncio.run(aask())], ids=["chat", "achat"])
+def test_the_middleware_for_both_kinds_of_call_notes_each(project, configure, call):
+    configure(MIDDLEWARE=["myproject.both.note_slowest"])
+
+    call()
+
+    assert project("myproject.both").slowest["gpt-4o-mini"] > 0
+
+
+def test_the_patient_retry_tries_five_times(project, configure, provider):
+    configure(MIDDLEWARE=[CACHE, "myproject.patient.Patient"])
+    provider.script(*[Reply(503, headers={"retry-after": "0"})] * 4)
+
+    assert ask().status == 200
+    assert provider.calls == 5
