@@ -111,18 +111,18 @@ def _form(name: str) -> str:
 
 
 def _imports(settings: conf.Settings) -> Iterator[CheckMessage]:
+    failed: dict[str, str] = {}  # what was said, by place; the middleware says again what is wrong with the strategy
     for where, attempt in _attempts(settings):
         try:
             attempt()
-        except ConfigurationError as error:
-            yield _error("E003", str(error), hint=_path_hint(where))
         except Exception as error:
-            text = f"settings.LLMCACHE{where} names something that can't be used: {error!r}"
-            yield _error("E003", text, hint=_path_hint(where))
-        else:
-            continue
-        if where == "['BACKEND']":
-            return
+            if str(error) not in failed.values():
+                text = f"settings.LLMCACHE{where} names something that can't be used: {error!r}"
+                text = str(error) if isinstance(error, ConfigurationError) else text
+                yield _error("E003", text, hint=_path_hint(where))
+            failed[where] = str(error)
+    if "['BACKEND']" in failed:
+        return
     try:
         backends.current()
     except ConfigurationError as error:
@@ -131,7 +131,7 @@ def _imports(settings: conf.Settings) -> Iterator[CheckMessage]:
 
 
 def _attempts(settings: conf.Settings) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield each place that has a dotted path, with what imports it and looks at what came; the backend's last."""
+    """Yield each place that has a dotted path, with what imports it and looks at what came."""
     yield "['STRATEGY']", strategies.current
     yield "['MIDDLEWARE']", pipeline.handler
     for name in settings.providers:

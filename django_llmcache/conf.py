@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from .exceptions import ConfigurationError
 from .policies import checked_scope, seconds
@@ -244,6 +245,23 @@ def raw() -> Any:
 def environment(name: str) -> str | None:
     """Return an environment variable, ``None`` when it is unset or empty."""
     return os.environ.get(name) or None
+
+
+def imported(source: str, path: str) -> Any:
+    """Import what a setting names.
+
+    Args:
+        source: which setting has the path, up to the verb: ``settings.LLMCACHE['SCOPE'] is``.
+        path: the dotted path.
+
+    Raises:
+        ConfigurationError: it does not import, whatever its module raised.
+    """
+    try:
+        return import_string(path)
+    except Exception as error:
+        said = str(error) if isinstance(error, ImportError) else repr(error)
+        raise ConfigurationError(f"{source} {path!r}, which does not import: {said}") from error
 
 
 def rooted(path: str | Path) -> Path:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from django.utils.module_loading import import_string
-
 from . import conf
 from .endpoints import Endpoint
 from .exceptions import ConfigurationError, UncacheableRequest
@@ -135,10 +133,7 @@ def imported(name: str, path: str) -> Callable[[LLMRequest], Any]:
     known = _imported.get(name)
     if known is not None and known[0] == path:
         return known[1]
-    try:
-        function: Any = import_string(path)
-    except (ImportError, ValueError) as error:
-        raise ConfigurationError(f"settings.LLMCACHE[{name!r}] is {path!r}, which does not import: {error}") from error
+    function: Any = conf.imported(f"settings.LLMCACHE[{name!r}] is", path)
     if not callable(function):
         raise ConfigurationError(f"settings.LLMCACHE[{name!r}] is {path!r}, which cannot be called.")
     _imported[name] = (path, function)

@@ -11,7 +11,6 @@ from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.core.exceptions import MiddlewareNotUsed
-from django.utils.module_loading import import_string
 
 from . import conf
 from .exceptions import ConfigurationError
@@ -61,8 +60,6 @@ def build(paths: tuple[str, ...], *, is_async: bool, threads: int = 64) -> Any:
             continue
         except ConfigurationError:
             raise
-        except ConfigurationError:
-            raise
         except Exception as error:
             raise ConfigurationError(f"{_named(path)}, which could not be made: {error!r}.") from error
         handler, handler_is_async = _checked(path, made, runs_async=runs_async), runs_async
@@ -74,10 +71,7 @@ def _named(path: str) -> str:
 
 
 def _factory(path: str) -> Any:
-    try:
-        factory = import_string(path)
-    except (ImportError, ValueError) as error:
-        raise ConfigurationError(f"{_named(path)}, which does not import: {error}") from error
+    factory = conf.imported("settings.LLMCACHE['MIDDLEWARE'] has", path)
     if not callable(factory):
         raise ConfigurationError(f"{_named(path)}, which cannot be called; give a class or a function.")
     return factory

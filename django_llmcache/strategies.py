@@ -8,7 +8,6 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import orjson
-from django.utils.module_loading import import_string
 
 from . import admission, backends, conf, workers
 from .backends.base import BaseBackend
@@ -239,16 +238,21 @@ def current() -> ProductionStrategy:
     """Return the strategy that the settings in force name.
 
     Raises:
-        ConfigurationError: the path does not import.
+        ConfigurationError: the path does not import, or names no strategy.
     """
     global _made
     settings = conf.current()
     made = _made
     if made is None or made[0] is not settings:
-        try:
-            made = _made = (settings, import_string(settings.strategy)())
-        except ImportError as error:
-            raise ConfigurationError(
-                f"settings.LLMCACHE['STRATEGY'] is {settings.strategy!r}, which does not import: {error}"
-            ) from error
+        made = _made = (settings, _make(settings.strategy))
     return made[1]
+
+
+def _make(path: str) -> ProductionStrategy:
+    source = "settings.LLMCACHE['STRATEGY'] is"
+    found = conf.imported(source, path)
+    if not (isinstance(found, type) and issubclass(found, ProductionStrategy)):
+        raise ConfigurationError(
+            f"{source} {path!r}, which is no subclass of django_llmcache.strategies.ProductionStrategy."
+        )
+    return found()

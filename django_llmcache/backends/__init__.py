@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from django.utils.module_loading import import_string
-
 from django_llmcache import conf
 from django_llmcache.entry import Entry
 from django_llmcache.exceptions import ConfigurationError
@@ -100,13 +98,7 @@ def class_at(path: str) -> type[BaseBackend]:
     Raises:
         ConfigurationError: it does not import, or is no backend.
     """
-    try:
-        found = import_string(path)
-    except (ImportError, TypeError, ValueError) as error:  # a path that is no path raises what it likes
-        raise ConfigurationError(
-            f"settings.LLMCACHE['BACKEND'] is {path!r}, which does not import: {error}. "
-            "Give the dotted path of a backend class."
-        ) from error
+    found = conf.imported("settings.LLMCACHE['BACKEND'] is", path)
     if not (isinstance(found, type) and issubclass(found, BaseBackend)):
         raise ConfigurationError(
             f"settings.LLMCACHE['BACKEND'] is {path!r}, which is no subclass of "

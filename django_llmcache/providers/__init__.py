@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from django.utils.module_loading import import_string
-
 from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
 
@@ -49,12 +47,7 @@ def get(name: str) -> Provider:
     path = words.get("CLASS") or BUILT_IN.get(name) or default
     if path is None:
         raise ConfigurationError(_unknown(name))
-    try:
-        provider_class = import_string(path)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"settings.LLMCACHE['PROVIDERS'][{name!r}]['CLASS'] is {path!r}, which does not import: {error}"
-        ) from error
+    provider_class = conf.imported(f"settings.LLMCACHE['PROVIDERS'][{name!r}]['CLASS'] is", path)
     if not (isinstance(provider_class, type) and issubclass(provider_class, Provider)):
         raise ConfigurationError(
             f"settings.LLMCACHE['PROVIDERS'][{name!r}]['CLASS'] is {path!r}, "
@@ -70,10 +63,11 @@ def _variable_for(name: str) -> str:
 
 
 def _unknown(name: object) -> str:
-    known = {word.lower(): word for word in names()}
+    known = {word.lower(): word for word in names() if word != name}  # itself is there, where only the settings name it
     close = get_close_matches(str(name).lower(), known, n=1)
     hint = f" Did you mean {known[close[0]]!r}?" if close else ""
     return (
-        f"No provider is named {name!r}.{hint} Known: {', '.join(names())}. For another service with OpenAI's API, "
-        f"set LLMCACHE['PROVIDERS'][{name!r}]['BASE_URL']; else see docs/adding-a-provider.md."
+        f"No provider is named {name!r}.{hint} Known: {', '.join(sorted(known.values()))}. "
+        f"For another service with OpenAI's API, set LLMCACHE['PROVIDERS'][{name!r}]['BASE_URL']; "
+        f"else see docs/adding-a-provider.md."
     )

@@ -1,0 +1,282 @@
+"""What the system checks find, by their ids."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from django.core.checks import registry, run_checks
+from django.test import override_settings
+
+from django_llmcache import checks, conf
+from django_llmcache.checks import TAG
+
+HERE = "tests.conf.parts"
+
+
+def found(*, deploy=False, **llmcache):
+    """Return what Django's own runner of checks says of these settings."""
+    with override_settings(LLMCACHE=llmcache):
+        return [
+            message for message in run_checks(include_deployment_checks=deploy) if message.id.startswith("llmcache.")
+        ]
+
+
+def ids(messages):
+    return [message.id.removeprefix("llmcache.") for message in messages]
+
+
+def only(messages):
+    """Return the one message, which must say what to do."""
+    [message] = messages
+    assert message.hint
+    return message
+
+
+def test_nothing_is_wrong_with_the_defaults():
+    assert found() == []
+
+
+def test_nothing_is_wrong_without_the_setting(settings):
+    assert not hasattr(settings, "LLMCACHE")
+    assert [message for message in run_checks() if message.id.startswith("llmcache.")] == []
+
+
+def test_the_tag_of_the_caches_and_one_of_their_own_select_them():
+    with override_settings(LLMCACHE={"ENABLE": True}):
+        assert ids(run_checks(tags=["caches"])) == ids(run_checks(tags=[TAG])) == ["E001"]
+
+
+def test_registering_again_changes_nothing():
+    before = len(registry.registry.get_checks(include_deployment_checks=True))
+    checks.connect()
+
+    assert before == len(registry.registry.get_checks(include_deployment_checks=True))
+
+
+class TestUnknownKeys:
+    @pytest.mark.parametrize(
+        ("raw", "text", "hint"),
+        [
+            ({"ENABLE": True}, "LLMCACHE has the unknown key 'ENABLE'.", "Did you mean 'ENABLED'?"),
+            ({"default_ttl": 5}, "LLMCACHE has the unknown key 'default_ttl'.", "Did you mean 'DEFAULT_TTL'?"),
+            ({"MIDLEWARE": []}, "LLMCACHE has the unknown key 'MIDLEWARE'.", "Did you mean 'MIDDLEWARE'?"),
+            (
+                {"PROVIDERS": {"openai": {"APIKEY": "sk"}}},
+                "LLMCACHE['PROVIDERS']['openai'] has the unknown key 'APIKEY'.",
+                "Did you mean 'API_KEY'?",
+            ),
+            (
+                {"TTL_RULES": [{"TTL": 1}, {"PROVDER": "openai", "TTL": 1}]},
+                "LLMCACHE['TTL_RULES'][1] has the unknown key 'PROVDER'.",
+                "Did you mean 'PROVIDER'?",
+            ),
+        ],
+        ids=str,
+    )
+    def test_the_close_match_is_named(self, raw, text, hint):
+        message = only(found(**raw))
+
+        assert (message.id, message.msg, message.hint) == ("llmcache.E001", text, hint)
+        assert message.is_serious()
+
+    def test_where_nothing_is_close_the_known_ones_are_named(self):
+        message = only(found(XYZZY=True))
+
+        assert message.hint == f"Known: {', '.join(sorted(conf.SETTINGS))}."
+
+    def test_a_key_that_is_no_text_is_unknown_too(self):
+        with override_settings(LLMCACHE={5: True}):
+            assert ids(checks.check_settings()) == ["E001"]
+
+    def test_each_is_told_and_wrong_values_beside_them(self):
+        assert ids(found(ENABLE=True, SCOP="a", DEFAULT_TTL="soon", ENABLED="yes")) == ["E001", "E001", "E002", "E002"]
+
+    def test_what_arrives_with_another_version_is_unknown(self):
+        assert ids(found(FROBNICATE={"DIR": "x"})) == ["E001"]
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(
+        ("raw", "said"),
+        [
+            ({"ENABLED": "yes"}, "settings.LLMCACHE['ENABLED'] is 'yes'; it must be bool."),
+            ({"DEFAULT_TTL": "soon"}, "settings.LLMCACHE['DEFAULT_TTL'] is 'soon'; it must be int or float or"),
+            ({"DEFAULT_TTL": -1}, "settings.LLMCACHE['DEFAULT_TTL'] is -1; it cannot be negative."),
+            ({"TTL_RULES": [{"TTL": -1}]}, "settings.LLMCACHE['TTL_RULES'][0]['TTL'] is -1; it cannot be negative."),
+            (
+                {"PROVIDERS": {"openai": {"TTL": -1}}},
+                "settings.LLMCACHE['PROVIDERS']['openai']['TTL'] is -1; it cannot be negative.",
+            ),
+            (
+                {"CLEANUP_INTERVAL": 0},
+                "settings.LLMCACHE['CLEANUP_INTERVAL'] is 0; it must be a finite number above 0.",
+            ),
+            ({"MIDDLEWARE": [5]}, "settings.LLMCACHE['MIDDLEWARE'][0] is 5; it must be str."),
+        ],
+        ids=str,
+    )
+    def test_the_value_and_what_it_must_be_are_named(self, raw, said):
+        message = only(found(**raw))
+
+        assert message.id == "llmcache.E002"
+        assert message.msg.startswith(said)
+
+    def test_the_hint_tells_of_the_types_and_the_default(self):
+        hint = only(found(RUN_DIR=5)).hint
+
+        assert hint == "RUN_DIR is str or Path or None, None when it is left out; see docs/settings.md."
+
+    @pytest.mark.parametrize("raw", [None, [], "ENABLED"], ids=repr)
+    def test_the_whole_must_be_a_dict(self, raw):
+        with override_settings(LLMCACHE=raw):
+            message = only(checks.check_settings())
+
+        assert message.id == "llmcache.E002"
+
+
+PATHS = {
+    "STRATEGY": lambda path: {"STRATEGY": path},
+    "BACKEND": lambda path: {"BACKEND": path},
+    "MIDDLEWARE": lambda path: {"MIDDLEWARE": [path]},
+    "CACHEABLE": lambda path: {"CACHEABLE": path},
+    "SCOPE": lambda path: {"SCOPE": path},
+    "PROVIDERS": lambda path: {"PROVIDERS": {"mine": {"CLASS": path}}},
+}
+
+
+class TestImports:
+    @pytest.mark.parametrize("setting", PATHS)
+    @pytest.mark.parametrize(
+        "path",
+        ["no.such.module", f"{HERE}.NoSuchName", "tests.conf.broken_module.Thing", ".relative", "a..b", f"{HERE}."],
+    )
+    def test_a_path_that_does_not_import_is_named(self, setting, path):
+        message = only(found(**PATHS[setting](path)))
+
+        assert message.id == "llmcache.E003"
+        assert f"'{setting}'" in message.msg
+        assert f"LLMCACHE['{setting}']" in message.hint
+
+    @pytest.mark.parametrize("setting", PATHS)
+    def test_what_imports_but_is_of_no_use_is_named(self, setting):
+        message = only(found(**PATHS[setting](f"{HERE}.NOT_CALLABLE")))
+
+        assert message.id == "llmcache.E003"
+        assert f"'{setting}'" in message.msg
+
+    @pytest.mark.parametrize("setting", ["STRATEGY", "BACKEND", "CACHEABLE", "SCOPE", "PROVIDERS"])
+    def test_a_text_without_a_dot_is_no_path_but_a_scope(self, setting):
+        assert ids(found(**PATHS[setting]("word"))) == ([] if setting == "SCOPE" else ["E003"])
+
+    def test_each_is_told(self):
+        raw = {"STRATEGY": "a.B", "BACKEND": "a.B", "CACHEABLE": "a.b", "SCOPE": "a.b", "MIDDLEWARE": ["a.B"]}
+
+        assert ids(found(**raw)) == ["E003"] * 5
+
+    def test_what_does_import_is_right(self):
+        raw = {
+            "STRATEGY": f"{HERE}.TestsOnlyStrategy",
+            "BACKEND": f"{HERE}.SharedBackend",
+            "CACHEABLE": f"{HERE}.public",
+            "SCOPE": f"{HERE}.public",
+            "PROVIDERS": {"local": {"CLASS": "django_llmcache.providers.openai.Compatible", "BASE_URL": "http://x/v1"}},
+        }
+
+        assert found(**raw) == []
+
+    def test_a_provider_that_nobody_knows_is_told(self):
+        message = only(found(PROVIDERS={"opnai": {"MODEL": "m"}}))
+
+        assert message.id == "llmcache.E003"
+        assert "Did you mean 'openai'?" in message.msg
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"MAX_ENTRIES": 0}, "settings.LLMCACHE['OPTIONS']['MAX_ENTRIES'] is 0; give a whole number from 1."),
+            ({"MAX_BYTES": "1 GB"}, "settings.LLMCACHE['OPTIONS']['MAX_BYTES'] is '1 GB'; give a whole number from 1."),
+            ({"TIMEOUT": 5}, "settings.LLMCACHE['OPTIONS'] has TIMEOUT; MemoryBackend knows MAX_ENTRIES and MAX_BYTES"),
+        ],
+        ids=str,
+    )
+    def test_those_of_the_in_process_backend(self, options, said):
+        message = only(found(OPTIONS=options))
+
+        assert message.id == "llmcache.E004"
+        assert message.msg.startswith(said)
+
+    def test_those_of_a_backend_of_the_projects_own(self):
+        message = only(found(BACKEND=f"{HERE}.SharedBackend", OPTIONS={"HOST": "x"}))
+
+        assert (message.id, message.msg) == ("llmcache.E004", "settings.LLMCACHE['OPTIONS'] has HOST; give URL.")
+
+
+class TestWorkers:
+    def test_an_in_process_backend_is_a_warning_for_a_deployment(self):
+        message = only(found(deploy=True))
+
+        assert message.id == "llmcache.W001"
+        assert not message.is_serious()
+
+    def test_a_shared_one_is_none(self):
+        assert found(deploy=True, BACKEND=f"{HERE}.SharedBackend") == []
+
+    def test_it_can_be_silenced(self):
+        with override_settings(SILENCED_SYSTEM_CHECKS=["llmcache.W001"]):
+            assert all(message.is_silenced() for message in found(deploy=True))
+
+    @pytest.mark.parametrize("raw", [{"BACKEND": "a.B"}, {"DEFAULT_TTL": "soon"}], ids=str)
+    def test_what_is_wrong_is_told_once(self, raw):
+        assert len(found(deploy=True, **raw)) == 1
+
+
+class TestTestStrategy:
+    def test_it_is_right_under_a_test_runner(self):
+        assert found(STRATEGY=f"{HERE}.TestsOnlyStrategy") == []
+
+    def test_it_is_a_warning_elsewhere(self, monkeypatch):
+        monkeypatch.setattr(conf, "under_test_runner", lambda: False)
+
+        message = only(found(STRATEGY=f"{HERE}.TestsOnlyStrategy"))
+
+        assert message.id == "llmcache.W002"
+        assert "TestsOnlyStrategy" in message.msg
+
+    def test_the_production_strategy_is_right_everywhere(self, monkeypatch):
+        monkeypatch.setattr(conf, "under_test_runner", lambda: False)
+
+        assert found() == []
+
+
+class TestContradictions:
+    @pytest.mark.parametrize(
+        "raw", [{"ENABLED": False, "CACHE_BY_DEFAULT": True}, {"REQUIRE_SCOPE": True, "SCOPE": "public"}], ids=str
+    )
+    def test_both_settings_are_named_and_which_holds(self, raw):
+        message = only(found(**raw))
+
+        assert message.id == "llmcache.W003"
+        assert all(name in message.msg for name in raw)
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            {"ENABLED": False},
+            {"ENABLED": False, "CACHE_BY_DEFAULT": False},
+            {"ENABLED": True, "CACHE_BY_DEFAULT": True},
+            {"REQUIRE_SCOPE": True},
+            {"REQUIRE_SCOPE": True, "SCOPE": "tenant"},
+            {"SCOPE": "public"},
+        ],
+        ids=str,
+    )
+    def test_what_agrees_is_right(self, raw):
+        assert found(**raw) == []
+
+
+def test_the_module_that_breaks_does_break():
+    with pytest.raises(RuntimeError):
+        importlib.import_module("tests.conf.broken_module")
