@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
 from contextlib import contextmanager, nullcontext
@@ -161,6 +162,7 @@ class LiteLLM(Contender):
     package = "litellm"
 
     def __init__(self, url):
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the network at import
         import litellm
         from litellm.caching.caching import Cache
 

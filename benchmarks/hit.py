@@ -11,23 +11,19 @@ import argparse
 import gc
 import os
 import platform
-import sys
 from importlib.util import find_spec
 from time import perf_counter
 
 from django_llmcache.contrib.demo.standin import Reply, StandIn
 
-from .contenders import CONTENDERS, KEY, Floor
+from .contenders import CONTENDERS, KEY, Chat, Floor
 from .questions import ANSWER, QUESTIONS
 from .table import table
 from .timing import quantile
 
 ROUNDS = {"small": 400, "medium": 200, "large": 40}
 CALLS = 10  # of one contender in a row
-TARGETS = {  # times the floor
-    "chat()": {"small": 2.5, "medium": 1.5, "large": 1.2},
-    "cache.with_cache()": {"small": 1.5, "medium": 1.1, "large": 1.0},
-}
+TARGETS = {"small": 2.5, "medium": 1.5, "large": 1.2}  # of chat(), times the floor
 
 
 def main(argv):
@@ -46,8 +42,7 @@ def main(argv):
         }
     for question in QUESTIONS:
         print(f"\n{_report(question, measured[question.name])}")
-    _judge(measured)
-    return 0
+    return 0 if _judge(measured) else 1
 
 
 def _configure(url=None):
@@ -73,24 +68,44 @@ def _installed(contender):
 
 def _measure(question, contenders, provider, rounds):
     """Return each contender's seconds for a hit, sorted."""
-    made = {contender: contender(provider.url) for contender in contenders}
-    for contender in made.values():
-        provider.script(Reply(body=ANSWER))
-        text = contender(*contender.given(question.fresh()))
-        assert text == contender(*contender.given(question.fresh())), f"{contender.name}: two answers to one question"
-    asked = provider.calls
-    taken = {contender: [] for contender in contenders}
+    made = {kind: contender for kind in contenders if (contender := _warm(kind, question, provider)) is not None}
+    taken = {kind: [] for kind in made}
+    went_live = dict.fromkeys(made, 0)
     gc.collect()
     gc.freeze()
     for turn in range(rounds + 1):
         for kind, contender in made.items():
+            asked = provider.calls
             with contender.timed():
                 seconds = _seconds_each(contender, question)
+            went_live[kind] += provider.calls - asked
             if turn:  # the first warms up
                 taken[kind] += seconds
-    went_live = provider.calls - asked
-    assert went_live == 0, f"{went_live} timed calls went to the provider: these are no hits"
-    return {contender: sorted(seconds) for contender, seconds in taken.items()}
+    return {kind: sorted(seconds) for kind, seconds in taken.items() if _never(kind, question, went_live[kind])}
+
+
+def _never(kind, question, went_live):
+    """Return whether no timed call went to the provider: one that did is no hit."""
+    if not went_live:
+        return True
+    assert kind.package, f"{kind.name}: {went_live} timed calls went to the provider"
+    print(f"SKIPPED: {kind.name} on a {question.name} request, since it asked the provider {went_live} times")
+    return False
+
+
+def _warm(kind, question, provider):
+    """Return a contender that has the answer, ``None`` where somebody else's does not work here."""
+    provider.script(Reply(body=ANSWER))
+    try:
+        contender = kind(provider.url)
+        texts = {contender(*contender.given(question.fresh())) for _ in range(2)}
+    except Exception as error:
+        if kind.package is None:
+            raise
+        print(f"SKIPPED: {kind.name} on a {question.name} request: {error!r:.200}")
+        return None
+    assert len(texts) == 1, f"{kind.name}: two answers to one question"
+    return contender
 
 
 def _seconds_each(contender, question):
@@ -121,9 +136,10 @@ def _report(question, measured):
 
 
 def _judge(measured):
-    print("\nTimes the floor, against the target")
-    for contender in CONTENDERS:
-        for name, target in TARGETS.get(contender.name, {}).items():
-            ratio = quantile(measured[name][contender], 0.5) / quantile(measured[name][Floor], 0.5)
-            print(f"  {'met' if ratio <= target else 'MISSED':8}{contender.name} {name}: {ratio:.2f} of {target}")
-    print("\nThe provider counted no timed call.", file=sys.stdout)
+    """Print whether chat() met its targets; return whether it met all."""
+    print("\nchat(), times the floor")
+    ratios = {name: quantile(m[Chat], 0.5) / quantile(m[Floor], 0.5) for name, m in measured.items()}
+    for name, ratio in ratios.items():
+        print(f"  {'met' if ratio <= TARGETS[name] else 'MISSED':8}{name}: {ratio:.2f} of {TARGETS[name]}")
+    print("\nThe provider's own counter: none of these calls went to it.")
+    return all(ratio <= TARGETS[name] for name, ratio in ratios.items())
