@@ -47,7 +47,7 @@ class Failure:
     def of(self, answer: WireAnswer) -> ProviderError:
         """Return the error for an answer that says what is wrong."""
         body = self._redacted(answer.body)
-        status = _meant_status(answer.status, body)
+        status = _meant_status(answer.status, answer.body)
         error_class = provider_error_class(status) if status >= 300 else InvalidAnswerError
         said = self.provider.error_message(body) or "no reason given"
         headers = self._headers_of(answer)
@@ -109,10 +109,7 @@ def _meant_status(status: int, body: bytes) -> int:
     """Return the status, or the one that the error object names where the answer came as a success."""
     if status >= 300:
         return status
-    try:
-        error: Any = orjson.loads(body).get("error")
-    except (orjson.JSONDecodeError, AttributeError):
-        return status
+    error: Any = orjson.loads(body)["error"]
     if not isinstance(error, dict):
         return status
     code = error.get("code")

@@ -167,6 +167,15 @@ def test_an_error_inside_a_success_is_an_error(provider, way, base_url, body, ki
     assert (type(error), error.status, error.body) == (kind, status, body)
 
 
+def test_a_key_that_looks_like_anything_garbles_no_status(provider, base_url):
+    """Redacting one that is a digit leaves no JSON."""
+    provider.script(Reply(200, b'{"error": {"message": "slow down", "code": 429}}'))
+
+    error = caught(chat, "openai", HI, model="m", api_key="4", base_url=base_url)
+
+    assert (type(error), error.status) == (RateLimitError, 429)
+
+
 def test_a_web_page_is_no_answer(provider, way):
     """OpenRouter's own site, served as 200, is what a wrong BASE_URL gets."""
     recording = load("openrouter-models-html_200-1")
@@ -220,14 +229,16 @@ def test_a_hang_up_is_a_broken_connection(provider, way, base_url):
     assert base_url in str(error)
 
 
-def test_nobody_at_the_address_is_a_broken_connection(way):
+@pytest.mark.parametrize("call", ["chat", "embed", "stream"])
+def test_nobody_at_the_address_is_a_broken_connection(way, call):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-    error = caught(way.chat, "openai", HI, **WORDS, base_url=f"http://127.0.0.1:{port}/v1")
+    asked = "Hi" if call == "embed" else HI
+    error = caught(getattr(way, call), "openai", asked, **WORDS, base_url=f"http://127.0.0.1:{port}/v1")
 
     assert type(error) is ProviderConnectionError
-    assert f"openai at http://127.0.0.1:{port}/v1/chat/completions" in str(error)
+    assert f"openai at http://127.0.0.1:{port}/v1/" in str(error)
     assert "BASE_URL" in str(error)
 
 

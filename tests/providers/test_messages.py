@@ -47,9 +47,9 @@ def test_anthropics_blocks_of_system_prompt_are_left_alone(sent):
     """Blocks have cache_control and more: what a caller builds by hand is theirs."""
     blocks = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
 
-    body = sent("anthropic", [USER], system=blocks)
-
-    assert (body["system"], body["messages"]) == (blocks, [USER])
+    for messages in ([USER], [MORE, USER]):
+        body = sent("anthropic", messages, system=blocks)
+        assert (body["system"], body["messages"]) == (blocks, messages)
 
 
 def test_anthropics_max_tokens_are_4096_unless_said(sent):

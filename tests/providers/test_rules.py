@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_llmcache import chat, stream
-from django_llmcache.providers import BUILT_IN
+from django_llmcache import LLMRequest, chat, stream
+from django_llmcache.providers import BUILT_IN, get
 
 HI = [{"role": "user", "content": "Hi"}]
 OPENAI_STYLE = sorted(set(BUILT_IN) - {"anthropic", "gemini", "ollama"})
@@ -127,3 +127,26 @@ def test_a_file_at_the_provider_is_state(ask):
 def test_every_provider_knows_its_own_streams(provider, name):
     with stream(name, HI, model="m", api_key="made-up", base_url=provider.url) as events:
         assert (events.cache.status, events.cache.reason) == ("bypass", "streaming")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "payload", "expected"),
+    [
+        ("openai", "/chat/completions", {"stream": True}, True),
+        ("openai", "/chat/completions", {"stream": False}, False),
+        ("openai", "/chat/completions", {}, False),
+        ("anthropic", "/messages", {"stream": True}, True),
+        ("anthropic", "/messages", {}, False),
+        ("ollama", "/api/chat", {}, True),
+        ("ollama", "/api/generate", {"stream": True}, True),
+        ("ollama", "/api/chat", {"stream": False}, False),
+        ("ollama", "/api/embed", {}, False),
+        ("gemini", "/models/m:streamGenerateContent", {}, True),
+        ("gemini", "/models/m:generateContent", {"stream": True}, False),
+    ],
+)
+def test_a_request_made_by_hand_is_known_as_a_stream(name, path, payload, expected):
+    """By the value of ``stream``, by its absence, or by the path, as the provider has it."""
+    request = LLMRequest(name, payload=payload, path=path, rules=get(name).rules)
+
+    assert request.stream is expected

@@ -22,12 +22,14 @@ class Loopback:
         connections: how many were accepted.
         requests: each request as it came, head and body.
         gone: released once for each connection that its client closed.
+        closed: released once for each connection that is closed on this side.
     """
 
     def __init__(self, *answers: Answer) -> None:
         self.connections = 0
         self.requests: list[bytes] = []
         self.gone = threading.Semaphore(0)
+        self.closed = threading.Semaphore(0)
         self._answers = list(answers)
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -76,6 +78,10 @@ class Loopback:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
+        self._answer(connection)
+        self.closed.release()
+
+    def _answer(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.settimeout(LONG)
             while request := _read(connection):

@@ -127,6 +127,16 @@ def test_a_loop_takes_its_connections_with_it():
     assert not [loop for loop in over_httpx._clients if loop.is_closed()]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_loop_that_was_closed_without_a_word_is_forgotten(provider):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(achat("openai", HI, **words(provider)))
+    loop.close()
+
+    assert asyncio.run(achat("openai", HI, **words(provider, cache=False))).text
+    assert loop not in over_httpx._clients
+
+
 def test_a_cancelled_call_ends_at_once_and_stores_nothing(on_loop):
     answer = Late(ANSWER)
 

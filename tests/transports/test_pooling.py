@@ -13,7 +13,7 @@ import pytest
 from django_llmcache import achat, chat, stream
 from django_llmcache.exceptions import ServerError
 from tests.client.asking import HI, KEY
-from tests.transports.loopback import Loopback, chunk, chunked_head, whole
+from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
 
 ANSWER = whole(b'{"choices": [{"message": {"content": "Hi"}}]}')
 EVENTS = chunked_head("text/event-stream") + chunk(b'data: {"choices": []}\n\n') * 3 + b"0\r\n\r\n"
@@ -92,6 +92,7 @@ def test_a_connection_that_the_server_closed_is_opened_anew(way):
     with Loopback(once) as server:
         for _ in range(3):
             assert way.chat("openai", HI, **words(server)).text == "Hi"
+            assert server.closed.acquire(timeout=LONG)
 
         assert (server.connections, len(server.requests)) == (3, 3)
 
