@@ -17,10 +17,11 @@ PATIENCE = 20
 
 
 class WorkerProcess:
-    """A process that runs ``tests.workers.worker``.
+    """A process that runs ``tests.workers.worker``, or another module that heeds ``call``.
 
     Args:
         settings: Django's, as keywords for ``settings.configure``.
+        module: what it runs.
         prefix: a command to run it under.
         options: of the script.
         environment: variables to add.
@@ -30,11 +31,12 @@ class WorkerProcess:
         self,
         settings: dict[str, Any],
         *,
+        module: str = "tests.workers.worker",
         prefix: tuple[str, ...] = (),
         options: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
     ) -> None:
-        command = [*prefix, sys.executable, "-m", "tests.workers.worker", json.dumps(settings, default=str), *options]
+        command = [*prefix, sys.executable, "-m", module, json.dumps(settings, default=str), *options]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
