@@ -1,0 +1,139 @@
+"""Counts that need no lock are exact, and a fork leaves no lock held."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from textwrap import dedent
+
+import pytest
+
+from django_llmcache.counting import Counter, Tally
+from django_llmcache.locks import fork_safe_lock
+
+THREADS, STEPS = 6, 20_000
+
+
+def together(work):
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _impatient_threads():
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def test_a_counter_begins_at_nothing_and_counts_each_step():
+    counter = Counter()
+    assert counter.value == 0
+
+    for _ in range(3):
+        next(counter.steps)
+    assert counter.value == 3
+
+
+def test_looking_at_a_counter_does_not_count():
+    counter = Counter()
+    next(counter.steps)
+
+    assert [counter.value for _ in range(5)] == [1] * 5
+
+
+def test_a_counter_loses_no_step_of_any_thread_while_others_look():
+    counter, seen = Counter(), []
+
+    def work():
+        for number in range(STEPS):
+            next(counter.steps)
+            if number % 500 == 0:
+                seen.append(counter.value)
+
+    together(work)
+
+    assert counter.value == THREADS * STEPS
+    assert all(0 < value <= THREADS * STEPS for value in seen)
+
+
+def test_a_tally_adds_up():
+    tally = Tally()
+    assert tally.value == 0
+
+    for amount in (5, 0, 7):
+        tally.add(amount)
+    assert tally.value == tally.value == 12
+
+
+def test_a_tally_loses_nothing_of_any_thread_while_others_look():
+    tally = Tally()
+
+    def work():
+        for number in range(STEPS):
+            tally.add(3)
+            if number % 500 == 0:
+                assert 0 < tally.value <= 3 * THREADS * STEPS
+
+    together(work)
+
+    assert tally.value == 3 * THREADS * STEPS
+
+
+def test_a_tally_keeps_no_more_than_a_little_that_is_not_yet_summed():
+    tally = Tally()
+    for _ in range(10_000):
+        tally.add(1)
+
+    assert len(tally._pending) <= 1001
+    assert tally.value == 10_000
+
+
+def test_the_lock_may_be_taken_again_by_its_holder():
+    lock = fork_safe_lock()
+
+    with lock, lock:
+        assert True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_fork_waits_for_the_holder_and_leaves_the_lock_free_on_both_sides():
+    script = dedent("""
+        import os, threading
+        from django_llmcache.locks import fork_safe_lock
+
+        lock, whole = fork_safe_lock(), [0, 0]
+        stop = threading.Event()
+
+        def write():
+            while not stop.is_set():
+                with lock:
+                    whole[0] += 1
+                    whole[1] += 1
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        ends = []
+        for _ in range(30):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if whole[0] == whole[1] and lock.acquire(timeout=10) else 1)
+            ends.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        stop.set()
+        thread.join()
+        print(sum(ends), lock.acquire(timeout=10))
+    """)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == ("0 True\n", "")
