@@ -5,6 +5,7 @@ Run as ``python -m tests.commands.server '{"LLMCACHE": {…}}'``; the lines are 
 
 from __future__ import annotations
 
+import json
 import sys
 
 from django.conf import settings
@@ -25,16 +26,17 @@ def ask(provider: str, model: str, tag: str, scope: str) -> None:
 
 def main(configuration: str) -> None:
     """Configure Django, and ask until stdin ends."""
-    import json
-
     settings.configure(**json.loads(configuration))
+    from django_llmcache import cache, workers
+
+    assert cache.stats().entries == 0
     tell("ready")
     for line in sys.stdin:
         match line.split():
             case ["ask", *words]:
                 ask(*words)
             case ["call"]:
-                ask("warm-up", "m", "t", "s")
+                workers.current().poll()
                 tell("called")
 
 

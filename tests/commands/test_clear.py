@@ -111,8 +111,8 @@ def test_an_empty_condition_does_not_clear_everything(run_dir, option):
     assert done.err.startswith(f"{option} is empty, so nothing was removed.")
 
 
-@pytest.mark.parametrize("timeout", ["-1", "nan", "inf", "soon"])
-def test_a_time_out_is_a_number_of_seconds(run_dir, timeout):
+@pytest.mark.parametrize("timeout", ["-1", "0", "0.9", "nan", "inf", "soon"])
+def test_a_time_out_is_a_number_of_seconds_and_longer_than_a_worker_takes(run_dir, timeout):
     done = run("clear", "--noinput", f"--timeout={timeout}")
 
     assert done.code == 1

@@ -30,9 +30,9 @@ class Command(BaseCommand):
         clear.add_argument("--noinput", "--no-input", action="store_false", dest="interactive", help="do not ask first")
         clear.add_argument(
             "--timeout",
-            type=_seconds,
+            type=_patience,
             default=workers.TIMEOUT,
-            help=f"seconds to wait for the workers ({workers.TIMEOUT:g})",
+            help=f"seconds to wait for the workers, at least 1 ({workers.TIMEOUT:g})",
         )
         stats = commands.add_parser("stats", help="show what the running workers hold and did")
         stats.add_argument("--json", action="store_true", help="print one JSON object")
@@ -98,4 +98,11 @@ def _seconds(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
         raise ArgumentTypeError(f"{text} is no number of seconds; give 0 or more.")
+    return number
+
+
+def _patience(text: str) -> float:
+    number = _seconds(text)
+    if number < 1:  # a worker that runs may look so late, and then answer from its cache meanwhile
+        raise ArgumentTypeError(f"{text} is too short; give 1 or more.")
     return number
