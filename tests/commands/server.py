@@ -12,7 +12,10 @@ from django.conf import settings
 
 from tests.workers.worker import tell
 
-ANSWER = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"total_tokens": 7}}'
+ANSWER = b"""{
+    "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 4, "completion_tokens": 3}
+}"""
 
 
 def ask(provider: str, model: str, tag: str, scope: str) -> None:

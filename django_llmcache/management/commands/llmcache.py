@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from typing import Any
 
@@ -95,8 +96,11 @@ def _add_base_options(parser: ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
         raise ArgumentTypeError(f"{text} is no number of seconds; give 0 or more.")
     return number
 
