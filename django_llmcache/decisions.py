@@ -113,7 +113,7 @@ def scope_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) 
         return policy.scope
     scope = settings.scope
     if scope is None or "." not in scope:
-        return None if scope == "public" else scope
+        return scope
     ask = imported("SCOPE", scope)
     try:
         return checked_scope(ask(request), source="what SCOPE returned")

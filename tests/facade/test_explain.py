@@ -8,6 +8,7 @@ import math
 import pytest
 
 from django_llmcache import CachePolicy, LLMRequest, cache, policy
+from django_llmcache.exceptions import ConfigurationError
 
 TURNS = [
     {"role": "system", "content": "Be brief"},
@@ -151,6 +152,13 @@ def test_a_request_without_a_key_is_explained_as_well(configure, llmcache, wante
 
     assert explained == (None, {}, reason, None, ())
     assert str(explained) == f"Not looked up: {reason}."
+
+
+def test_a_setting_that_cannot_work_is_an_error(configure):
+    configure(SCOPE="no.such.module")
+
+    with pytest.raises(ConfigurationError, match="SCOPE"):
+        cache.explain(LLMRequest("mine", payload={}))
 
 
 def test_a_store_that_cannot_be_listed_has_none_near(configure, events):

@@ -103,6 +103,12 @@ class Unmade(MemoryBackend):
         raise ConnectionError("the store is down")
 
 
+class Elsewhere(MemoryBackend):
+    """Says that it is shared between processes, so that a read of it costs something."""
+
+    in_process = False
+
+
 class OwnClock(MemoryBackend):
     """Its clock stands still until a test moves it on."""
 

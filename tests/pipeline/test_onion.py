@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 from django.test import override_settings
 
+from django_llmcache import pipeline
 from django_llmcache.exceptions import ConfigurationError
 from tests.pipeline import layers
 from tests.pipeline.world import CACHE, aask, ask
@@ -188,16 +192,34 @@ def test_the_pipeline_is_built_once_for_the_same_settings(configure, trail):
     use(configure, "First")
 
     ask()
-    first = pipeline_of_now()
+    first = pipeline.handler()
     ask()
 
-    assert pipeline_of_now() is first
+    assert pipeline.handler() is first
 
 
-def pipeline_of_now():
-    from django_llmcache import pipeline
+FORKS = """
+import asyncio, os, signal, sys
+from django.conf import settings
+settings.configure(LLMCACHE={"MIDDLEWARE": ["tests.pipeline.layers.answers_itself"], "ASYNC_THREADS": 1})
+from django_llmcache import achat
 
-    return pipeline.handler()
+def ask():
+    return asyncio.run(achat("ollama", [{"role": "user", "content": "Hi"}], model="m")).status
+
+assert ask() == 200
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    os._exit(0 if ask() == 200 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_has_threads_of_its_own():
+    """It inherits the pipeline, and none of the threads that ran its sync middleware."""
+    assert subprocess.run([sys.executable, "-c", FORKS], timeout=60, check=False).returncode == 0
 
 
 def test_a_middleware_may_answer_by_itself(configure, provider):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from django_llmcache import CachePolicy, LLMRequest, aembed, astream, cache, chat, embed, policy, stream
+from django_llmcache import CachePolicy, LLMRequest, aembed, astream, cache, chat, decisions, embed, policy, stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.exceptions import ConfigurationError, ProviderError
 from tests.pipeline.world import CACHE, MESSAGES, aask, ask, fate
@@ -39,6 +39,15 @@ def test_a_hit_tells_of_the_entry(configure):
     assert (live.ttl, live.backend) == (600, "memory")
     assert stored.age >= 0.0
     assert stored == live._replace(status="hit", age=stored.age)
+
+
+def test_an_awaited_hit_never_waits():
+    """Nothing else on the loop gets a turn between the question and the stored answer."""
+    ask()
+
+    with pytest.raises(StopIteration) as stopped:
+        aask().send(None)
+    assert stopped.value.value.from_cache
 
 
 def test_embeddings_are_cached_like_any_answer(provider):
@@ -126,7 +135,10 @@ def test_an_async_stream_is_neither_read_nor_stored(provider, events):
 
 @both_ways
 @pytest.mark.parametrize("words", [{}, {"cache": True}], ids=str)
-def test_what_has_state_at_the_provider_is_neither_read_nor_stored(provider, call, words):
+@pytest.mark.parametrize("backend", ["django_llmcache.backends.memory.MemoryBackend", f"{DECIDERS}.Elsewhere"])
+def test_what_has_state_at_the_provider_is_neither_read_nor_stored(configure, provider, call, words, backend):
+    configure(BACKEND=backend)
+
     answers = [call(previous_response_id="resp_1", **words) for _ in range(2)]
 
     assert [fate(answer) for answer in answers] == [("bypass", "stateful")] * 2
@@ -142,71 +154,6 @@ def test_an_error_is_raised_and_not_stored(provider, events, call):
 
     assert fate(call()) == ("miss", None)
     assert events.names == ["miss", "miss", "put"]
-
-
-@pytest.mark.parametrize(
-    ("decider", "words", "expected"),
-    [
-        ("always", {}, ("miss", None)),
-        ("never", {}, ("bypass", "disabled")),
-        ("nobody", {}, ("bypass", "disabled")),
-        ("only_cold", {"temperature": 0}, ("miss", None)),
-        ("only_cold", {"temperature": 0.7}, ("bypass", "too hot")),
-        ("never", {"cache": True}, ("miss", None)),
-        ("always", {"cache": False}, ("bypass", "disabled")),
-    ],
-)
-def test_cacheable_decides_for_a_call_that_says_nothing(configure, decider, words, expected):
-    configure(CACHEABLE=f"{DECIDERS}.{decider}")
-
-    assert fate(ask(**words)) == expected
-
-
-def test_cacheable_is_asked_about_each_request(configure):
-    configure(CACHEABLE=f"{DECIDERS}.only_cold")
-
-    fates = [fate(ask(temperature=number)) for number in (0, 1, 0, 1)]
-
-    assert fates == [("miss", None), ("bypass", "too hot"), ("hit", None), ("bypass", "too hot")]
-
-
-@both_ways
-@pytest.mark.parametrize("decider", ["raises", "number"])
-def test_a_cacheable_that_fails_costs_the_caching_and_not_the_call(configure, provider, events, call, decider):
-    configure(CACHEABLE=f"{DECIDERS}.{decider}")
-
-    assert fate(call()) == ("bypass", "error")
-    assert fate(call()) == ("bypass", "error")
-    assert (provider.calls, events.names) == (2, ["error", "miss", "error", "miss"])
-
-
-def test_an_async_cacheable_is_not_taken_for_a_yes(configure, events, recwarn):
-    configure(CACHEABLE=f"{DECIDERS}.awaits")
-
-    assert fate(ask()) == ("bypass", "error")
-    assert "coroutine" in events.of("error")[0]["error"]
-    recwarn.clear()
-
-
-@pytest.mark.parametrize("name", ["CACHEABLE", "SCOPE"])
-@pytest.mark.parametrize(
-    ("path", "says"),
-    [
-        ("no.such.module", "does not import"),
-        (f"{DECIDERS}.missing", "does not import"),
-        (".relative", "does not import"),
-        (f"{DECIDERS}.NOT_CALLABLE", "cannot be called"),
-    ],
-)
-def test_a_decider_that_cannot_be_had_is_an_error_that_names_the_setting(configure, provider, name, path, says):
-    configure(**{name: path})
-
-    with pytest.raises(ConfigurationError) as caught:
-        ask()
-
-    assert f"settings.LLMCACHE[{name!r}] is {path!r}" in str(caught.value)
-    assert says in str(caught.value)
-    assert provider.calls == 0
 
 
 def test_sample_keeps_several_answers_apart(provider):
@@ -340,9 +287,25 @@ def test_the_strategy_of_the_settings_decides(configure, provider, events, path)
     assert {details["sender"].__name__ for _, details in events} == {path.rpartition(".")[2]}
 
 
-def test_a_strategy_that_does_not_import_is_an_error_that_names_the_setting(configure, provider):
-    configure(STRATEGY="django_llmcache.strategies.Missing")
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("django_llmcache.strategies.Missing", "does not import"), (f"{DECIDERS}.by_user", "no subclass")],
+)
+def test_a_strategy_that_is_none_is_an_error_that_names_the_setting(configure, provider, path, says):
+    configure(STRATEGY=path)
 
-    with pytest.raises(ConfigurationError, match=r"settings\.LLMCACHE\['STRATEGY'\] is .* does not import"):
+    with pytest.raises(ConfigurationError) as caught:
         ask()
+    assert str(caught.value).startswith(f"settings.LLMCACHE['STRATEGY'] is {path!r}")
+    assert says in str(caught.value)
     assert provider.calls == 0
+
+
+def test_wishes_that_never_repeat_do_not_pile_up():
+    request = LLMRequest("mine", operation="search", payload={})
+
+    for number in range(2000):
+        answer = cache.with_cache(request, lambda _: {"found": 1}, policy=CachePolicy(max_age=10_000 + number))
+
+    assert answer.from_cache
+    assert len(decisions._routes) < 2000
