@@ -6,12 +6,13 @@ import gc
 import subprocess
 import sys
 import threading
+from queue import SimpleQueue
 from textwrap import dedent
 
 import pytest
 
 from django_llmcache.backends.memory import MemoryBackend
-from django_llmcache.backends.sweeper import Sweeper
+from django_llmcache.backends.sweeper import Sweeper, _sweep_until
 
 from .contract import Clock, entry_of
 
@@ -106,14 +107,22 @@ def test_close_stops_the_thread_and_the_next_put_starts_another():
 
 
 def test_the_thread_ends_with_a_backend_that_nobody_holds():
-    backend = MemoryBackend(cleanup_interval=0.01)
-    backend.put(entry_of())
-    thread = sweepers()[-1]
+    clock = Clock()
+    backend = Backend(clock=clock, cleanup_interval=0.01)
+    backend.put(entry_of(ttl=1))
+    thread, swept = sweepers()[-1], backend.swept
+    clock.advance(1)
+    assert swept.wait(SOON)  # it has held the backend once by now
     del backend
     gc.collect()
 
     thread.join(SOON)
     assert not thread.is_alive()
+
+
+def test_the_thread_ends_where_the_backend_went_a_moment_before():
+    """Between the end of a wait and the look at what there is to sweep."""
+    assert _sweep_until(SimpleQueue(), lambda: None, 0.001) is None
 
 
 def test_a_callback_of_a_sweep_may_close_the_backend():

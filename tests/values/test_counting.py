@@ -53,7 +53,7 @@ def test_a_counter_loses_no_step_of_any_thread_while_others_look():
     def work():
         for number in range(STEPS):
             next(counter.steps)
-            if number % 500 == 0:
+            if number % 4 == 0:
                 seen.append(counter.value)
 
     together(work)
@@ -69,6 +69,7 @@ def test_a_tally_adds_up():
     for amount in (5, 0, 7):
         tally.add(amount)
     assert tally.value == tally.value == 12
+    assert tally.count == tally.count == 3
 
 
 def test_a_tally_loses_nothing_of_any_thread_while_others_look():
@@ -83,6 +84,7 @@ def test_a_tally_loses_nothing_of_any_thread_while_others_look():
     together(work)
 
     assert tally.value == 3 * THREADS * STEPS
+    assert tally.count == THREADS * STEPS
 
 
 def test_a_tally_keeps_no_more_than_a_little_that_is_not_yet_summed():

@@ -143,6 +143,8 @@ class TestOver:
         assert CachePolicy().over(base) == base
         assert base.over(CachePolicy()) == base
         assert base.over(None) is base
+        assert NOTHING_SAID.over(base) is base
+        assert base.over(NOTHING_SAID) is base
 
     @pytest.mark.parametrize(
         ("mine", "theirs"),
