@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from django.dispatch import Signal
@@ -17,12 +16,12 @@ from django_llmcache.exceptions import ProviderError
 from django_llmcache.stats import CacheStats
 from django_llmcache.strategies import ProductionStrategy
 from tests.pipeline.deciders import OwnClock
+from tests.pipeline.pages import TELEMETRY, names, rows
 from tests.pipeline.world import KEY, aask, ask, configure, events, fate
 
 __all__ = ["configure", "events"]
 
 DECIDERS = "tests.pipeline.deciders"
-DOCS = (Path(__file__).parents[1] / "docs" / "telemetry.md").read_text(encoding="utf-8")
 
 
 def ask_on_loop(**words):
@@ -44,18 +43,7 @@ def project(configure):
     """Every test here runs in a project with one provider."""
 
 
-def rows(heading, table=0):
-    """Return the cells of a table below a heading of the page."""
-    section = DOCS.partition(f"\n{heading}\n")[2]
-    table = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)[table]
-    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()[2:]]
-
-
-def names(cell):
-    return re.findall(r"`(\w+)`", cell)
-
-
-DOCUMENTED = {names(signal)[0]: set(names(arguments)) for signal, _, arguments in rows("## Signals")}
+DOCUMENTED = {names(signal)[0]: set(names(arguments)) for signal, _, arguments in rows(TELEMETRY, "## Signals")}
 
 
 def every_event(configure):
@@ -82,7 +70,9 @@ def test_every_signal_gives_the_documented_arguments(configure, events):
 def test_every_argument_is_explained():
     explained = {
         names(row[0])[0]
-        for row in rows("| `cache_error` | the cache failed, and the call went on | `key`, `operation`, `error` |")
+        for row in rows(
+            TELEMETRY, "| `cache_error` | the cache failed, and the call went on | `key`, `operation`, `error` |"
+        )
     }
 
     assert explained == set().union(*DOCUMENTED.values())
@@ -216,7 +206,7 @@ def test_plain_receivers_are_called_before_an_async_call_goes_on(connect, provid
 
 
 def test_every_counter_is_documented():
-    assert {names(row[0])[0] for row in rows("## Counters")} == cache.stats().as_dict().keys()
+    assert {names(row[0])[0] for row in rows(TELEMETRY, "## Counters")} == cache.stats().as_dict().keys()
     assert {*CacheStats._fields, "hit_rate"} == cache.stats().as_dict().keys()
 
 
@@ -229,59 +219,6 @@ def test_no_call_of_many_threads_is_lost():
 
     stats = cache.stats()
     assert (stats.hits, stats.misses, stats.puts) == (400, 1, 1)
-
-
-def mine(answer, **payload):
-    return cache.with_cache(LLMRequest("mine", payload={"model": "m", **payload}), lambda _: answer)
-
-
-def changing():
-    turns = []
-    request = LLMRequest("mine", operation="search", payload={"turns": turns})
-    return cache.with_cache(request, lambda _: turns.append(1) or {"found": 1})
-
-
-def clearing():
-    request = LLMRequest("mine", operation="search", payload={})
-    return cache.with_cache(request, lambda _: cache.clear() or {"found": 1})
-
-
-REASONS = {
-    ("disabled", "bypass"): lambda: ask(cache=False),
-    ("streaming", "bypass"): lambda: mine({"text": "x"}, stream=True),
-    ("stateful", "bypass"): lambda: ask(previous_response_id="r1"),
-    ("no_scope", "bypass"): ask,
-    ("unencodable", "bypass"): lambda: ask(temperature=float("nan")),
-    ("error", "bypass"): ask,
-    ("error", "miss"): lambda: mine(b"<html>"),
-    ("truncated", "miss"): lambda: mine({"choices": [{"message": {"content": "I"}, "finish_reason": "length"}]}),
-    ("refused", "miss"): lambda: mine({"choices": [{"message": {"refusal": "No"}, "finish_reason": "stop"}]}),
-    ("empty", "miss"): lambda: mine({"choices": []}),
-    ("too_large", "miss"): lambda: mine(b'{"text": "' + b"x" * 5000 + b'"}'),
-    ("disabled", "miss"): lambda: ask(ttl=0),
-    ("changed", "miss"): changing,
-    ("not_kept", "miss"): clearing,
-}
-SETTINGS = {
-    ("no_scope", "bypass"): {"REQUIRE_SCOPE": True},
-    ("error", "bypass"): {"CACHEABLE": f"{DECIDERS}.raises"},
-    ("too_large", "miss"): {"MAX_ENTRY_BYTES": 4096},
-}
-
-
-@pytest.mark.parametrize("code", REASONS, ids=" ".join)
-def test_every_reason_code_is_given(configure, code):
-    configure(**SETTINGS.get(code, {}))
-
-    answer = REASONS[code]()
-
-    assert (answer.cache.reason, answer.cache.status) == code
-    counted = cache.stats().bypassed if code[1] == "bypass" else cache.stats().not_stored
-    assert counted == {code[0]: 1}
-
-
-def test_every_reason_code_is_documented():
-    assert {(names(row[0])[0], row[1]) for row in rows("## Reason codes")} == REASONS.keys()
 
 
 def test_each_event_is_one_log_line(configure, caplog):
@@ -306,7 +243,7 @@ def test_each_event_is_one_log_line(configure, caplog):
 
 def test_a_line_looks_as_the_page_shows_it(caplog):
     caplog.set_level(logging.DEBUG, logger="django_llmcache")
-    example = re.search(r"^llmcache hit .*$", DOCS, re.MULTILINE).group()
+    example = re.search(r"^llmcache hit .*$", TELEMETRY, re.MULTILINE).group()
 
     ask()
     ask()
@@ -361,7 +298,7 @@ def test_no_prompt_no_answer_and_no_api_key_is_logged_or_sent(configure, provide
 
 
 def test_the_receivers_of_the_page_count_every_call(configure):
-    code = re.search(r"<!-- myproject/receivers\.py -->\n```python\n(.*?)```", DOCS, re.DOTALL).group(1)
+    code = re.search(r"<!-- myproject/receivers\.py -->\n```python\n(.*?)```", TELEMETRY, re.DOTALL).group(1)
     module = {"__name__": "myproject.receivers"}
     exec(code, module)
     try:

@@ -6,22 +6,22 @@ import asyncio
 import importlib
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
 from django_llmcache import stream
 from django_llmcache.contrib.demo.standin import Reply
+from tests.pipeline.pages import DOCS
 from tests.pipeline.world import CACHE, MESSAGES, aask, ask
 
-DOCS = Path(__file__).parents[2] / "docs" / "middleware.md"
+PAGE = (DOCS / "middleware.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- (\S+\.py) -->\n```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Return what imports a module of the project that the page describes."""
-    for name, code in BLOCK.findall(DOCS.read_text(encoding="utf-8")):
+    for name, code in BLOCK.findall(PAGE):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(code, encoding="utf-8")
@@ -39,7 +39,7 @@ def count_tokens(project, configure):
 
 
 def test_the_users_own_middleware_has_ten_lines():
-    code = dict(BLOCK.findall(DOCS.read_text(encoding="utf-8")))["myproject/llm.py"]
+    code = dict(BLOCK.findall(PAGE))["myproject/llm.py"]
 
     assert len([line for line in code.splitlines() if line.strip()]) == 10
 

@@ -1,0 +1,64 @@
+"""Every reason code of docs/telemetry.md: what gives it, and where it is counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_llmcache import LLMRequest, cache
+from tests.pipeline.pages import TELEMETRY, names, rows
+from tests.pipeline.world import ask
+
+DECIDERS = "tests.pipeline.deciders"
+
+
+def mine(answer, **payload):
+    return cache.with_cache(LLMRequest("mine", payload={"model": "m", **payload}), lambda _: answer)
+
+
+def changing():
+    turns = []
+    request = LLMRequest("mine", operation="search", payload={"turns": turns})
+    return cache.with_cache(request, lambda _: turns.append(1) or {"found": 1})
+
+
+def clearing():
+    request = LLMRequest("mine", operation="search", payload={})
+    return cache.with_cache(request, lambda _: cache.clear() or {"found": 1})
+
+
+REASONS = {
+    ("disabled", "bypass"): lambda: ask(cache=False),
+    ("streaming", "bypass"): lambda: mine({"text": "x"}, stream=True),
+    ("stateful", "bypass"): lambda: ask(previous_response_id="r1"),
+    ("no_scope", "bypass"): ask,
+    ("unencodable", "bypass"): lambda: ask(temperature=float("nan")),
+    ("error", "bypass"): ask,
+    ("error", "miss"): lambda: mine(b"<html>"),
+    ("truncated", "miss"): lambda: mine({"choices": [{"message": {"content": "I"}, "finish_reason": "length"}]}),
+    ("refused", "miss"): lambda: mine({"choices": [{"message": {"refusal": "No"}, "finish_reason": "stop"}]}),
+    ("empty", "miss"): lambda: mine({"choices": []}),
+    ("too_large", "miss"): lambda: mine(b'{"text": "' + b"x" * 5000 + b'"}'),
+    ("disabled", "miss"): lambda: ask(ttl=0),
+    ("changed", "miss"): changing,
+    ("not_kept", "miss"): clearing,
+}
+SETTINGS = {
+    ("no_scope", "bypass"): {"REQUIRE_SCOPE": True},
+    ("error", "bypass"): {"CACHEABLE": f"{DECIDERS}.raises"},
+    ("too_large", "miss"): {"MAX_ENTRY_BYTES": 4096},
+}
+
+
+@pytest.mark.parametrize("code", REASONS, ids=" ".join)
+def test_every_reason_code_is_given(configure, code):
+    configure(**SETTINGS.get(code, {}))
+
+    answer = REASONS[code]()
+
+    assert (answer.cache.reason, answer.cache.status) == code
+    counted = cache.stats().bypassed if code[1] == "bypass" else cache.stats().not_stored
+    assert counted == {code[0]: 1}
+
+
+def test_every_reason_code_is_documented():
+    assert {(names(row[0])[0], row[1]) for row in rows(TELEMETRY, "## Reason codes")} == REASONS.keys()
