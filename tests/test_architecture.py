@@ -19,7 +19,7 @@ FLOORS = (
         "headers", "keys", "locks", "messages", "policies", "request", "response", "rules",
     },
     {"conf", "signals", "telemetry"},
-    {"backends", "workers"},
+    {"backends", "recorder", "workers"},
     {"decisions", "stats", "strategies"},
     {"pipeline", "middleware"},
     {"providers", "transports"},
@@ -160,6 +160,19 @@ def test_no_module_imports_what_belongs_to_tests():
         for module in modules()
         for imported in module.imports
         if imported.path.startswith(("django.test", "tests", "unittest"))
+    ]
+
+    assert importing == []
+
+
+@pytest.mark.parametrize(("one", "other"), [("backends", "recorder"), ("recorder", "backends")])
+def test_neither_store_knows_the_other(one, other):
+    importing = [
+        f"{module.name}:{imported.line} imports {imported.path}"
+        for module in modules()
+        if module.unit == one
+        for imported, unit in ours(module)
+        if unit == other
     ]
 
     assert importing == []

@@ -1,0 +1,101 @@
+"""One exchange with a provider, as it went over the wire: what a fixture keeps and a replay gives again."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+Pairs = tuple[tuple[str, str], ...]
+"""Headers or query parameters in their order; a name may come more than once."""
+
+
+def first(pairs: Pairs, name: str) -> str:
+    """Return the first value that a lower-case name has, ``""`` when it has none."""
+    return next((value for other, value in pairs if other.lower() == name), "")
+
+
+class _Outgoing(NamedTuple):
+    method: str
+    url: str
+    headers: Pairs
+    body: bytes
+
+
+class Outgoing(_Outgoing):
+    """A request as it leaves. Immutable.
+
+    Attributes:
+        method: upper-case.
+        url: absolute, with its query.
+        headers: names in lower case.
+        body: the bytes, empty for none.
+    """
+
+    @cached_property
+    def parts(self) -> SplitResult:
+        """Return the parts of the address."""
+        return urlsplit(self.url)
+
+    @property
+    def host(self) -> str:
+        """Return the host in lower case, with the port where it is not the scheme's own."""
+        parts = self.parts
+        host = (parts.hostname or "").lower()
+        default = {"http": 80, "https": 443}.get(parts.scheme)
+        return host if parts.port in (None, default) else f"{host}:{parts.port}"
+
+    @property
+    def query(self) -> Pairs:
+        """Return the query parameters."""
+        return tuple(parse_qsl(self.parts.query, keep_blank_values=True))
+
+    def header(self, name: str) -> str:
+        """Return the first value of a header, ``""`` when there is none."""
+        return first(self.headers, name)
+
+
+class Chunk(NamedTuple):
+    """One piece of a body as it arrived.
+
+    Attributes:
+        offset: milliseconds from the start of the request.
+        data: the bytes, decoded from any content-encoding.
+    """
+
+    offset: float
+    data: bytes
+
+
+class Incoming(NamedTuple):
+    """An answer as it came. Immutable.
+
+    Attributes:
+        status: HTTP status.
+        reason: the words beside it, may be empty.
+        headers: in their order, without ``content-encoding``, ``content-length`` and ``transfer-encoding``.
+        chunks: the body; one piece unless it was a stream.
+        encoding: the content-encoding that it had on the wire, ``""`` for none.
+        truncated: whether the connection broke before the body's end.
+        unread: whether the recording test stopped reading before the body's end.
+        elapsed: milliseconds until the body's end.
+    """
+
+    status: int
+    reason: str
+    headers: Pairs
+    chunks: tuple[Chunk, ...]
+    encoding: str = ""
+    truncated: bool = False
+    unread: bool = False
+    elapsed: float = 0.0
+
+    @property
+    def body(self) -> bytes:
+        """Return the whole body."""
+        return b"".join(chunk.data for chunk in self.chunks)
+
+    @property
+    def content_type(self) -> str:
+        """Return the media type without its parameters, in lower case."""
+        return first(self.headers, "content-type").partition(";")[0].strip().lower()
