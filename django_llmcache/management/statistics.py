@@ -67,7 +67,7 @@ def _spoken_of(count: int) -> str:
 
 
 def _in_short(stats: CacheStats) -> str:
-    return f"{stats.entries:,} entries, {stats.hits:,} hits, {stats.misses:,} misses"
+    return f"entries {stats.entries:,}, hits {stats.hits:,}, misses {stats.misses:,}"
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -63,8 +63,8 @@ def test_the_table_says_of_how_many_workers_it_speaks_and_what_each_has(serve):
     assert rows["speaks of"] == "2 running workers on this machine"
     assert rows["hits"] == "3 (60.0% of 5 look-ups)"
     assert rows["tokens saved"] == "21"
-    assert rows[f"worker {workers[0].pid}"] == "1 entries, 2 hits, 1 misses"
-    assert rows[f"worker {workers[1].pid}"] == "1 entries, 1 hits, 1 misses"
+    assert rows[f"worker {workers[0].pid}"] == "entries 1, hits 2, misses 1"
+    assert rows[f"worker {workers[1].pid}"] == "entries 1, hits 1, misses 1"
 
 
 def test_a_real_shell_sees_the_same(serve, project):
