@@ -90,3 +90,9 @@ def test_the_table_of_settings_has_every_setting():
     table = README.read_text(encoding="utf-8").partition("## Settings")[2].partition("## Commands")[0]
 
     assert set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE)) == conf.SETTINGS.keys()
+
+
+def test_every_link_to_a_file_leads_to_one():
+    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (README.parent / link).exists()] == []
