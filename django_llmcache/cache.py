@@ -129,7 +129,7 @@ def explain(request: LLMRequest) -> Explanation:
         if scope is None and settings.require_scope and policy.scope is UNSET:
             reason = reason or "no_scope"
         key = decisions.key_maker(request, policy, settings, scope).key_of(request._payload)
-        parts = keys.parts_of(request, scope=scope, sample=policy.sample or 0)
+        parts = decisions.parts_of(request, policy, settings, scope)
     except UncacheableRequest as error:
         return Explanation(None, {}, reason or error.reason, None, ())
     except ConfigurationError:

@@ -20,7 +20,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from .exceptions import ConfigurationError
-from .policies import checked_scope, seconds
+from .policies import UNSET, Unset, checked_scope, seconds
 
 
 class Setting(NamedTuple):
@@ -123,14 +123,15 @@ class Settings:
     def ttl_for(self, provider: str, model: str, operation: str) -> float | None:
         """Return the time to live, in seconds, of an answer whose caller named none; ``None`` is for ever.
 
-        The first matching rule of ``TTL_RULES`` holds, then the provider's ``TTL``, then ``DEFAULT_TTL``.
+        The provider's ``TTL`` holds, then the first rule of ``TTL_RULES`` that matches, then ``DEFAULT_TTL``.
         """
+        own: float | Unset | None = self.providers.get(provider, {}).get("TTL", UNSET)
+        if not isinstance(own, Unset):
+            return own
         for rule in self.ttl_rules:
             if rule.matches(provider, model, operation):
                 return rule.ttl
-        own = self.providers.get(provider, {})
-        ttl: float | None = own.get("TTL", self.default_ttl)
-        return ttl
+        return self.default_ttl
 
 
 def check_type(where: str, value: Any, types: tuple[type, ...], *, shown: bool = True) -> None:

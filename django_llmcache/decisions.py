@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import conf
+from . import conf, keys
 from .endpoints import Endpoint
 from .exceptions import ConfigurationError, UncacheableRequest
 from .keys import KeyMaker
@@ -74,6 +74,17 @@ def key_maker(request: LLMRequest, policy: CachePolicy, settings: conf.Settings,
     return KeyMaker(
         request._endpoint,
         request._model,
+        version=settings.key_version,
+        scope=scope,
+        sample=policy.sample or 0,
+        ignore=settings.ignore_fields,
+    )
+
+
+def parts_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings, scope: str | None) -> dict[str, str]:
+    """Return a short digest of each part that makes the request's key, by name; raises as ``key_maker``."""
+    return keys.parts_of(
+        request,
         version=settings.key_version,
         scope=scope,
         sample=policy.sample or 0,

@@ -56,5 +56,5 @@ def nearest_to(
         differs = tuple(name for name in {**parts, **stored} if parts.get(name) != stored.get(name))
         shared = len(parts.keys() | stored.keys()) - len(differs)
         if shared and (best is None or (len(differs), -shared) < (len(best[2]), -best[0])):
-            best = (shared, entry.key, differs or ("key version or ignored fields",))
+            best = (shared, entry.key, differs or ("the key's format",))
     return (best[1], best[2]) if best else (None, ())

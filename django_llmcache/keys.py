@@ -220,7 +220,7 @@ def parts_of(
         name: getattr(request, name)
         for name in ("provider", "operation", "base_url", "path", "query", "headers", "model")
     }
-    address |= {"scope": scope, "sample": sample} | ({} if version is None else {"version": version})
+    address |= {"scope": scope_digest(scope), "sample": sample} | ({} if version is None else {"version": version})
     make_key(request, version=version or 0, scope=scope, sample=sample, ignore=ignore)
     parts = {name: _short(value) for name, value in address.items()}
     body = _plain_numbers(_counted(request._payload, request.rules.unkeyed, ignore))

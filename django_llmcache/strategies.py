@@ -11,10 +11,10 @@ import orjson
 
 from . import admission, backends, conf, workers
 from .backends.base import BaseBackend
-from .decisions import Route, has_state, route_of
+from .decisions import Route, has_state, parts_of, route_of
 from .entry import Entry, Selector
 from .exceptions import ConfigurationError, UncacheableRequest
-from .keys import pack_parts, parts_of, scope_digest
+from .keys import pack_parts, scope_digest
 from .messages import LLMRequest, LLMResponse
 from .policies import UNSET, ambient
 from .stats import CacheStats
@@ -181,7 +181,7 @@ class TestStrategy(ProductionStrategy):
 
 
 def _entry(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float | None, latency: float) -> Entry:
-    scope, policy = plan.route.scope, plan.route.policy
+    route = plan.route
     return Entry(
         key=plan.key,
         body=answer.body,
@@ -192,11 +192,11 @@ def _entry(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float |
         provider=request.provider,
         operation=request.operation,
         model=request.model,
-        scope=scope_digest(scope),
-        tags=policy.tags or frozenset(),
+        scope=scope_digest(route.scope),
+        tags=route.policy.tags or frozenset(),
         usage=answer.usage,
         latency=latency,
-        parts=pack_parts(parts_of(request, scope=scope, sample=policy.sample or 0)),
+        parts=pack_parts(parts_of(request, route.policy, route.settings, route.scope)),
     )
 
 

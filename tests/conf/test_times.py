@@ -87,14 +87,15 @@ RULES = [
         (("openai", "gpt-4o", "embeddings"), 1),
         (("openai", "text-embedding-3-small", "embeddings"), None),
         (("openai", "gpt-5", "chat"), 2),
-        (("openai", "gpt-55", "chat"), 30),
+        (("openai", "gpt-55", "chat"), 20),
         (("anthropic", "gpt-4", "chat"), 20),
         (("ollama", "llama3", "embeddings"), None),
+        (("mistral", "gpt-4", "embeddings"), 30),
     ],
     ids=str,
 )
-def test_the_first_rule_that_matches_holds_then_the_provider_then_the_default(request_kind, ttl):
-    configured = {"TTL_RULES": RULES, "PROVIDERS": {"openai": {"TTL": 30}}, "DEFAULT_TTL": 20}
+def test_the_provider_holds_then_the_first_rule_that_matches_then_the_default(request_kind, ttl):
+    configured = {"TTL_RULES": RULES, "PROVIDERS": {"mistral": {"TTL": 30}}, "DEFAULT_TTL": 20}
 
     with override_settings(LLMCACHE=configured):
         assert ttl == conf.current().ttl_for(*request_kind)

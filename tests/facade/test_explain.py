@@ -38,7 +38,7 @@ def changed(index, content):
 def test_the_parts_are_the_address_the_model_and_every_field_with_each_turn():
     explained = cache.explain(request(top_p=0.5))
 
-    address = {"provider", "operation", "base_url", "path", "query", "headers", "model", "scope", "sample"}
+    address = {"provider", "operation", "base_url", "path", "query", "headers", "model", "scope", "sample", "version"}
     assert explained.parts.keys() == address | {"messages[0]", "messages[1]", "messages[2]", "temperature", "top_p"}
     assert "Be brief" not in repr(explained)
 
@@ -193,3 +193,11 @@ def test_the_async_twin_says_the_same():
     stored()
 
     assert asyncio.run(cache.aexplain(request())) == cache.explain(request())
+
+
+def test_a_field_that_json_cannot_say_and_that_is_ignored_keeps_nothing_from_the_cache(configure):
+    configure(IGNORE_FIELDS=["trace"])
+    odd = request(trace={object()})
+    cache.with_cache(odd, lambda _: {"choices": [{"message": {"content": "Hi"}}]})
+
+    assert cache.explain(odd).nearest == cache.explain(odd).key

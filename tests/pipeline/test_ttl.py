@@ -37,7 +37,7 @@ def test_without_a_word_an_answer_lives_for_fifteen_minutes():
         ({"DEFAULT_TTL": timedelta(minutes=2)}, 120),
         ({"DEFAULT_TTL": 60, "OPENAI": {"TTL": 50}}, 50),
         ({"DEFAULT_TTL": 60, "OPENAI": {"TTL": None}}, None),
-        ({"OPENAI": {"TTL": 50}, "TTL_RULES": [{"TTL": 40}]}, 40),
+        ({"OPENAI": {"TTL": 50}, "TTL_RULES": [{"TTL": 40}]}, 50),
         ({"TTL_RULES": [{"MODEL": "gpt-5*", "TTL": 1}, {"MODEL": "gpt-4*", "TTL": 2}, {"TTL": 3}]}, 2),
         ({"TTL_RULES": [{"PROVIDER": "gemini", "TTL": 1}, {"OPERATION": "embeddings", "TTL": 2}]}, 900),
         ({"TTL_RULES": [{"PROVIDER": "openai", "OPERATION": "chat", "TTL": timedelta(hours=1)}]}, 3600),
