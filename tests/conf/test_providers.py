@@ -108,6 +108,31 @@ WRONG = {
 }
 
 
+RIGHT = {
+    "CLASS": ("django_llmcache.providers.openai.Compatible",),
+    "API_KEY": (None, "", "sk"),
+    "BASE_URL": ("", "http://gpu.internal:8000/v1", "https://example.com"),
+    "MODEL": (None, "m"),
+    "TIMEOUT": (1, 0.5),
+    "HEADERS": ({}, {"X-Team": "search"}),
+    "CACHE": (True, False),
+    "TTL": (None, 0, 60),
+}
+
+
+class TestRight:
+    def test_every_key_is_among_the_cases(self):
+        assert set(conf.PROVIDER_KEYS) == set(RIGHT)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [pytest.param(key, value, id=f"{key}-{value!r}") for key, values in RIGHT.items() for value in values],
+    )
+    def test_it_is_read_as_it_was_given(self, key, value):
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {key: value}}}):
+            assert conf.current().providers == {"openai": {key: value}}
+
+
 class TestWrong:
     def test_every_key_is_among_the_cases(self):
         assert set(conf.PROVIDER_KEYS) == set(WRONG)
