@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from . import backends, conf, decisions, keys, strategies, workers
+from . import backends, conf, decisions, strategies, workers
 from .backends.dummy import DummyBackend
 from .entry import Selector
 from .exceptions import ConfigurationError, UncacheableRequest
