@@ -28,7 +28,8 @@ from .sweeper import Sweeper
 MAX_ENTRIES: Final = 10_000
 MAX_BYTES: Final = 256 * 1024 * 1024
 
-_ENTRIES_A_SHARD: Final = 4096
+_ENTRIES_A_SHARD: Final = 4800
+"""On average. A dictionary of 8192 slots holds 5461 before it grows, and chance gives some shards more than others."""
 _MOST_SHARDS: Final = 1024
 _CHANCES: Final = 8
 """Entries that one eviction passes over because they were read; a store where all were read must not stop a put."""
@@ -59,11 +60,8 @@ class MemoryBackend(BaseBackend):
             )
         self.max_entries = _limit(self.options, "MAX_ENTRIES", MAX_ENTRIES)
         self.max_bytes = _limit(self.options, "MAX_BYTES", MAX_BYTES)
-        shards = 1
-        while shards < _MOST_SHARDS and shards * _ENTRIES_A_SHARD < self.max_entries:
-            shards *= 2
-        self._shards: list[dict[str, _Held]] = [{} for _ in range(shards)]
-        self._mask = shards - 1
+        self._split = min(_MOST_SHARDS, math.ceil(self.max_entries / _ENTRIES_A_SHARD))
+        self._shards: list[dict[str, _Held]] = [{} for _ in range(self._split)]
         self._hand = 0
         self._count = 0
         self._bytes = 0
@@ -76,7 +74,7 @@ class MemoryBackend(BaseBackend):
         self._sweeper: Sweeper | None = None
 
     def get(self, key: str) -> Entry | None:
-        shard = self._shards[hash(key) & self._mask]
+        shard = self._shards[hash(key) % self._split]
         held = shard.get(key) or _look_again(shard, key)
         if held is None:
             next(self._misses.steps)
@@ -159,7 +157,7 @@ class MemoryBackend(BaseBackend):
             sweeper.stop()
 
     def _shard(self, key: str) -> dict[str, _Held]:
-        return self._shards[hash(key) & self._mask]
+        return self._shards[hash(key) % self._split]
 
     def _make_room(self, size: int, old: _Held | None) -> list[tuple[_Held, str]]:
         """Drop entries until a new one of ``size`` bytes fits in the place of ``old``; return them with the reason."""
@@ -179,7 +177,7 @@ class MemoryBackend(BaseBackend):
         chances = _CHANCES
         while True:
             shard = self._shards[self._hand]
-            self._hand = (self._hand + 1) & self._mask
+            self._hand = (self._hand + 1) % self._split
             held = next(iter(shard.values()), None)
             if held is None:
                 continue
