@@ -6,20 +6,22 @@ import json
 from typing import Any, NamedTuple
 
 MODEL = "gpt-4o-mini"
-ANSWER = json.dumps({
-    "id": "chatcmpl-benchmark",
-    "object": "chat.completion",
-    "created": 1763942400,
-    "model": "gpt-4o-mini-2024-07-18",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "A cache keeps an answer for a while. " * 30},
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 31, "completion_tokens": 210, "total_tokens": 241},
-}).encode()  # 1.5 KB
+ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-benchmark",
+        "object": "chat.completion",
+        "created": 1763942400,
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "A cache keeps an answer for a while. " * 30},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 31, "completion_tokens": 210, "total_tokens": 241},
+    }
+).encode()  # 1.5 KB
 
 
 class Question(NamedTuple):
