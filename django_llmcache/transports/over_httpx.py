@@ -103,5 +103,5 @@ async def _close_with_loop(client: httpx2.AsyncClient, loop: asyncio.AbstractEve
 
 
 def _keep_headers(request: Any) -> Any:
-    """Stand in for an auth handler, so that a ``.netrc`` cannot replace the API key that was set."""
+    """Stand in for an auth handler: neither a ``.netrc`` nor a password in the address replaces the API key."""
     return request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
@@ -22,6 +23,7 @@ POOL: Final = 100
 FAILURES: Final = (requests.RequestException, HTTPError, OSError)
 """What it raises, with what escapes it from the library below: such as for a host that is no name."""
 
+_USER: Final = re.compile(r"//[^/@\s]*@")
 _sessions: dict[str, requests.Session] = {}
 
 
@@ -73,7 +75,7 @@ class RequestsStream:
 
 def connection_error(wire: WireRequest, error: BaseException, *, timed_out: bool) -> ProviderError:
     """Return the error of this package that tells of ``error``, without any header or body in its message."""
-    place = wire.url.partition("?")[0]
+    place = _shown(wire.url)
     if timed_out:
         return ProviderTimeoutError(
             f"{wire.provider} did not answer within {wire.timeout:g} s at {place}. "
@@ -81,14 +83,15 @@ def connection_error(wire: WireRequest, error: BaseException, *, timed_out: bool
             provider=wire.provider,
         )
     return ProviderConnectionError(
-        f"The connection to {wire.provider} at {place} failed ({type(error).__name__}: {_told(error)}). "
+        f"The connection to {wire.provider} at {place} failed ({type(error).__name__}: {_shown(str(error))[:200]}). "
         f"Check the network and BASE_URL.",
         provider=wire.provider,
     )
 
 
-def _told(error: BaseException) -> str:
-    return str(error).partition("?")[0][:200]
+def _shown(text: str) -> str:
+    """Return a text about an address less the secrets that one may have: a query, a password."""
+    return _USER.sub("//", text.partition("?")[0])
 
 
 def _open(wire: WireRequest, *, stream: bool) -> requests.Response:
@@ -104,7 +107,7 @@ def _open(wire: WireRequest, *, stream: bool) -> requests.Response:
 
 
 def _keep_headers(request: Any) -> Any:
-    """Stand in for an auth handler, so that a ``.netrc`` cannot replace the API key that was set."""
+    """Stand in for an auth handler: neither a ``.netrc`` nor a password in the address replaces the API key."""
     return request
 
 

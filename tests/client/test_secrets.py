@@ -196,6 +196,20 @@ def test_a_netrc_file_replaces_no_key(provider, way, tmp_path, monkeypatch):
     assert provider.requests[0]["headers"]["authorization"] == f"Bearer {KEY}"
 
 
+def test_a_password_in_the_address_replaces_no_key(provider, way):
+    way.chat("openai", HI, **words(provider, base_url=provider.url.replace("//", "//someone:else@")))
+
+    assert provider.requests[0]["headers"]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("port", [1, 99999])
+def test_a_password_in_the_address_is_in_no_error_of_the_connection(provider, way, port):
+    error = caught(way.chat, "openai", HI, **words(provider, base_url=f"http://someone:pa55@127.0.0.1:{port}"))
+
+    assert f"127.0.0.1:{port}" in str(error)
+    assert "pa55" not in str(error)
+
+
 def test_a_cookie_of_the_provider_is_not_sent_back(way):
     with Loopback(whole(b"{}", headers=["set-cookie: session=1", "content-type: application/json"])) as server:
         for _ in range(2):

@@ -8,6 +8,7 @@ import pytest
 
 from django_llmcache import stream
 from django_llmcache.contrib.demo.standin import Reply
+from django_llmcache.events import framing_for
 from tests.transports.loopback import Loopback, chunked
 
 from .asking import HI, KEY
@@ -65,6 +66,26 @@ def test_braces_and_quotes_in_a_text_end_no_object(size, indent):
         got = events(server)
 
     assert [event.data for event in got] == ODD
+
+
+@pytest.mark.parametrize("form", BODIES)
+def test_a_stream_may_be_cut_anywhere(form):
+    content_type, body = BODIES[form]
+
+    for cut in range(len(body) + 1):
+        framing = framing_for(content_type)
+        pieces = (body[:cut], body[cut:])
+        got = [event.data for piece in pieces for event in framing.feed(piece)]
+        assert got + [event.data for event in framing.flush()] == EVENTS
+
+
+def test_an_array_may_be_cut_anywhere():
+    body = json.dumps(ODD * 2, ensure_ascii=False).encode()
+
+    for cut in range(len(body) + 1):
+        framing = framing_for("application/json")
+        got = [event.data for piece in (body[:cut], body[cut:]) for event in framing.feed(piece)]
+        assert got + [event.data for event in framing.flush()] == ODD * 2
 
 
 @pytest.mark.parametrize("content_type", [SSE, NDJSON, "application/json"])

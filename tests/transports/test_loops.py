@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import override_settings
 
-from django_llmcache import achat, aembed, astream, cache, chat, embed
+from django_llmcache import achat, aembed, astream, cache, chat, embed, stream
 from django_llmcache.contrib.demo.standin import Reply, Stall, StandIn
 from django_llmcache.providers import target
 from django_llmcache.transports import over_httpx, over_threads
@@ -201,11 +201,34 @@ def test_leaving_a_stream_half_way_cuts_its_connection(on_loop):
 
     async def ask(server):
         async with aclosing(astream("openai", HI, **words(server, timeout=LONG))) as events:
-            return (await anext(events)).text
+            event = await anext(events)
+        # While the loop runs, which takes its connections with it.
+        assert await asyncio.to_thread(answer.gone.wait, LONG / 2)
+        return event.text
 
     with Loopback(answer) as server:
         assert asyncio.run(ask(server)) == "half"
+
+
+@pytest.mark.parametrize("leave", ["close", "with", "loop"])
+def test_leaving_a_sync_stream_half_way_cuts_its_connection(leave):
+    answer = Half()
+
+    with Loopback(answer) as server:
+        events = stream("openai", HI, **words(server, timeout=LONG))
+        if leave == "with":
+            with events:
+                text = next(iter(events)).text
+        elif leave == "close":
+            text = next(iter(events)).text
+            events.close()
+        else:
+            for event in events:
+                text = event.text
+                break
+
         assert answer.gone.wait(LONG / 2)
+        assert (text, events.status) == ("half", 200)
 
 
 def test_cancelling_a_stream_that_waits_cuts_its_connection(on_loop):

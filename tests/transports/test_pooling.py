@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -83,6 +84,38 @@ def test_threads_share_a_pool_safely(provider):
     assert (len(texts), provider.calls) == (100, 100)
     assert all(texts)
     assert sorted(sent["body"]["seed"] for sent in provider.requests) == list(range(100))
+
+
+class Gathering(Loopback):
+    """Answers when five requests have come."""
+
+    def __init__(self, *answers):
+        super().__init__(*answers)
+        self._five = threading.Barrier(5, timeout=LONG)
+
+    def _next(self, request):
+        self._five.wait()
+        return super()._next(request)
+
+
+def test_as_many_connections_are_kept_as_were_needed_at_once():
+    with Gathering(ANSWER) as server, ThreadPoolExecutor(5) as pool:
+        for _ in range(3):
+            list(pool.map(lambda number: chat("openai", HI, **words(server, seed=number)), range(5)))
+
+        assert (server.connections, len(server.requests)) == (5, 15)
+
+
+def test_cookies_are_not_kept_on_a_loop(on_loop):
+    async def ask(server):
+        for _ in range(2):
+            await achat("openai", HI, **words(server))
+
+    with Loopback(whole(b"{}", headers=["set-cookie: session=1", "content-type: application/json"])) as server:
+        asyncio.run(ask(server))
+
+    assert len(server.requests) == 2
+    assert all(b"cookie" not in request.lower() for request in server.requests)
 
 
 def test_a_connection_that_the_server_closed_is_opened_anew(way):
