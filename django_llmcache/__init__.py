@@ -41,6 +41,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f".{_HOMES.get(name, 'client')}", __name__), name)
-    globals()[name] = value
+    home = import_module(f".{_HOMES.get(name, 'client')}", __name__)
+    globals()[name] = value = home if name == "cache" else getattr(home, name)
     return value
+
+
+def __dir__() -> list[str]:
+    """List the public names too, which a shell offers on Tab before any of them was imported."""
+    return sorted({*globals(), *__all__})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -23,6 +25,15 @@ def test_the_package_offers_these_names():
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_each_can_be_imported_and_says_what_it_is(name):
     assert inspect.getdoc(getattr(django_llmcache, name))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_each_is_an_attribute_of_the_package_where_nothing_has_imported_it(name):
+    code = f"import django_llmcache; assert {name!r} in dir(django_llmcache); print(django_llmcache.{name})"
+
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_another_name_is_an_attribute_error():
