@@ -45,6 +45,14 @@ class TestCalling:
         assert (before.code, after.code) == (0, 0)
         assert before.out == after.out
 
+    @pytest.mark.parametrize("words", [("--traceback", "stats"), ("stats", "--traceback")], ids=str)
+    def test_a_traceback_is_shown_to_who_asks_for_it_on_either_side(self, project, words):
+        project.configure({"DEFAULT_TTL": "soon"})
+
+        done = project.manage("llmcache", *words)
+
+        assert done.err.startswith("Traceback (most recent call last):")
+
     def test_the_settings_may_be_named_behind_the_subcommand(self, project):
         done = project.manage("llmcache", "stats", "--settings=settings_of_the_test", DJANGO_SETTINGS_MODULE="nowhere")
 
