@@ -31,11 +31,17 @@ def entry(number: int) -> Entry:
     )  # fmt: skip
 
 
+def bare_entry(number: int) -> Entry:
+    """Return an entry with no more than the others keep."""
+    return Entry(key=key(number), body=body(number), created=time.time(), ttl=TTL, provider="openai", model="m")
+
+
 class Memory:
     """Ours. Its value is the whole entry: body, usage, model, headers, digests of the request's parts."""
 
     name = "MemoryBackend"
     value = staticmethod(entry)
+    counts_as_value = staticmethod(entry)
 
     def __init__(self, most):
         backend = MemoryBackend({"MAX_ENTRIES": most, "MAX_BYTES": 1 << 50})
@@ -46,11 +52,18 @@ class Memory:
         self._put(value)  # which bears its key
 
 
+class Bare(Memory):
+    """Ours, where an entry has a body and a key, and all else is what it takes more."""
+
+    value = staticmethod(bare_entry)
+    counts_as_value = staticmethod(body)
+
+
 class Cachetools:
     """Not safe from threads by itself: its documentation asks for a lock around each call."""
 
     name = "cachetools.TTLCache + lock"
-    value = staticmethod(body)
+    value = counts_as_value = staticmethod(body)
 
     def __init__(self, most):
         import cachetools
@@ -73,7 +86,7 @@ class Cachebox:
     """In Rust."""
 
     name = "cachebox.VTTLCache"
-    value = staticmethod(body)
+    value = counts_as_value = staticmethod(body)
 
     def __init__(self, most):
         import cachebox
@@ -87,7 +100,7 @@ class LocMem:
     """Django's. It pickles each value, and drops a third of them when it is full."""
 
     name = "Django LocMemCache"
-    value = staticmethod(body)
+    value = counts_as_value = staticmethod(body)
 
     def __init__(self, most):
         from django.core.cache.backends.locmem import LocMemCache
@@ -101,7 +114,7 @@ class Dict:
     """No expiry, no lock. The least that Python can do, beside which to read the others."""
 
     name = "dict, drops the oldest"
-    value = staticmethod(body)
+    value = counts_as_value = staticmethod(body)
 
     def __init__(self, most):
         kept = {}
@@ -115,29 +128,18 @@ class Dict:
         self.put = put
 
 
-class Bodies:
+class Alone:
     """No store: keys and values alone. What a store takes more than this is its own."""
 
-    value = staticmethod(body)
-    per_entry = 56  # the pair itself, and nothing for the list, which is there before the filling is measured
-
-    def __init__(self, most):
-        self.kept = [None] * most
+    def __init__(self, most, value):
+        self.value = value
+        self.kept = [[None] * most, [None] * most]  # there before the filling is measured
         self.filled = 0
 
     def put(self, key, value):
-        self.kept[self.filled] = (key, value)
-        self.filled += 1
-
-
-class Entries(Bodies):
-    """What ours keeps, alone."""
-
-    value = staticmethod(entry)
-    per_entry = 0
-
-    def put(self, key, value):
-        self.kept[self.filled] = value
+        if not isinstance(value, Entry):  # which bears its key
+            self.kept[0][self.filled] = key
+        self.kept[1][self.filled] = value
         self.filled += 1
 
 
