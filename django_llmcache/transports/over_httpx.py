@@ -27,7 +27,8 @@ async def send(wire: WireRequest) -> WireAnswer:
         answer = await client.send(_built(client, wire))
         return WireAnswer(answer.status_code, tuple(answer.headers.multi_items()), answer.content)
     except FAILURES as error:
-        raise connection_error(wire, error, timed_out=isinstance(error, httpx2.TimeoutException)) from error
+        failure = connection_error(wire, error, timed_out=isinstance(error, httpx2.TimeoutException))
+    raise failure
 
 
 async def open_stream(wire: WireRequest) -> HttpxStream:
@@ -36,7 +37,8 @@ async def open_stream(wire: WireRequest) -> HttpxStream:
     try:
         return HttpxStream(wire, await client.send(_built(client, wire), stream=True))
     except FAILURES as error:
-        raise connection_error(wire, error, timed_out=isinstance(error, httpx2.TimeoutException)) from error
+        failure = connection_error(wire, error, timed_out=isinstance(error, httpx2.TimeoutException))
+    raise failure
 
 
 class HttpxStream:
@@ -53,9 +55,10 @@ class HttpxStream:
         try:
             async for piece in self._answer.aiter_bytes():
                 yield piece
+            return
         except FAILURES as error:
-            timed_out = isinstance(error, httpx2.TimeoutException)
-            raise connection_error(self._wire, error, timed_out=timed_out) from error
+            failure = connection_error(self._wire, error, timed_out=isinstance(error, httpx2.TimeoutException))
+        raise failure
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -38,7 +38,8 @@ def send(wire: WireRequest) -> WireAnswer:
         answer = _open(wire, stream=False)
         return WireAnswer(answer.status_code, tuple(answer.headers.items()), answer.content)
     except FAILURES as error:
-        raise connection_error(wire, error, timed_out=isinstance(error, requests.Timeout)) from error
+        failure = connection_error(wire, error, timed_out=isinstance(error, requests.Timeout))
+    raise failure
 
 
 class RequestsStream:
@@ -46,10 +47,13 @@ class RequestsStream:
 
     def __init__(self, wire: WireRequest) -> None:
         self._wire = wire
+        failure = None
         try:
             self._answer = _open(wire, stream=True)
         except FAILURES as error:
-            raise connection_error(wire, error, timed_out=isinstance(error, requests.Timeout)) from error
+            failure = connection_error(wire, error, timed_out=isinstance(error, requests.Timeout))
+        if failure is not None:
+            raise failure
         self.status = self._answer.status_code
         self.headers = tuple(self._answer.headers.items())
 
@@ -57,8 +61,10 @@ class RequestsStream:
         """Yield the body's bytes as they arrive."""
         try:
             yield from self._answer.iter_content(chunk_size=None)
+            return
         except FAILURES as error:
-            raise connection_error(self._wire, error, timed_out="timed out" in str(error)) from error
+            failure = connection_error(self._wire, error, timed_out="timed out" in str(error))
+        raise failure
 
     def close(self) -> None:
         """Give the connection back."""
@@ -74,7 +80,11 @@ class RequestsStream:
 
 
 def connection_error(wire: WireRequest, error: BaseException, *, timed_out: bool) -> ProviderError:
-    """Return the error of this package that tells of ``error``, without any header or body in its message."""
+    """Return the error of this package that tells of ``error``, without any header or body in its message.
+
+    Raise it outside the ``except`` block, neither from that error nor in its context: the frames of the HTTP library
+    hold the headers, and a report that shows the variables of each frame would show the API key.
+    """
     place = _shown(wire.url)
     if timed_out:
         return ProviderTimeoutError(

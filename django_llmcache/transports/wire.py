@@ -28,6 +28,10 @@ class WireAnswer(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
+    def __repr__(self) -> str:
+        """Leave out what may echo the credential, and the answer."""
+        return f"<WireAnswer HTTP {self.status}, {len(self.body)} bytes>"
+
 
 class WireStream(Protocol):
     """One HTTP answer whose body is still coming."""
