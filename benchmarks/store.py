@@ -77,9 +77,9 @@ def _measure(store_class, most, alone):
     times = COLD // len(hot)
     assert None not in map(store.get, cold), f"{store.name} lost an entry: these would be no hits"
     result = {
-        "one": calls_a_second(store.get, hot, threads=1, times=10 * times),
-        "four": calls_a_second(store.get, hot, threads=4, times=5 * times),
-        "cold": calls_a_second(store.get, cold, threads=1, times=5),
+        "one": calls_a_second(store.get, hot, threads=1, times=5 * times),
+        "four": calls_a_second(store.get, hot, threads=4, times=2 * times),
+        "cold": calls_a_second(store.get, cold, threads=1, times=3),
         "replace": quantile(seconds_each(store.put, [(key(n), store.value(n)) for n in numbers]), 0.5),
     }
     return result | _evict(store, most) | {"collection": collection, "bytes": grown, "own": grown - alone}
