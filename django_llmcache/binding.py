@@ -46,7 +46,7 @@ class Binding:
         timeout = _timeout(connection.get("timeout"))
         self._target = Target(provider, api_key=api_key, timeout=timeout, headers=headers)
         self._base_url = _text("base_url", connection.get("base_url")) or provider.base_url
-        self._headers = _counting(provider, {**provider.extra_headers(), **words.get("HEADERS", {}), **headers})
+        self._headers = _counting(provider, provider.extra_headers(), words.get("HEADERS", {}), headers)
         self._chats: tuple[dict[str, Endpoint], dict[str, Endpoint]] = ({}, {})
         self._embeddings: dict[str, Endpoint] = {}
 
@@ -135,9 +135,9 @@ def _known_policy(**wishes: Any) -> CachePolicy:
     return CachePolicy(**wishes)
 
 
-def _counting(provider: providers.Provider, headers: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return the headers that change an answer, and so are in the key."""
-    lower = {name.lower(): str(value) for name, value in headers.items()}
+def _counting(provider: providers.Provider, *sources: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the headers that change an answer, and so are in the key; a later source wins, as it does when sent."""
+    lower = {name.lower(): str(value) for headers in sources for name, value in headers.items()}
     return tuple(sorted((name, value) for name, value in lower.items() if name in provider.rules.headers))
 
 

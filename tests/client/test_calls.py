@@ -139,6 +139,19 @@ def test_only_a_header_that_changes_an_answer_is_in_the_key(provider, in_force):
     assert chat("openai", HI, extra_headers={"OpenAI-Beta": "new"}).cache.key != plain
 
 
+def test_the_header_that_is_sent_is_the_one_in_the_key(provider):
+    """Every source may spell its name in a case of its own."""
+    words = {"API_KEY": KEY, "BASE_URL": f"{provider.url}/v1", "HEADERS": {"Anthropic-Version": "2023-06-01"}}
+    with override_settings(LLMCACHE={"PROVIDERS": {"anthropic": words}}):
+        answers = [
+            chat("anthropic", HI, model="claude-haiku-4-5", extra_headers={"anthropic-version": version})
+            for version in ("2023-06-01", "2031-01-01")
+        ]
+
+    assert [request["headers"]["anthropic-version"] for request in provider.requests] == ["2023-06-01", "2031-01-01"]
+    assert answers[0].cache.key != answers[1].cache.key
+
+
 def test_two_addresses_share_no_answer(provider, in_force):
     in_force()
     chat("openai", HI)
