@@ -106,10 +106,15 @@ def test_what_this_process_has_stored_stays():
     assert cache.stats().entries == 1
 
 
-def test_the_folder_of_the_workers_is_not_touched(project, run_dir):
-    project.manage("llmcache", "demo", "--latency=0")
+def test_it_shares_no_folder_with_workers_and_leaves_none_behind(project, tmp_path):
+    project.configure()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
 
-    assert not run_dir.exists()
+    done = project.manage("llmcache", "demo", "--latency=0", TMPDIR=str(temporary))
+
+    assert done.code == 0
+    assert list(temporary.iterdir()) == []
 
 
 def test_the_environment_is_as_it_was(monkeypatch):
