@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -48,6 +49,8 @@ class Counters:
 
 
 counters = Counters()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=counters.reset)  # else a sum over workers has its counts once for each
 
 
 def emit_hit(sender: Any, key: str, entry: Entry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, NamedTuple
 
 from django_llmcache import conf
@@ -119,3 +120,12 @@ def _forget_unavailable() -> None:
 def _tell(entry: Entry, reason: str) -> None:
     for listener in _listeners:
         listener(entry, reason)
+
+
+def _count_anew() -> None:
+    for kept in _kept.values():
+        kept.backend.count_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_anew)

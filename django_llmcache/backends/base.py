@@ -111,5 +111,8 @@ class BaseBackend(ABC):
         """Return a stamp to hand to ``put`` later."""
         return 0
 
+    def count_anew(self) -> None:  # noqa: B027 - most are counted elsewhere
+        """Count from zero, as a child does after a fork: what its parent counted is the parent's."""
+
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of threads and connections. A backend that is used again takes them up again."""

@@ -65,13 +65,16 @@ class MemoryBackend(BaseBackend):
         self._hand = 0
         self._count = 0
         self._bytes = 0
+        self._clears = ClearLog()
+        self._sweeper: Sweeper | None = None
+        self.count_anew()
+
+    def count_anew(self) -> None:
         self._hits = Counter()
         self._misses = Counter()
         self._puts = 0
         self._errors = 0
         self._evictions: dict[str, int] = {}
-        self._clears = ClearLog()
-        self._sweeper: Sweeper | None = None
 
     def get(self, key: str) -> Entry | None:
         shard = self._shards[hash(key) % self._split]
