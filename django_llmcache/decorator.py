@@ -33,8 +33,9 @@ def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
 
     The function's full name and all its arguments make the key, so they must be what JSON can say (a request that
     is not goes through uncached, with a ``cache_error``). That goes for a method's ``self`` too, whose state counts:
-    decorate a static method or a plain function. A lambda, and a function that uses variables of the function it is
-    defined in, has entries of its own each time it is defined.
+    decorate a static method or a plain function. What its name does not tell from others has entries of its own each
+    time it is decorated: a lambda, a ``partial``, a method of one object, a function or another decorator below this
+    one that uses variables of the function it is defined in.
 
     The answer may be a text, a JSON mapping or an LLMResponse, and comes back as the same type. An empty one is not
     stored.
@@ -83,12 +84,41 @@ def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[...,
 
 
 def _path(function: Callable[..., Any]) -> str:
-    """Return what tells the function from others: its full name, and more where two could share that."""
-    path = f"{function.__module__}.{function.__qualname__}"
-    innermost = inspect.unwrap(function)
-    if getattr(innermost, "__closure__", None) or "<lambda>" in path:
-        path += f"#{uuid4().hex}"
-    return path
+    """Return what tells the function from others: its full name and its decorators', and more where that is not all.
+
+    A method of one object, a ``partial``, a closure and a decorator with options share their name with others.
+    """
+    layers = [function]
+    while (inner := getattr(layers[-1], "__wrapped__", None)) is not None:
+        layers.append(inner)
+    path = " of ".join(map(_name, layers))
+    alike = all(map(_is_one_of_a_kind, layers, [*layers[1:], None])) and "<lambda>" not in path
+    return path if alike else f"{path}#{uuid4().hex}"
+
+
+def _name(function: Any) -> str:
+    """Return the name that the code bears: a decorator's ``inner`` has taken on that of what it decorates."""
+    if not inspect.isfunction(function):
+        return f"{type(function).__module__}.{type(function).__qualname__}"
+    code = function.__code__
+    line = f":{code.co_firstlineno}" if "<locals>" in code.co_qualname else ""
+    return f"{function.__globals__.get('__name__')}.{code.co_qualname}{line}"
+
+
+def _is_one_of_a_kind(function: Any, inner: Any) -> bool:
+    """Return whether its name and its arguments say all: what it holds besides is the function it decorates, if any."""
+    if not inspect.isfunction(function):
+        return False
+    if inner is not None and (function.__defaults__ or function.__kwdefaults__):
+        return False  # arguments of a decorator's own
+    return all(_content(cell) is inner for cell in function.__closure__ or ())
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing yet: the function uses itself, or what comes after it
+        return cell
 
 
 def _pack(answer: Any, path: str) -> LLMResponse:
