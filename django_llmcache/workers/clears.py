@@ -15,7 +15,10 @@ KEPT: Final = 256
 """Clears that are kept however old they are."""
 
 KEPT_SECONDS: Final = 3600
-"""A clear is kept for so long, however many there are."""
+"""A clear is kept for so long, unless MOST came after it."""
+
+MOST: Final = 1024
+"""Clears that are kept at all: each clear and each look lists them. A worker that has missed more clears everything."""
 
 UNFINISHED_SECONDS: Final = 1
 """A file that can't be parsed may be half written for so long; then it is damaged."""
@@ -82,8 +85,9 @@ class Clears:
 
     def prune(self) -> None:
         """Remove the clears that no worker can still need."""
-        for n in self._numbers()[:-KEPT]:
-            if self._folder.age(_name(n)) > KEPT_SECONDS:
+        numbers = self._numbers()
+        for n in numbers[:-KEPT]:
+            if n <= numbers[-1] - MOST or self._folder.age(_name(n)) > KEPT_SECONDS:
                 self._folder.remove(_name(n))
 
     def _read(self, n: int) -> Selector | None:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from django_llmcache.entry import Selector
-from django_llmcache.workers.clears import BEGINNING, KEPT, KEPT_SECONDS, Clears
+from django_llmcache.workers.clears import BEGINNING, KEPT, KEPT_SECONDS, MOST, Clears
 from django_llmcache.workers.folder import Folder
 
 EVERYTHING = Selector()
@@ -172,6 +172,19 @@ def test_a_log_is_pruned_as_it_grows(clears, run_dir):
     clears.append(EVERYTHING)
 
     assert len(list(folder.iterdir())) == KEPT
+
+
+def test_a_flood_of_clears_is_pruned_however_new_they_are(clears, run_dir):
+    """Such as a clear by tag for each of ten thousand objects saved: each of them lists the log."""
+    folder = run_dir / "clears"
+    missed = clears.end()
+    for n in range(1, 3 * MOST):
+        (folder / f"{n:012}.json").write_text("{}")
+
+    clears.append(Selector(tag="x"))
+
+    assert len(list(folder.iterdir())) == MOST
+    assert steps(clears, missed) == [(3 * MOST, EVERYTHING)]
 
 
 def test_other_files_are_no_clears(clears, run_dir):
