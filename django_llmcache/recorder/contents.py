@@ -1,0 +1,222 @@
+"""How the body of a request or an answer is kept in a fixture: as JSON, text, base64, or in the side file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import Any, Final
+
+from .exchange import Chunk, Incoming, Outgoing
+from .fields import Fields
+from .layouts import Layout, parse, recognise, too_deep
+
+LARGE: Final = 64 * 1024
+"""Bytes of a body from which on it goes into the side file."""
+
+LARGE_BINARY: Final = 4 * 1024
+"""The same, of a body that is not text."""
+
+_FORMS: Final = ("body", "text", "base64", "side")
+
+
+class SideFile:
+    """The bytes that stand beside a fixture's JSON, in a file of the same name that ends in ``.body``."""
+
+    SUFFIX: Final = ".body"
+
+    __slots__ = ("_content", "_limit")
+
+    def __init__(self, content: bytes = b"", *, limit: int = LARGE) -> None:
+        self._content = bytearray(content)
+        self._limit = limit
+
+    def wants(self, body: bytes) -> bool:
+        """Return whether a body is too large to stand in the JSON."""
+        return len(body) > self._limit or (len(body) > LARGE_BINARY and not _is_text(body))
+
+    def put(self, data: bytes) -> dict[str, Any]:
+        """Add bytes, and return where they are."""
+        start = len(self._content)
+        self._content += data
+        return {"side": [start, len(data)]}
+
+    def get(self, fields: Fields) -> bytes:
+        """Return the bytes that ``put`` added."""
+        place = fields.value("side")
+        if not (isinstance(place, list) and len(place) == 2 and all(type(n) is int and n >= 0 for n in place)):
+            raise fields.error("side", "it must be a list of two numbers: where the bytes start and how many they are")
+        start, length = place
+        if start + length > len(self._content):
+            raise fields.error("side", f"it asks for more than the {len(self._content)} bytes of the side file")
+        return bytes(self._content[start : start + length])
+
+    @property
+    def content(self) -> bytes | None:
+        """Return all bytes, ``None`` when nothing was added."""
+        return bytes(self._content) or None
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Return what the JSON says of the file."""
+        return {"bytes": len(self._content), "sha256": hashlib.sha256(self._content).hexdigest()}
+
+    @classmethod
+    def checked(cls, fixture: Fields, content: bytes | None) -> SideFile:
+        """Return the file that a fixture describes.
+
+        Line ends that a version control system has changed are put right where that brings the digest back.
+        """
+        if "side_file" not in fixture:
+            return cls()
+        fields = fixture.part("side_file")
+        fields.only("bytes", "sha256")
+        size, digest = fields.whole("bytes"), fields.text("sha256")
+        if content is None:
+            raise fixture.error("side_file", f"the file of the same name that ends in {cls.SUFFIX} is missing")
+        for candidate in (content, content.replace(b"\r\n", b"\n")):
+            if len(candidate) == size and hashlib.sha256(candidate).hexdigest() == digest:
+                return cls(candidate)
+        raise fixture.error(
+            "side_file.sha256",
+            f"the file that ends in {cls.SUFFIX} was changed since; restore it, or record the fixture anew "
+            f"(if git changes its line ends, add `*{cls.SUFFIX} -text` to .gitattributes)",
+        )
+
+
+def pack_request(request: Outgoing, side: SideFile) -> dict[str, Any]:
+    """Return how a request's body is kept. JSON has its keys sorted, so that two recordings compare well."""
+    body = request.body
+    if not body:
+        return {}
+    if "json" in request.header("content-type").lower() and not side.wants(body):
+        try:
+            value = parse(body)
+            if not too_deep(value):
+                ordered = _ordered(value)
+                Layout().write(ordered)  # it can be kept in a file
+                return {"body": ordered}
+        except ValueError:
+            pass
+    return _pack(body, side)
+
+
+def unpack_request(fields: Fields, side: SideFile) -> bytes:
+    """Return the body of a request; JSON that was sorted comes back compact."""
+    return _unpack(fields, side, plain=Layout()) or b""
+
+
+def pack_response(response: Incoming, side: SideFile) -> dict[str, Any]:
+    """Return how an answer's body is kept; it comes back byte for byte, in the same chunks."""
+    if not response.chunks:
+        return {}
+    if len(response.chunks) == 1:
+        chunk = response.chunks[0]
+        return {"at": milliseconds(chunk.offset), **_pack(chunk.data, side)}
+    aside = side.wants(response.body)
+    return {
+        "chunks": [
+            {"at": milliseconds(chunk.offset), **(side.put(chunk.data) if aside else _plain(chunk.data))}
+            for chunk in response.chunks
+        ]
+    }
+
+
+def unpack_response(fields: Fields, side: SideFile) -> tuple[Chunk, ...]:
+    """Return the chunks of an answer."""
+    if "chunks" in fields:
+        if form := next((form for form in _FORMS if form in fields), None):
+            raise fields.error(form, "it stands beside chunks; only one of them can be the body")
+        return tuple(_chunk(part, side) for part in fields.parts("chunks"))
+    data = _unpack(fields, side)
+    return () if data is None else (Chunk(fields.number("at", 0.0), data),)
+
+
+def milliseconds(value: float) -> float:
+    """Return a time as it is kept: in hundredths, and whole where it is whole."""
+    short = round(value, 2)
+    return int(short) if short == int(short) else short
+
+
+def _chunk(fields: Fields, side: SideFile) -> Chunk:
+    fields.only("at", "text", "base64", "side")
+    data = _unpack(fields, side)
+    if data is None:
+        raise fields.error("text", "it is missing, and so are base64 and side")
+    return Chunk(fields.number("at"), data)
+
+
+def _pack(data: bytes, side: SideFile) -> dict[str, Any]:
+    if side.wants(data):
+        return side.put(data)
+    known = recognise(data)
+    if known is None:
+        return _plain(data)
+    value, layout = known
+    noted = {name: part for name, part in sorted(layout._asdict().items()) if part or name == "style"}
+    return {"body": value, "body_layout": noted}
+
+
+def _plain(data: bytes) -> dict[str, Any]:
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def _unpack(fields: Fields, side: SideFile, *, plain: Layout | None = None) -> bytes | None:
+    forms = [form for form in _FORMS if form in fields]
+    if len(forms) > 1:
+        raise fields.error(forms[1], f"it stands beside {forms[0]}; only one of them can be the body")
+    if "body_layout" in fields and "body" not in fields:
+        raise fields.error("body_layout", "it describes a body, and there is none")
+    if "body" in fields:
+        return _written(fields, plain if plain and "body_layout" not in fields else _layout(fields))
+    if "text" in fields:
+        return _encoded(fields, "text")
+    if "base64" in fields:
+        try:
+            return base64.b64decode(_encoded(fields, "base64"), validate=True)
+        except binascii.Error as error:
+            raise fields.error("base64", f"it is not base64 ({error})") from error
+    return side.get(fields) if "side" in fields else None
+
+
+def _layout(fields: Fields) -> Layout:
+    noted = fields.part("body_layout")
+    noted.only(*Layout._fields)
+    layout = Layout(
+        noted.text("style"), noted.flag("ascii"), noted.text("escaped", ""), noted.flag("exponents"),
+        noted.text("before", ""), noted.text("after", ""),
+    )  # fmt: skip
+    if not layout.valid:
+        raise fields.error("body_layout", "it is none of the known layouts")
+    return layout
+
+
+def _written(fields: Fields, layout: Layout) -> bytes:
+    try:
+        return layout.write(fields.value("body"))
+    except (ValueError, RecursionError) as error:
+        raise fields.error("body", f"it can't be written as JSON ({error})") from error
+
+
+def _encoded(fields: Fields, name: str) -> bytes:
+    try:
+        return fields.text(name).encode()
+    except UnicodeEncodeError as error:
+        raise fields.error(name, f"it has half of a surrogate pair ({error.reason})") from error
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _ordered(value[name]) for name in sorted(value)}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,248 @@
+"""One recorded exchange, as a value and as the text of its file."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from .contents import LARGE, SideFile, milliseconds, pack_request, pack_response, unpack_request, unpack_response
+from .exchange import Incoming, Outgoing, Pairs
+from .fields import Fields, FixtureError
+from .layouts import parse
+
+SCHEMA: Final = 1
+"""Version of the file's form; a file of a newer one is refused."""
+
+KEY: Final = re.compile(r"[0-9a-f]{64}")
+
+_FIELDS: Final = (
+    "elapsed_ms", "endpoint", "key", "key_format", "provider", "recorded_at", "recorded_by", "request", "response",
+    "sample", "schema", "sequence", "side_file", "take", "tests",
+)  # fmt: skip
+_REQUEST: Final = ("base64", "body", "body_layout", "headers", "method", "side", "text", "url")
+_RESPONSE: Final = (
+    "at", "base64", "body", "body_layout", "chunks", "encoding", "headers", "reason", "side", "status", "text",
+    "truncated", "unread",
+)  # fmt: skip
+_MODEL_IN_PATH: Final = re.compile(r"/(?:(?:models|tunedModels)/([^/:]+)|(?:model|deployments|engines)/([^/]+))")
+_CUT_OFF: Final = re.compile(r"^(?:<{7}|={7}|>{7})", re.MULTILINE)
+
+
+class Fixture:
+    """One recorded exchange. Immutable by contract: a replay hands out the same object many times.
+
+    Attributes:
+        key: 64 hex characters, the digest of the canonical request.
+        provider: whose host was asked.
+        endpoint: short name of the path.
+        request: as it was sent, less its secrets.
+        response: as it came, less its secrets.
+        recorded_at: seconds since the epoch.
+        recorded_by: version of this package.
+        take: what the recording session is called; its fixtures share it.
+        sequence: position among the session's fixtures of the same key.
+        tests: ids of the tests that asked.
+        sample: which of several answers to the same request.
+        key_format: version of the key's making.
+        path: its file, ``None`` for one that is not on disk.
+    """
+
+    __slots__ = (
+        "endpoint", "key", "key_format", "path", "provider", "recorded_at", "recorded_by", "request", "response",
+        "sample", "sequence", "take", "tests",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        provider: str,
+        endpoint: str,
+        request: Outgoing,
+        response: Incoming,
+        recorded_at: float,
+        recorded_by: str,
+        take: str,
+        sequence: int = 0,
+        tests: tuple[str, ...] = (),
+        sample: int = 0,
+        key_format: int = 1,
+        path: Path | None = None,
+    ) -> None:
+        self.key = key
+        self.provider = provider
+        self.endpoint = endpoint
+        self.request = request
+        self.response = response
+        self.recorded_at = recorded_at
+        self.recorded_by = recorded_by
+        self.take = take
+        self.sequence = sequence
+        self.tests = tests
+        self.sample = sample
+        self.key_format = key_format
+        self.path = path
+
+    @property
+    def model(self) -> str:
+        """Return the model that was asked: of the body, else of the address, ``""`` where neither names one."""
+        try:
+            body = parse(self.request.body)
+        except ValueError:
+            body = None
+        named = body.get("model") if isinstance(body, dict) else None
+        if isinstance(named, str):
+            return named
+        found = _MODEL_IN_PATH.search(self.request.parts.path)
+        return unquote(found[1] or found[2]) if found else ""
+
+    def to_text(self, *, largest: int = LARGE) -> tuple[str, bytes | None]:
+        """Return the text of its file, and the content of the side file where there is one.
+
+        Args:
+            largest: bytes of a body that may stand in the text.
+        """
+        side = SideFile(limit=largest)
+        response = self._response(side)
+        fields: dict[str, Any] = {
+            "elapsed_ms": milliseconds(self.response.elapsed),
+            "endpoint": self.endpoint,
+            "key": self.key,
+            "key_format": self.key_format,
+            "provider": self.provider,
+            "recorded_at": written_time(self.recorded_at),
+            "recorded_by": self.recorded_by,
+            "request": self._request(side),
+            "response": response,
+            "sample": self.sample,
+            "schema": SCHEMA,
+            "sequence": self.sequence,
+            "take": self.take,
+            "tests": sorted(self.tests),
+        }
+        if side.content is not None:
+            fields["side_file"] = side.description
+        return json.dumps(_sorted(fields), ensure_ascii=False, indent=2, allow_nan=False) + "\n", side.content
+
+    @classmethod
+    def from_text(cls, text: str, *, path: Path | None, side: bytes | None = None) -> Fixture:
+        """Return the fixture that ``to_text`` described.
+
+        Args:
+            text: the content of the file.
+            path: the file, for what an error says.
+            side: the content of the side file, if there is one.
+
+        Raises:
+            FixtureError: damaged, of a newer schema, or edited into nonsense.
+        """
+        fields = Fields(_parsed(text, path), path=path)
+        _check_schema(fields)
+        fields.only(*_FIELDS)
+        aside = SideFile.checked(fields, side)
+        key = fields.text("key")
+        if not KEY.fullmatch(key):
+            raise fields.error("key", "it must be 64 hex digits in lower case")
+        request = _read_request(fields.part("request"), aside)
+        return cls(
+            key=key, provider=fields.text("provider"), endpoint=fields.text("endpoint"), request=request,
+            response=_read_response(fields.part("response"), aside, elapsed=fields.number("elapsed_ms")),
+            recorded_at=_read_time(fields), recorded_by=fields.text("recorded_by"), take=fields.text("take"),
+            sequence=fields.whole("sequence"), tests=fields.texts("tests"), sample=fields.whole("sample"),
+            key_format=fields.whole("key_format"), path=path,
+        )  # fmt: skip
+
+    def _request(self, side: SideFile) -> dict[str, Any]:
+        sent = self.request
+        return {"headers": sent.headers, "method": sent.method, "url": sent.url, **pack_request(sent, side)}
+
+    def _response(self, side: SideFile) -> dict[str, Any]:
+        came = self.response
+        noted = {"encoding": came.encoding, "truncated": came.truncated, "unread": came.unread}
+        return {
+            "headers": came.headers, "reason": came.reason, "status": came.status, **pack_response(came, side),
+            **{name: value for name, value in noted.items() if value},
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<Fixture {self.provider} {self.endpoint} {self.key[:12]} {self.response.status}>"
+
+
+def written_time(seconds: float) -> str:
+    """Return a time as ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _sorted(fields: dict[str, Any]) -> dict[str, Any]:
+    # Not the bodies: a request's is sorted already, and an answer's order is the provider's.
+    kept = {"body", "body_layout", "chunks"}
+    return {
+        name: _sorted(value) if isinstance(value, dict) and name not in kept else value
+        for name, value in sorted(fields.items())
+    }
+
+
+def _parsed(text: str, path: Path | None) -> Any:
+    try:
+        return parse(text)
+    except json.JSONDecodeError as error:
+        if _CUT_OFF.search(text):
+            raise FixtureError(
+                path, "", "it has the marks of a merge conflict; keep one side, or both as files"
+            ) from error
+        where = f"line {error.lineno}, column {error.colno}"
+        raise FixtureError(path, "", f"it is not JSON ({error.msg}, {where})") from error
+    except ValueError as error:
+        raise FixtureError(path, "", f"it is not JSON ({error})") from error
+
+
+def _check_schema(fields: Fields) -> None:
+    schema = fields.whole("schema", least=1)
+    if schema > SCHEMA:
+        by = fields.values.get("recorded_by")
+        reader = f"django-llmcache {by}, which recorded it, reads it" if isinstance(by, str) else "a newer one reads it"
+        raise fields.error("schema", f"it is {schema} and this version reads {SCHEMA}; {reader}: update the package")
+
+
+def _read_request(fields: Fields, side: SideFile) -> Outgoing:
+    fields.only(*_REQUEST)
+    url = fields.text("url")
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.scheme and parts.hostname) and (parts.port is None or parts.port >= 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise fields.error("url", f"it is {url!r}; it must be an absolute address")
+    method = fields.text("method")
+    if not method.isupper():
+        raise fields.error("method", f"it is {method!r}; it must be a method such as 'POST'")
+    return Outgoing(method, url, fields.pairs("headers"), unpack_request(fields, side))
+
+
+def _read_response(fields: Fields, side: SideFile, *, elapsed: float) -> Incoming:
+    fields.only(*_RESPONSE)
+    headers: Pairs = fields.pairs("headers")
+    return Incoming(
+        status=fields.whole("status", least=100, most=599), reason=fields.text("reason", ""), headers=headers,
+        chunks=unpack_response(fields, side), encoding=fields.text("encoding", ""), truncated=fields.flag("truncated"),
+        unread=fields.flag("unread"), elapsed=elapsed,
+    )  # fmt: skip
+
+
+def _read_time(fields: Fields) -> float:
+    text = fields.text("recorded_at")
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise fields.error("recorded_at", f"it is {text!r}; it must be a time such as '2026-01-31T12:00:00Z'")
+    return time.timestamp()
+
+
+__all__ = ["KEY", "SCHEMA", "Fixture", "FixtureError", "written_time"]
