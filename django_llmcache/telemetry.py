@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from . import signals
 from .counting import Counter, Tally
@@ -22,6 +22,11 @@ SIGNALS: Mapping[str, signals.CacheSignal] = {
     "error": signals.cache_error,
 }
 
+_NAMES_KEPT: Final = 128
+"""Names that are counted one by one. ``CACHEABLE`` makes up reasons, and could make one up for each call."""
+
+_LONGEST_NAME: Final = 80
+
 
 class Counters:
     """Counts since the process began. Adding takes no lock, and loses none."""
@@ -34,6 +39,9 @@ class Counters:
         """Count one ``name``."""
         counter = self._counters.get(name)
         if counter is None:
+            group, dot, _ = name.partition(".")
+            if dot and (len(self._counters) >= _NAMES_KEPT or len(name) > _LONGEST_NAME or not name.isprintable()):
+                name = f"{group}.other"
             counter = self._counters.setdefault(name, Counter())
         next(counter.steps)
 

@@ -46,6 +46,11 @@ def only_cold(request: LLMRequest) -> bool | str:
     return request.payload.get("temperature", 1) == 0 or "too hot"
 
 
+def says(request: LLMRequest) -> str:
+    content: str = request.payload["messages"][0]["content"]
+    return content
+
+
 async def awaits(request: LLMRequest) -> bool:
     return False
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
+from django_llmcache import LLMRequest, cache, workers
 from django_llmcache.exceptions import ConfigurationError
 from tests.pipeline.world import aask, ask, fate
 
@@ -37,6 +39,37 @@ def test_cacheable_is_asked_about_each_request(configure):
     fates = [fate(ask(temperature=number)) for number in (0, 1, 0, 1)]
 
     assert fates == [("miss", None), ("bypass", "too hot"), ("hit", None), ("bypass", "too hot")]
+
+
+def refuse(reason):
+    """Ask what CACHEABLE refuses for this reason; nothing is sent."""
+    request = LLMRequest("openai", payload={"messages": [{"role": "user", "content": reason}]})
+    return cache.with_cache(request, lambda _: b"{}")
+
+
+def test_a_reason_made_up_for_each_call_is_counted_within_bounds(configure):
+    """The counters would grow without end, and no shell could read them any more, nor see that this worker clears."""
+    configure(CACHEABLE=f"{DECIDERS}.says")
+
+    for number in range(3000):
+        refuse(f"not for user {number}")
+
+    stats = cache.stats()
+    assert len(stats.bypassed) < 150
+    assert sum(stats.bypassed.values()) == 3000
+    assert (stats.misses, stats.bypassed["not for user 0"]) == (0, 1)
+    workers.current().look(publish=True)
+    assert [worker.pid for worker in workers.published()] == [os.getpid()]
+
+
+@pytest.mark.parametrize("reason", ["long" * 30_000, "half of an emoji: \ud83d", "two\nlines"])
+def test_a_reason_that_cannot_be_published_is_counted_among_the_others(configure, reason):
+    configure(CACHEABLE=f"{DECIDERS}.says")
+
+    answer = refuse(reason)
+
+    assert fate(answer) == ("bypass", reason)
+    assert cache.stats().bypassed == {"other": 1}
 
 
 @both_ways
