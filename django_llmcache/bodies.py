@@ -22,6 +22,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 _NUMBERS: Final = frozenset({float, int})
+_MOST_TOKENS: Final = 10**9
+"""No answer takes more: a larger count is garbage, and a few of those would add up to what no statistics can say."""
 
 JSON = Any
 """A parsed JSON value: dict, list, str, int, float, bool or None."""
@@ -227,7 +229,7 @@ def _joined(content: JSON) -> str:
 def _count(usage: dict[str, Any], *names: str) -> int:
     for name in names:
         value = usage.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
             return value
     return 0
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from django_llmcache import CachePolicy, LLMRequest, cache
+from django_llmcache import CachePolicy, LLMRequest, cache, workers
 from django_llmcache.exceptions import ConfigurationError
 from tests.pipeline.world import ask
 
@@ -154,6 +154,18 @@ def test_stats_are_json_by_the_same_names():
 
     assert told == {**stats._asdict(), "hit_rate": stats.hit_rate}
     assert told["evictions"] == {"cleared": 1}
+
+
+def test_a_count_of_tokens_that_no_answer_has_spoils_no_statistics():
+    """A few of them would add up to more than JSON's readers take: no shell could read this worker any more."""
+    request = LLMRequest("openai", payload={"messages": []})
+    body = b'{"choices": [{"message": {"content": "Hi"}}], "usage": {"prompt_tokens": 7, "completion_tokens": %d}}'
+    for _ in range(5):
+        cache.with_cache(request, lambda _: body % (2**64 - 1))
+
+    workers.current().look(publish=True)
+
+    assert [worker.stats["tokens_saved"] for worker in workers.published()] == [4 * 7]
 
 
 @twins
