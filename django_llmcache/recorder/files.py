@@ -1,0 +1,114 @@
+"""The files of a fixture folder: listed, read, and written so that a reader sees a whole one or none."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from .contents import SideFile
+from .fields import FixtureError
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Name, time of change, size and number of each file of a folder."""
+
+SIDE: Final = SideFile.SUFFIX
+_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+_BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows alone
+
+
+def stamp_of(folder: str) -> Stamp:
+    """Return what changes when a fixture of the folder is written, edited or removed."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.endswith((".json", SIDE)) and name[0] != ".":
+                    status = entry.stat(follow_symlinks=False)
+                    found.append((name, status.st_mtime_ns, status.st_size, status.st_ino))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    found.sort()
+    return tuple(found)
+
+
+def folders_in(parent: Path) -> list[Path]:
+    """Return the folders in a folder, sorted; links are none."""
+    try:
+        with os.scandir(parent) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def key_folders(provider: Path) -> Iterator[Path]:
+    """Return the folders of a provider's keys."""
+    for endpoint in folders_in(provider):
+        yield from folders_in(endpoint)
+
+
+def fixtures_in(folder: Path) -> list[Path]:
+    """Return the files in a key's folder that should be fixtures, sorted."""
+    return [folder / name for name, *_ in stamp_of(str(folder)) if name.endswith(".json")]
+
+
+def leftovers_in(folder: Path) -> list[Path]:
+    """Return what writers that were killed have left in a key's folder, or are still about to finish."""
+    lonely = (side for side in folder.glob(f"*{SIDE}") if not side.with_suffix(".json").exists())
+    return [*folder.glob(".*.json.tmp"), *lonely]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        FixtureError: it is a link, a device or a folder.
+        FileNotFoundError: it is not there.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise FixtureError(path, "", "it is not a plain file")
+    with os.fdopen(os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW), "rb") as file:
+        return file.read()
+
+
+def create(path: Path, content: bytes, side: bytes | None) -> None:
+    """Write a new fixture; the side file comes before it, so that whoever sees the fixture finds it whole.
+
+    The temporary file reserves the name, as no two processes can make it; so no hard link is needed.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    _write_new(temporary, content)
+    beside = path.with_suffix(SIDE)
+    made = [temporary]
+    try:
+        if path.exists():
+            raise FileExistsError(path)
+        if side is not None:
+            _write_new(beside, side)
+            made.append(beside)
+        temporary.replace(path)
+    except BaseException:
+        for file in made:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_FOLLOW
+    number = os.open(path, flags, 0o666)  # the umask says who may read it, as of any source file
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(number)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise

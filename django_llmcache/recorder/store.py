@@ -1,0 +1,229 @@
+"""The fixtures on disk: one file per exchange, in a folder per provider, endpoint and key. The files are the truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from django_llmcache.locks import fork_safe_lock
+
+from .contents import LARGE
+from .files import SIDE, Stamp, create, fixtures_in, folders_in, key_folders, leftovers_in, read_bytes, stamp_of
+from .fixture import KEY, Fixture, FixtureError
+from .names import file_stem, folder_name
+
+HARD_LIMIT: Final = 16
+"""How many times ``max_bytes`` the bodies of one fixture may have, the side file included."""
+
+KEPT_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of parsed fixtures that one store holds in memory."""
+
+_KEY_FOLDER: Final = 12
+_TRIES: Final = 20
+_OVERHEAD: Final = 2048
+
+_keeping = fork_safe_lock()
+
+
+class Damaged(NamedTuple):
+    """A file that is no fixture, and why."""
+
+    path: Path
+    error: FixtureError
+
+
+class _Kept(NamedTuple):
+    stamp: Stamp
+    fixtures: tuple[Fixture, ...]
+    size: int
+
+
+class FixtureStore:
+    """A folder of fixtures. Any number of processes may write to it at once; nothing is shared between them.
+
+    Args:
+        folder: where they are; made when the first one is written.
+        max_bytes: the largest body that stands in a fixture's own text (``MAX_FIXTURE_BYTES``); a larger one goes
+            into a side file, and what has more than sixteen times as many bytes is refused.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int = 1024 * 1024) -> None:
+        self.folder = Path(os.path.abspath(folder))  # noqa: PTH100 - the links that a user made stay as they are
+        self.max_bytes = max_bytes
+        self._root = str(self.folder)
+        self._kept: dict[str, _Kept] = {}
+        self._size = 0
+
+    def take(self, provider: str, endpoint: str, key: str) -> list[Fixture]:
+        """Return the fixtures of one key, sorted by file. What other keys have makes no difference to the time.
+
+        Each look sees what was written, edited or removed since the one before.
+
+        Raises:
+            FixtureError: one of them is damaged, or not a file of this folder.
+        """
+        found = self._look(self._folder(provider, endpoint, key))
+        return [fixture for fixture in found if fixture.key == key]
+
+    def read(self, path: Path) -> Fixture:
+        """Return the fixture of one file.
+
+        Raises:
+            FixtureError: damaged, or not a file of this folder.
+            FileNotFoundError: it is not there.
+        """
+        path = self._inside(path)
+        try:
+            text = read_bytes(path).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
+        try:
+            side: bytes | None = read_bytes(path.with_suffix(SIDE))
+        except FileNotFoundError:
+            side = None
+        fixture = Fixture.from_text(text, path=path, side=side)
+        if self._folder(fixture.provider, fixture.endpoint, fixture.key) != str(path.parent):
+            raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
+        return fixture
+
+    def write(self, fixture: Fixture) -> Path:
+        """Write a fixture to a file of its own and return its path. A reader sees the whole file or none.
+
+        Raises:
+            FixtureError: it is larger than ``MAX_FIXTURE_BYTES`` allows, or can't be told in UTF-8.
+            OSError: the file can't be written.
+        """
+        size = len(fixture.request.body) + len(fixture.response.body)
+        if size > HARD_LIMIT * self.max_bytes:
+            raise FixtureError(
+                None, "", f"the bodies of this call to {fixture.provider} have {size:,} bytes, and no more than "
+                f"{HARD_LIMIT} times LLMCACHE['TEST_CACHE']['MAX_FIXTURE_BYTES'], which is {self.max_bytes:,}, are "
+                "written; raise that setting, or let the test ask for less",
+            )  # fmt: skip
+        text, side = fixture.to_text(largest=min(LARGE, self.max_bytes))
+        try:
+            content = text.encode()
+        except UnicodeEncodeError as error:
+            raise FixtureError(None, "", f"a text in it can't be written in UTF-8 ({error.reason})") from error
+        folder = Path(self._folder(fixture.provider, fixture.endpoint, fixture.key))
+        for _ in range(_TRIES):
+            path = folder / f"{file_stem(fixture.recorded_at)}.json"
+            try:
+                self._inside(path)
+                folder.mkdir(parents=True, exist_ok=True)
+                create(path, content, side)
+            except (FileExistsError, FileNotFoundError):
+                if folder.exists() and not folder.is_dir():
+                    raise
+                continue  # another process took the name, or removed the folder while it was empty
+            return path
+        raise FixtureError(folder, "", "no file name is free there")
+
+    def all(self) -> Iterator[Fixture | Damaged]:
+        """Return every fixture, sorted by path, and each file that should be one and can't be read."""
+        for provider in folders_in(self.folder):
+            yield from self._of_provider(provider)
+
+    def of(self, provider: str) -> Iterator[Fixture]:
+        """Return the readable fixtures of a provider."""
+        folder = self.folder / folder_name(provider)
+        return (found for found in self._of_provider(folder) if isinstance(found, Fixture))
+
+    def paths(self) -> Iterator[Path]:
+        """Return the path of every fixture, readable or not, sorted."""
+        for provider in folders_in(self.folder):
+            for folder in key_folders(provider):
+                yield from fixtures_in(folder)
+
+    def delete(self, paths: Iterable[Path]) -> int:
+        """Delete fixtures with their side files, and the folders that are empty then; return how many there were.
+
+        Raises:
+            FixtureError: one of the paths is not a file of this folder; nothing was deleted.
+        """
+        count = 0
+        for path in [self._inside(path) for path in paths]:
+            with suppress(FileNotFoundError):
+                path.unlink()
+                count += 1
+            path.with_suffix(SIDE).unlink(missing_ok=True)
+            with suppress(OSError):  # not empty, or another process was first
+                for folder in path.parents[:3]:
+                    folder.rmdir()
+        return count
+
+    def sweep(self, before: float) -> int:
+        """Delete what writers that were killed have left: temporary files, and side files without a fixture.
+
+        Args:
+            before: seconds since the epoch; what was written later may be somebody's who is still writing.
+        """
+        count = 0
+        for provider in folders_in(self.folder):
+            for folder in key_folders(provider):
+                for path in leftovers_in(folder):
+                    with suppress(FileNotFoundError):
+                        if path.lstat().st_mtime < before:
+                            path.unlink()
+                            count += 1
+        return count
+
+    def _folder(self, provider: str, endpoint: str, key: str) -> str:
+        if not KEY.fullmatch(key):
+            raise FixtureError(None, "key", f"it is {key!r}; it must be 64 hex digits in lower case")
+        # Not a Path: this is on the way of every replayed call.
+        return f"{self._root}{os.sep}{folder_name(provider)}{os.sep}{folder_name(endpoint)}{os.sep}{key[:_KEY_FOLDER]}"
+
+    def _inside(self, path: Path) -> Path:
+        """Return the path of a fixture, made absolute; refuse one that is, or by a link leads, somewhere else."""
+        path = Path(os.path.abspath(path))  # noqa: PTH100 - a link is to be refused, not followed
+        if path.suffix != ".json" or path.parents[3:4] != (self.folder,):
+            raise FixtureError(path, "", f"it is no fixture of {self.folder}")
+        if path.parent.resolve() != self.folder.resolve() / path.parent.relative_to(self.folder):
+            raise FixtureError(path, "", f"a symbolic link leads to another folder than {path.parent}")
+        return path
+
+    def _look(self, folder: str) -> tuple[Fixture, ...]:
+        """Return the fixtures of one key's folder, parsed anew only where a file has changed."""
+        for _ in range(_TRIES):
+            stamp = stamp_of(folder)
+            kept = self._kept.get(folder)
+            if kept is not None and kept.stamp == stamp:
+                return kept.fixtures
+            with suppress(FileNotFoundError):  # removed since it was listed
+                return self._load(folder, stamp)
+        raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
+
+    def _load(self, folder: str, stamp: Stamp) -> tuple[Fixture, ...]:
+        fixtures = tuple(self.read(Path(folder, name)) for name, *_ in stamp if name.endswith(".json"))
+        size = sum(status[2] for status in stamp) + _OVERHEAD * (1 + len(fixtures))
+        with _keeping:
+            self._forget(folder)
+            if fixtures and size <= KEPT_BYTES:
+                self._kept[folder] = _Kept(stamp, fixtures, size)
+                self._size += size
+            while self._size > KEPT_BYTES:
+                self._forget(next(iter(self._kept)))
+        return fixtures
+
+    def _forget(self, folder: str) -> None:
+        old = self._kept.pop(folder, None)
+        self._size -= old.size if old else 0
+
+    def _of_provider(self, provider: Path) -> Iterator[Fixture | Damaged]:
+        for folder in key_folders(provider):
+            try:
+                yield from self._look(str(folder))
+            except FixtureError:
+                yield from map(self._read_or_tell, fixtures_in(folder))
+
+    def _read_or_tell(self, path: Path) -> Fixture | Damaged:
+        try:
+            return self.read(path)
+        except FixtureError as error:
+            return Damaged(path, error)
+        except FileNotFoundError:
+            return Damaged(path, FixtureError(path, "", "it was removed while it was read"))
