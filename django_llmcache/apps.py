@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.apps import AppConfig
 
 
@@ -13,7 +15,11 @@ class LLMCacheConfig(AppConfig):
     verbose_name = "LLM cache"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and under ``manage.py test`` hook unittest for ``live_api`` tests."""
         from . import checks
 
         checks.connect()
+        if sys.argv[1:2] == ["test"]:
+            from .testing import hooks
+
+            hooks.install()

@@ -10,8 +10,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,73 +19,30 @@ from django.utils.module_loading import import_string
 
 from .exceptions import ConfigurationError
 from .policies import UNSET, Unset, checked_scope, seconds
+from .shapes import (
+    PROVIDER_KEYS,
+    RULE_KEYS,
+    SETTINGS,
+    TEST_CACHE_KEYS,
+    TestCacheSettings,
+    check_type,
+    names_of,
+    positive,
+    provider,
+    texts,
+    ttl_rule,
+)
 
+__all__ = ["PROVIDER_KEYS", "RULE_KEYS", "SETTINGS", "TEST_CACHE_KEYS", "names_of"]
 
-class Setting(NamedTuple):
-    """One key of ``LLMCACHE``: its default and the types it may have."""
+COMMAND_LINE_MODE: Final = "LLMCACHE_COMMAND_LINE_MODE"
+"""The variable that hands ``--llmcache-mode`` down to the workers of a test run, however they are started."""
 
-    default: Any
-    types: tuple[type, ...]
+RUN_LOG: Final = "LLMCACHE_RUN_LOG"
+"""The variable that names the file in which the processes of a test run say what they did."""
 
-
-_TIME: Final = (int, float, timedelta)
-_NONE: Final = type(None)
-
-SETTINGS: Final[Mapping[str, Setting]] = {
-    "ENABLED": Setting(True, (bool,)),
-    "CACHE_BY_DEFAULT": Setting(True, (bool,)),
-    "CACHEABLE": Setting(None, (str, _NONE)),
-    "REQUIRE_SCOPE": Setting(False, (bool,)),
-    "STRATEGY": Setting("django_llmcache.strategies.ProductionStrategy", (str,)),
-    "BACKEND": Setting("django_llmcache.backends.memory.MemoryBackend", (str,)),
-    "OPTIONS": Setting({}, (dict,)),
-    "DEFAULT_TTL": Setting(15 * 60, (*_TIME, _NONE)),
-    "TTL_RULES": Setting([], (list, tuple)),
-    "CLEANUP_INTERVAL": Setting(5 * 60, _TIME),
-    "MAX_ENTRY_BYTES": Setting(4 * 1024 * 1024, (int,)),
-    "KEY_VERSION": Setting(1, (int, str)),
-    "IGNORE_FIELDS": Setting([], (list, tuple)),
-    "SCOPE": Setting(None, (str, _NONE)),
-    "MIDDLEWARE": Setting(["django_llmcache.middleware.cache.CacheMiddleware"], (list, tuple)),
-    "PROVIDERS": Setting({}, (dict,)),
-    "RUN_DIR": Setting(None, (str, Path, _NONE)),
-    "ASYNC_THREADS": Setting(64, (int,)),
-}
-"""Every key that is read."""
-
-PROVIDER_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
-    "CLASS": (str,),
-    "API_KEY": (str, _NONE),
-    "BASE_URL": (str,),
-    "MODEL": (str, _NONE),
-    "TIMEOUT": _TIME,
-    "HEADERS": (dict,),
-    "CACHE": (bool,),
-    "TTL": (*_TIME, _NONE),
-}
-"""Every key of one provider in ``PROVIDERS``."""
-
-SECRET: Final = frozenset({"API_KEY", "HEADERS"})
-"""Keys of one provider whose value no message shows, whatever it is."""
-
-RULE_KEYS: Final = frozenset({"PROVIDER", "MODEL", "OPERATION", "TTL"})
-
-
-class TTLRule(NamedTuple):
-    """One of ``TTL_RULES``: a time to live (seconds or ``None``) for what matches; ``*`` and ``?`` as in a shell."""
-
-    provider: str
-    model: str
-    operation: str
-    ttl: float | None
-
-    def matches(self, provider: str, model: str, operation: str) -> bool:
-        """Return whether the rule speaks of this kind of request."""
-        return (
-            fnmatchcase(provider, self.provider)
-            and fnmatchcase(model, self.model)
-            and fnmatchcase(operation, self.operation)
-        )
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 
 class Settings:
@@ -107,18 +62,19 @@ class Settings:
         self.backend: str = values["BACKEND"]
         self.options: Mapping[str, Any] = values["OPTIONS"]
         self.default_ttl = seconds(values["DEFAULT_TTL"], source="settings.LLMCACHE['DEFAULT_TTL']")
-        self.ttl_rules = tuple(_ttl_rule(index, rule) for index, rule in enumerate(values["TTL_RULES"]))
-        self.cleanup_interval = _positive("['CLEANUP_INTERVAL']", values["CLEANUP_INTERVAL"])
-        self.max_entry_bytes = int(_positive("['MAX_ENTRY_BYTES']", values["MAX_ENTRY_BYTES"]))
+        self.ttl_rules = tuple(ttl_rule(index, rule) for index, rule in enumerate(values["TTL_RULES"]))
+        self.cleanup_interval = positive("['CLEANUP_INTERVAL']", values["CLEANUP_INTERVAL"])
+        self.max_entry_bytes = int(positive("['MAX_ENTRY_BYTES']", values["MAX_ENTRY_BYTES"]))
         self.key_version: int | str = values["KEY_VERSION"]
-        self.ignore_fields = _texts("IGNORE_FIELDS", values["IGNORE_FIELDS"])
+        self.ignore_fields = texts("IGNORE_FIELDS", values["IGNORE_FIELDS"])
         self.scope = checked_scope(values["SCOPE"], source="settings.LLMCACHE['SCOPE']")
         if self.require_scope and self.scope == "public":
             self.scope = None  # the two contradict each other, and the safer one holds
-        self.middleware = _texts("MIDDLEWARE", values["MIDDLEWARE"])
-        self.providers = {name: _provider(name, words) for name, words in values["PROVIDERS"].items()}
+        self.middleware = texts("MIDDLEWARE", values["MIDDLEWARE"])
+        self.providers = {name: provider(name, words) for name, words in values["PROVIDERS"].items()}
         self.run_dir = rooted(values["RUN_DIR"]) if values["RUN_DIR"] else None
-        self.async_threads = int(_positive("['ASYNC_THREADS']", values["ASYNC_THREADS"]))
+        self.async_threads = int(positive("['ASYNC_THREADS']", values["ASYNC_THREADS"]))
+        self.test_cache = TestCacheSettings(values["TEST_CACHE"])
 
     def ttl_for(self, provider: str, model: str, operation: str) -> float | None:
         """Return the time to live, in seconds, of an answer whose caller named none; ``None`` is for ever.
@@ -134,75 +90,6 @@ class Settings:
         return self.default_ttl
 
 
-def check_type(where: str, value: Any, types: tuple[type, ...], *, shown: bool = True) -> None:
-    """Raise ConfigurationError unless ``value`` has one of ``types``; a bool is no number here.
-
-    Args:
-        where: the key after ``settings.LLMCACHE``.
-        value: what is there.
-        types: what may be there.
-        shown: whether the message may show the value; one that could hold a credential is not shown.
-    """
-    good = isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
-    if not good:
-        found = repr(value) if shown else f"of type {type(value).__name__}"
-        raise ConfigurationError(f"settings.LLMCACHE{where} is {found}; it must be {names_of(types)}.")
-
-
-def names_of(types: tuple[type, ...]) -> str:
-    """Return types as a reader of a message or of the documentation knows them."""
-    return " or ".join("None" if kind is _NONE else kind.__name__ for kind in types)
-
-
-def _positive(where: str, value: Any) -> float:
-    wrong = ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; it must be a finite number above 0.")
-    try:
-        number = seconds(value)
-    except ConfigurationError:
-        raise wrong from None
-    if not number:
-        raise wrong
-    return number
-
-
-def _texts(name: str, values: Any) -> tuple[str, ...]:
-    for index, value in enumerate(values):
-        check_type(f"[{name!r}][{index}]", value, (str,))
-    return tuple(values)
-
-
-def _ttl_rule(index: int, rule: Any) -> TTLRule:
-    where = f"['TTL_RULES'][{index}]"
-    check_type(where, rule, (dict,))
-    if "TTL" not in rule or set(rule) - RULE_KEYS:
-        raise ConfigurationError(
-            f"settings.LLMCACHE{where} is {rule!r}; give TTL and any of PROVIDER, MODEL, OPERATION."
-        )
-    patterns = {name.lower(): rule.get(name, "*") for name in ("PROVIDER", "MODEL", "OPERATION")}
-    for name, pattern in patterns.items():
-        check_type(f"{where}[{name.upper()!r}]", pattern, (str,))
-    return TTLRule(**patterns, ttl=seconds(rule["TTL"], source=f"settings.LLMCACHE{where}['TTL']"))
-
-
-def _provider(name: Any, words: Any) -> Mapping[str, Any]:
-    if not isinstance(name, str):
-        raise ConfigurationError(f"settings.LLMCACHE['PROVIDERS'] has the key {name!r}; a provider's name is a str.")
-    where = f"['PROVIDERS'][{name!r}]"
-    check_type(where, words, (dict,), shown=False)
-    for key, value in words.items():
-        if key not in PROVIDER_KEYS:
-            raise ConfigurationError(f"settings.LLMCACHE{where} has {key!r}; it may have {', '.join(PROVIDER_KEYS)}.")
-        check_type(f"{where}[{key!r}]", value, PROVIDER_KEYS[key], shown=key not in SECRET)
-    own = dict(words)
-    if own.get("BASE_URL") and not own["BASE_URL"].startswith(("https://", "http://")):  # not shown: it may name a user
-        raise ConfigurationError(f"settings.LLMCACHE{where}['BASE_URL'] must begin with https:// or http://.")
-    if "TTL" in own:
-        own["TTL"] = seconds(own["TTL"], source=f"settings.LLMCACHE{where}['TTL']")
-    if "TIMEOUT" in own:
-        own["TIMEOUT"] = _positive(f"{where}['TIMEOUT']", own["TIMEOUT"])
-    return own
-
-
 snapshot: Settings | None = None
 """The settings in force; ``None`` before they are first read and after they change: then ``current()`` reads them."""
 
@@ -216,7 +103,7 @@ def current() -> Settings:
     global snapshot
     if snapshot is None:
         try:
-            snapshot = Settings(raw())
+            snapshot = Settings(_with_what_is_forced(raw()))
         except ConfigurationError as error:
             # Anew: a report that shows the variables of each frame would show the providers' API keys.
             raise ConfigurationError(str(error)) from None
@@ -238,6 +125,28 @@ def instead(raw: Mapping[str, Any]) -> Iterator[None]:
         snapshot = before
 
 
+_forced: dict[str, Any] = {}
+
+
+@contextmanager
+def forced(**keys: Any) -> Iterator[None]:
+    """Let some keys hold whatever the settings say, now and after they change: for a test that is recorded."""
+    global snapshot
+    before = dict(_forced)
+    _forced.update(keys)
+    snapshot = None
+    try:
+        yield
+    finally:
+        _forced.clear()
+        _forced.update(before)
+        snapshot = None
+
+
+def _with_what_is_forced(written: Any) -> Any:
+    return {**written, **_forced} if _forced and isinstance(written, Mapping) else written
+
+
 def raw() -> Any:
     """Return ``settings.LLMCACHE`` as it is written, an empty dict when it is not."""
     return getattr(settings, "LLMCACHE", {})
@@ -246,6 +155,71 @@ def raw() -> Any:
 def environment(name: str) -> str | None:
     """Return an environment variable, ``None`` when it is unset or empty."""
     return os.environ.get(name) or None
+
+
+@contextmanager
+def placed(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set some environment variables; take them back afterwards, unless somebody has changed them meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in variables.items():
+            if os.environ.get(name) == value:
+                restore(name, before[name])
+
+
+def restore(name: str, value: str | None) -> None:
+    """Set an environment variable, or remove it where ``value`` is ``None``."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+class TestCacheWords(NamedTuple):
+    """What the environment says of the test cache; ``None`` for nothing."""
+
+    enabled: bool | None
+    mode: str | None
+    command_line: str | None
+    ci: bool
+
+
+def test_cache_words() -> TestCacheWords:
+    """Return what the environment says of the test cache.
+
+    Raises:
+        ConfigurationError: a switch that is neither true nor false.
+    """
+    return TestCacheWords(
+        enabled=switch("LLMCACHE_TEST_CACHE_ENABLED"),
+        mode=environment("LLMCACHE_TEST_CACHE_MODE"),
+        command_line=environment(COMMAND_LINE_MODE),
+        ci=(environment("CI") or "").lower() in _TRUE,
+    )
+
+
+def switch(name: str) -> bool | None:
+    """Return whether an environment variable says true (``true``, ``1``, ``yes``, ``on``); ``None`` when it is unset.
+
+    Raises:
+        ConfigurationError: it says something else than these and ``false``, ``0``, ``no``, ``off``.
+    """
+    text = environment(name)
+    if text is None:
+        return None
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ConfigurationError(
+        f"The environment variable {name} is {text!r}; give true, 1, yes or on, or false, 0, no or off."
+    )
+
+
+def fixture_folder() -> Path:
+    """Return the folder of the fixtures: the environment's, else the settings'."""
+    return rooted(environment("LLMCACHE_TEST_CACHE_DIR") or current().test_cache.dir)
 
 
 def imported(source: str, path: str) -> Any:

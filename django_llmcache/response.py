@@ -165,7 +165,7 @@ class LLMResponse:
     @property
     def from_cache(self) -> bool:
         """Return whether the provider was spared."""
-        return self._result in ("hit", "stale")
+        return self._result in ("hit", "stale", "replay")
 
     @property
     def cache(self) -> CacheInfo:

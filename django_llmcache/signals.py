@@ -1,6 +1,7 @@
-"""The signals of the response cache. Receivers get no prompt and no answer, and cannot break a call.
+"""The signals of both caches. Receivers get no prompt and no answer, and cannot break a call.
 
-The sender is the class of the strategy. ``docs/telemetry.md`` tells of the arguments one by one.
+The sender is the class of the strategy, and that of the session for the test cache. ``docs/telemetry.md`` tells of
+the arguments one by one.
 """
 
 from __future__ import annotations
@@ -56,3 +57,15 @@ cache_evict = CacheSignal()
 
 #: The cache failed and the call went on. Provides: ``key`` (or ``None``), ``operation``, ``error``.
 cache_error = CacheSignal()
+
+#: A recorded answer was replayed. Provides: ``key``, ``provider``, ``model``, ``path``, ``test``.
+test_cache_hit = CacheSignal()
+
+#: Nothing was recorded for a request. Provides: ``key``, ``provider``, ``test``, ``why``.
+test_cache_miss = CacheSignal()
+
+#: An answer was recorded. Provides: ``key``, ``provider``, ``model``, ``path``, ``test``.
+test_cache_save = CacheSignal()
+
+#: A recording could not be read or written. Provides: ``key`` (or ``None``), ``test``, ``error``.
+test_cache_error = CacheSignal()

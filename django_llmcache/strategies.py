@@ -179,6 +179,18 @@ class TestStrategy(ProductionStrategy):
     __test__ = False  # its name is no test, whatever pytest thinks of it
     tests_only = True
 
+    def with_cache(self, request: LLMRequest, call: Call) -> LLMResponse:
+        """Return what ``call`` gives while a test is recorded or replayed, else what production would."""
+        if not _recording():
+            return super().with_cache(request, call)
+        return _replayed(as_response(call(request)))
+
+    async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
+        """Do what ``with_cache`` does on the event loop."""
+        if not _recording():
+            return await super().awith_cache(request, call)
+        return _replayed(as_response(await call(request)))
+
 
 def _entry(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float | None, latency: float) -> Entry:
     route = plan.route
@@ -198,6 +210,18 @@ def _entry(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float |
         latency=latency,
         parts=pack_parts(parts_of(request, route.policy, route.settings, route.scope)),
     )
+
+
+def _recording() -> bool:
+    """Return whether a test's session is in force."""
+    from .recorder import session  # not at the top: production does without
+
+    return session.current() is not None
+
+
+def _replayed(answer: LLMResponse) -> LLMResponse:
+    """Return an answer marked as a replay where the HTTP level says that it is one."""
+    return answer.marked("replay") if answer.headers.get("x-llmcache") == "replay" else answer
 
 
 def as_response(answer: Any) -> LLMResponse:

@@ -20,6 +20,10 @@ SIGNALS: Mapping[str, signals.CacheSignal] = {
     "put": signals.cache_put,
     "evict": signals.cache_evict,
     "error": signals.cache_error,
+    "test_hit": signals.test_cache_hit,
+    "test_miss": signals.test_cache_miss,
+    "test_save": signals.test_cache_save,
+    "test_error": signals.test_cache_error,
 }
 
 _NAMES_KEPT: Final = 128
@@ -77,7 +81,7 @@ def emit(event: str, sender: Any, **details: Any) -> None:
 
 
 def _tell(event: str, sender: Any, details: Mapping[str, Any]) -> None:
-    level = logging.WARNING if event == "error" else logging.DEBUG
+    level = logging.WARNING if event.endswith("error") else logging.DEBUG
     if logger.isEnabledFor(level):
         shown = {**details, "key": short(details["key"])}
         logger.log(level, "llmcache %s %s", event, one_line(" ".join(f"{k}={v}" for k, v in sorted(shown.items()))))

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 FLOORS = (
     {
         "admission", "bodies", "cacheinfo", "counting", "endpoints", "entry", "events", "exceptions", "explanation",
-        "headers", "keys", "locks", "messages", "policies", "request", "response", "rules",
+        "headers", "keys", "locks", "messages", "policies", "request", "response", "rules", "shapes",
     },
     {"conf", "signals", "telemetry"},
     {"backends", "recorder", "workers"},
@@ -24,16 +24,26 @@ FLOORS = (
     {"pipeline", "middleware"},
     {"providers", "transports"},
     {"binding", "cache", "client", "decorator"},
-    {"apps", "checks", "contrib", "management"},
+    {"apps", "checks", "contrib", "management", "testing"},
 )  # fmt: skip
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 OPTIONAL = {
     "aiohttp", "anthropic", "botocore", "cachebox", "cachetools", "cryptography", "debug_toolbar", "environ", "httpx",
     "httpx2", "openai", "opentelemetry", "prometheus_client", "pymemcache", "pytest", "redis", "responses", "wrapt",
-    "zstandard",
+    "yaml", "zstandard",
 }  # fmt: skip
-ADAPTERS = {"transports/over_httpx.py": {"httpx2"}}
+ADAPTERS = {
+    "recorder/vcr.py": {"yaml"},
+    "testing/interceptors/over_aiohttp.py": {"aiohttp"},
+    "testing/interceptors/over_botocore.py": {"botocore"},
+    "testing/interceptors/over_httpx.py": {"httpx", "httpx2"},
+    "testing/interceptors/over_requests.py": {"responses"},
+    "testing/plugin.py": {"pytest"},
+    "testing/pytest_items.py": {"pytest"},
+    "testing/pytest_runs.py": {"pytest"},
+    "transports/over_httpx.py": {"httpx2"},
+}
 """Files that may import optional libraries, and which."""
 
 PLAIN = {"django", "asgiref", "requests"}
@@ -83,7 +93,11 @@ def _read(path: Path) -> Module:
 
 def ours(module: Module) -> list[tuple[Import, str]]:
     """Return the imports from our own package, each with the unit it is of."""
-    own = [(imported, imported.path.split(".")) for imported in module.imports if imported.top == "django_llmcache"]
+    own = [
+        (imported, imported.path.split("."))
+        for imported in module.imports
+        if imported.path.startswith("django_llmcache.")
+    ]
     return [(imported, parts[1]) for imported, parts in own if parts[1] in FLOOR_OF]
 
 
@@ -154,15 +168,27 @@ def test_an_optional_library_is_imported_by_its_own_adapter_alone():
     assert importing == []
 
 
-def test_no_module_imports_what_belongs_to_tests():
+def test_only_the_testing_package_imports_what_belongs_to_tests():
     importing = [
         f"{module.name}:{imported.line} imports {imported.path}"
         for module in modules()
+        if module.unit != "testing"
         for imported in module.imports
         if imported.path.startswith(("django.test", "tests", "unittest"))
     ]
 
     assert importing == []
+
+
+def test_nothing_imports_the_testing_package_but_the_app_and_the_commands():
+    importing = {
+        module.unit
+        for module in modules()
+        for _, unit in ours(module)
+        if unit == "testing" and module.unit != "testing"
+    }
+
+    assert importing <= {"apps", "management"}
 
 
 @pytest.mark.parametrize(("one", "other"), [("backends", "recorder"), ("recorder", "backends")])

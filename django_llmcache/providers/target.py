@@ -18,7 +18,7 @@ from .encoding import encode
 from .failures import Failure
 from .streams import AsyncLLMStream, LLMStream
 
-KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms")
+KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms", "x-llmcache")
 KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-request-id", "request-id")
 
 _NOT_JSON: Final = object()

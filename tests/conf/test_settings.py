@@ -43,8 +43,15 @@ CASES = {
     "PROVIDERS": Case({}, {"openai": {"MODEL": "m"}}, (None, [], "openai", {1: {}}, {"openai": None})),
     "RUN_DIR": Case(None, "/run/site", (True, 5, b"/run")),
     "ASYNC_THREADS": Case(64, 8, (None, "8", 1.5, True, 0, -1)),
+    "TEST_CACHE": Case(
+        {name.lower(): setting.default for name, setting in conf.TEST_CACHE_KEYS.items()}
+        | {"hosts": (), "ignore_paths": ()},
+        {"DIR": "x"},
+        (None, [], {"DR": "x"}, {"MODE": "sometimes"}, {"TTL": "soon"}, {"ENABLED": 1}, {"MAX_FIXTURE_BYTES": 0}),
+    ),
 }
 CASES["RUN_DIR"] = CASES["RUN_DIR"]._replace(becomes=Path("/run/site"))
+CASES["TEST_CACHE"] = CASES["TEST_CACHE"]._replace(becomes=CASES["TEST_CACHE"].default | {"dir": "x"})
 
 EACH = pytest.mark.parametrize("name", CASES)
 EACH_WRONG = pytest.mark.parametrize(
@@ -55,7 +62,8 @@ EACH_WRONG = pytest.mark.parametrize(
 
 def read(name):
     """Return what the code reads of a setting."""
-    return getattr(conf.current(), name.lower())
+    value = getattr(conf.current(), name.lower())
+    return vars(value) if name == "TEST_CACHE" else value
 
 
 def test_every_setting_is_among_the_cases():

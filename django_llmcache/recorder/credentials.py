@@ -1,0 +1,212 @@
+"""What a credential looks like: the names that one stands behind, and the shapes of those that tell whose they are."""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64decode
+from collections import Counter
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+REDACTED: Final = "REDACTED"
+"""What stands where a credential was."""
+
+OPAQUE: Final = frozenset({
+    "encrypted_content", "encrypted_index", "encrypted_reasoning", "encrypted_stdout", "encryptedcontent",
+    "encryptedreasoning", "redacted_content", "redactedcontent", "signature", "thought_signature",
+    "thoughtsignature",
+})  # fmt: skip
+"""Names, in lower case, of what means something to its provider alone, who needs it back as it was."""
+
+ENDINGS: Final = (
+    "accesskey", "accesskeyid", "accesstoken", "accountkey", "apikey", "apikeys", "apisecret", "apitoken", "appsecret",
+    "authkey", "authorization", "authtoken", "bearertoken", "clientsecret", "connectionstring", "consumersecret",
+    "encryptionkey", "idtoken", "masterkey", "passphrase", "passwd", "password", "passwords", "privatekey",
+    "refreshtoken", "secretaccesskey", "secretkey", "securitytoken", "servicekey", "sessiontoken", "sharedaccesskey",
+    "sharedsecret", "signingkey", "signingsecret", "subscriptionkey", "webhooksecret",
+)  # fmt: skip
+"""How the names of credentials end, less case and punctuation."""
+
+POSSIBLE: Final = frozenset({
+    "auth", "bearer", "cookie", "cookies", "credential", "credentials", "jwt", "pwd", "secret", "secrets", "sessionkey",
+    "setcookie", "token", "xauth",
+})  # fmt: skip
+"""Names of credentials and of other things too: the value has to look like one."""
+
+PARAMETERS: Final = frozenset({
+    "auth", "awsaccesskeyid", "credential", "googleaccessid", "jwt", "key", "keypairid", "pwd", "secret", "sig",
+    "signature", "token", "uploadid",
+})  # fmt: skip
+"""Query parameters that are credentials, besides those that end as ``ENDINGS``."""
+
+SIGNED: Final = ("xamz", "xgoog")
+"""How the parameters of a signed address begin."""
+
+SIGNATURES: Final = ("credential", "signature", "token")
+"""How those of them end that nobody may see."""
+
+HEADERS: Final = frozenset({
+    "anthropic-organization-id", "api-key", "authorization", "cookie", "ocp-apim-subscription-key",
+    "openai-organization", "openai-project", "proxy-authorization", "set-cookie", "x-amz-security-token", "x-api-key",
+    "x-auth-token", "x-goog-api-key", "x-goog-user-project", "xi-api-key",
+})  # fmt: skip
+"""Headers that are credentials, or name an account."""
+
+TELLING: Final = frozenset({
+    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "jwt", "passwd", "password",
+    "pwd", "secret", "secrets", "token",
+})  # fmt: skip
+"""Words in a name that tell of a credential."""
+
+KINDS_OF_KEY: Final = frozenset({
+    "access", "account", "admin", "api", "auth", "client", "encryption", "license", "master", "private", "secret",
+    "service", "session", "signing", "ssh", "subscription", "webhook",
+})  # fmt: skip
+"""Words that make one of a name with ``key`` in it."""
+
+HARMLESS: Final = frozenset({
+    "cache", "continuation", "count", "cursor", "end", "id", "ids", "limit", "next", "page", "start", "sync", "type",
+})  # fmt: skip
+"""Words that make a place in a list, a number or an identifier of a ``token``."""
+
+_SHAPES: Final = re.compile(
+    r"""
+    (?<![A-Za-z0-9_-])(?:
+      (?:sk|nvapi)-[A-Za-z0-9_-]{13,}                                    # OpenAI, Anthropic, OpenRouter, DeepSeek, …
+    | (?:xai|pplx|csk|tvly|tvly-dev)-[A-Za-z0-9]{16,} | pk-lf-[A-Za-z0-9-]{16,}
+    | (?:gsk|hf|r8|fw|ek|jina|npm|dop_v1|whsec|shpat)_[A-Za-z0-9]{16,} | (?:pcsk|tgp_v1)_[A-Za-z0-9_-]{16,}
+    | [sr]k_(?:live|test)_[A-Za-z0-9]{10,} | sk_(?=[a-z]*\d)[a-z0-9]{24,}
+    | gh[pousr]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,} | glpat-[A-Za-z0-9_-]{16,}
+    | xox[a-z]-[A-Za-z0-9-]{11,} | xapp-\d-[A-Za-z0-9-]{10,}
+    | AIza[A-Za-z0-9_-]{20,} | ya29\.[A-Za-z0-9_.-]{11,} | AQ\.[A-Za-z0-9_-]{30,} | 1//0[A-Za-z0-9_-]{20,}
+    | A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{12,}(?![A-Za-z0-9]) | ABSK[A-Za-z0-9+/]{40,}={0,2}
+    | lsv2_[a-z]{2}_[A-Za-z0-9_]{16,} | dapi[0-9a-f]{32} | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}
+    | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}   # JSON Web Token
+    )
+    | -----BEGIN\ [A-Z0-9\ ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9\ ]*PRIVATE\ KEY-----|\Z)
+    | (?<=://)[^\s/?\#@:"'<>\\]*:[^\s/?\#@"'<>\\]+(?=@)                  # user:password@
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BEARER: Final = re.compile(
+    r"\bbearer\s+(?P<value>(?=[A-Za-z._~+/=-]*\d)[A-Za-z0-9._~+/=-]{16,}|[A-Za-z0-9._~+/=-]{24,})", re.IGNORECASE
+)
+_BASIC: Final = re.compile(r"\bbasic\s+(?P<value>[A-Za-z0-9+/]{14,}={0,2})", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"[?&;](?:amp;)?(?P<name>[A-Za-z0-9_.-]{3,40})=(?P<value>[^&;\s\"'<>`\\)\]}]+)")
+_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_RANDOM: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_.~+/=-]{16,}", re.DOTALL)
+_LEAST_ENTROPY: Final = 3.0
+
+
+class Span(NamedTuple):
+    """A stretch of a text that is a credential."""
+
+    start: int
+    end: int
+    replacement: str = REDACTED
+
+
+@lru_cache(maxsize=4096)
+def plain(name: str) -> str:
+    """Return a name less case and punctuation."""
+    return "".join(filter(str.isalnum, name)).lower()
+
+
+@lru_cache(maxsize=4096)
+def is_named(name: str) -> bool:
+    """Return whether a field of this name is a credential, whatever its value."""
+    return plain(name).endswith(ENDINGS)
+
+
+@lru_cache(maxsize=4096)
+def is_watched(name: str) -> bool:
+    """Return whether a field of this name may be a credential."""
+    return is_named(name) or plain(name) in POSSIBLE
+
+
+@lru_cache(maxsize=4096)
+def is_parameter(name: str) -> bool:
+    """Return whether a query parameter of this name is a credential."""
+    word = plain(name)
+    return word in PARAMETERS or word.endswith(ENDINGS) or (word.startswith(SIGNED) and word.endswith(SIGNATURES))
+
+
+@lru_cache(maxsize=4096)
+def is_signing(name: str) -> bool:
+    """Return whether a query parameter of this name is a credential, or was made with one and differs each time."""
+    return is_parameter(name) or plain(name).startswith(SIGNED)
+
+
+@lru_cache(maxsize=4096)
+def is_telling(name: str) -> bool:
+    """Return whether a name speaks of a credential, though it is none that is known."""
+    words = {word.lower() for word in _WORDS.findall(name)}
+    if words & HARMLESS:
+        return False
+    return bool(words & TELLING or ("key" in words and words & KINDS_OF_KEY))
+
+
+def is_opaque(name: str) -> bool:
+    """Return whether a field of this name goes back to its provider as it is."""
+    return name.lower() in OPAQUE
+
+
+def is_credential(name: str, value: str) -> bool:
+    """Return whether a text is a credential by the name before it."""
+    if not value:
+        return False
+    word = plain(name)
+    if word.endswith(ENDINGS):
+        return word in ENDINGS or not any(map(str.isspace, value))
+    if word not in POSSIBLE:
+        return False
+    if word in ("secret", "secrets", "pwd"):
+        return len(value) >= 6 and not any(map(str.isspace, value))
+    if word in ("cookie", "cookies", "setcookie"):
+        return "=" in value and any(map(looks_random, re.split(r"[=;\s]+", value)))
+    return looks_random(value)
+
+
+def looks_random(value: str) -> bool:
+    """Return whether a text is one long word as a generator makes them: letters with digits, few of them alike."""
+    if not _RANDOM.fullmatch(value):
+        return False
+    length = len(value)
+    entropy = -sum(count / length * math.log2(count / length) for count in Counter(value).values())
+    return entropy >= _LEAST_ENTROPY
+
+
+def shapes(text: str) -> list[Span]:
+    """Return the credentials in a text that show by their shape alone: tokens, private keys, parts of addresses."""
+    if len(text) < 8:
+        return []
+    found = [Span(*match.span()) for match in _SHAPES.finditer(text)]
+    found += [Span(*match.span("value")) for match in _BEARER.finditer(text) if match["value"] != REDACTED]
+    found += [Span(*match.span("value")) for match in _BASIC.finditer(text) if _is_login(match["value"])]
+    if "=" in text:
+        found += [
+            Span(*match.span("value"))
+            for match in _PARAMETER.finditer(text)
+            if match["value"] != REDACTED and is_parameter(match["name"])
+        ]
+    return merged(found)
+
+
+def merged(spans: list[Span]) -> list[Span]:
+    """Return spans in their order, those that overlap made one."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.start < found[-1].end:
+            last = found[-1]
+            found[-1] = Span(last.start, max(last.end, span.end), last.replacement or span.replacement)
+        else:
+            found.append(span)
+    return found
+
+
+def _is_login(value: str) -> bool:
+    try:
+        return b":" in b64decode(value, validate=True)
+    except ValueError:
+        return False

@@ -1,0 +1,155 @@
+"""What goes wrong in a test that asks for it: errors in a provider's own words, broken and slow streams."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Final, NamedTuple
+
+from django_llmcache.exceptions import ConfigurationError
+
+from .exchange import Chunk, Incoming
+from .replay import Replay
+
+KNOWN: Final = (
+    '"429", "500x2", "429(retry_after=2)", "timeout", "refused", "cut@3", "garble@2", '
+    '"slow(ttft=2)", "slow(ttft=2, wait=true)"'
+)
+_STATUS: Final = re.compile(
+    r"(?P<status>[45]\d\d)(?:x(?P<times>\d+))?(?:\(\s*retry_after\s*=\s*(?P<after>\d+)\s*\))?"
+)
+_NAMED: Final = re.compile(r"(?P<kind>timeout|refused)(?:x(?P<times>\d+))?")
+_AT: Final = re.compile(r"(?P<kind>cut|garble)@(?P<at>\d+)")
+_SLOW: Final = re.compile(
+    r"slow\(\s*ttft\s*=\s*(?P<ttft>\d+(?:\.\d+)?)\s*(?:,\s*wait\s*=\s*(?P<wait>true|false)\s*)?\)"
+)
+
+LIMITS: Final = frozenset({429, 503, 529})
+"""Errors that say when to come again."""
+
+TYPES: Final = {
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+    408: "timeout_error", 413: "request_too_large", 422: "invalid_request_error", 429: "rate_limit_error",
+    500: "api_error", 503: "overloaded_error", 529: "overloaded_error",
+}  # fmt: skip
+GOOGLE: Final = {
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+}  # fmt: skip
+WORDS: Final = {
+    429: "Rate limit reached. Please try again later.",
+    500: "The server had an error while processing your request.",
+    503: "The service is overloaded. Please try again later.",
+    529: "Overloaded",
+}
+
+
+class Fault(NamedTuple):
+    """One thing that goes wrong.
+
+    Attributes:
+        kind: ``status``, ``timeout``, ``refused``, ``cut``, ``garble`` or ``slow``.
+        status: the HTTP status of ``status``.
+        times: how many calls it befalls, ``-1`` for all.
+        at: the chunk, from 1: the last that comes before a ``cut``, the one that is damaged by ``garble``.
+        ttft: seconds until the first chunk of a ``slow`` answer.
+        wait: whether they are really waited for; else only a client whose time-out is shorter notices.
+        retry_after: seconds after which a 429, 503 or 529 says to come again; clients wait for them.
+    """
+
+    kind: str
+    status: int = 0
+    times: int = -1
+    at: int = 0
+    ttft: float = 0.0
+    wait: bool = False
+    retry_after: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Return the fault that a text such as ``"429x2"`` names.
+
+        Raises:
+            ConfigurationError: it names none; the message shows the forms there are.
+        """
+        if found := _STATUS.fullmatch(text):
+            times, after = int(found["times"] or -1), int(found["after"] or 0)
+            return cls("status", status=int(found["status"]), times=times, retry_after=after)
+        if found := _NAMED.fullmatch(text):
+            return cls(found["kind"], times=int(found["times"] or -1))
+        if (found := _AT.fullmatch(text)) and int(found["at"]) > 0:
+            return cls(found["kind"], at=int(found["at"]))
+        if found := _SLOW.fullmatch(text):
+            return cls("slow", ttft=float(found["ttft"]), wait=found["wait"] == "true")
+        raise ConfigurationError(f"fault is {text!r}; give one such as {KNOWN}.")
+
+    @property
+    def needs_recording(self) -> bool:
+        """Return whether it is cut from a recording of the same request."""
+        return self.kind in ("cut", "garble", "slow")
+
+    def replay(self, provider: str, recorded: Incoming | None, *, timeout: float | None) -> Replay:
+        """Return what the client gets.
+
+        Args:
+            provider: whose words an error is in.
+            recorded: the recording that it is cut from, where it needs one.
+            timeout: seconds that the client would wait for the first byte, where it is known.
+        """
+        answer = recorded or _NOTHING
+        if self.kind == "status":
+            answer = error_answer(provider, self.status, retry_after=self.retry_after)
+        elif self.kind in ("timeout", "refused"):
+            return Replay(answer, run_out=_never, failure=self.kind)
+        elif self.kind == "cut":
+            answer = answer._replace(chunks=_pieces(answer, self.at)[: self.at], truncated=True)
+        elif self.kind == "garble":
+            answer = answer._replace(chunks=_garbled(_pieces(answer, self.at), self.at))
+        elif timeout is not None and timeout < self.ttft:
+            return Replay(answer, run_out=_never, failure="timeout")
+        return Replay(answer, run_out=_never, wait=self.ttft if self.wait else 0.0)
+
+
+_NOTHING: Final = Incoming(200, "OK", (), ())
+
+
+def _never() -> BaseException:
+    return AssertionError("A fault's answer is never cut short by its reader.")
+
+
+def error_answer(provider: str, status: int, *, retry_after: int = 0) -> Incoming:
+    """Return an error as this provider words it, with ``retry-after`` where it would send one."""
+    words = WORDS.get(status, f"A made-up error of status {status}.")
+    kind = TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    if provider == "anthropic":
+        body: object = {"type": "error", "error": {"type": kind, "message": words}, "request_id": "req_fault"}
+    elif provider == "gemini":
+        body = {"error": {"code": status, "message": words, "status": GOOGLE.get(status, "UNKNOWN")}}
+    elif provider == "ollama":
+        body = {"error": words}
+    else:
+        body = {"error": {"message": words, "type": kind, "param": None, "code": None}}
+    headers = [("content-type", "application/json"), ("x-request-id", "req_fault")]
+    if status in LIMITS:
+        headers.append(("retry-after", str(retry_after)))
+        if not retry_after:  # the SDKs take a zero for nothing said, and wait for a time of their own; not for this
+            headers.append(("retry-after-ms", "1"))
+    data = json.dumps(body).encode()
+    return Incoming(status, "", tuple(headers), (Chunk(0.0, data),))
+
+
+def _pieces(answer: Incoming, at: int) -> tuple[Chunk, ...]:
+    """Return the chunks, and of an answer that came in fewer than asked for, pieces of about the same size."""
+    if len(answer.chunks) > at:
+        return answer.chunks
+    body = answer.body
+    size = max(1, math.ceil(len(body) / (at + 1)))
+    return tuple(Chunk(0.0, body[start : start + size]) for start in range(0, len(body), size))
+
+
+def _garbled(chunks: tuple[Chunk, ...], at: int) -> tuple[Chunk, ...]:
+    """Return the chunks with the bytes of one reversed: as long as before, and no longer JSON."""
+    return tuple(
+        Chunk(chunk.offset, chunk.data[::-1]) if number == at else chunk for number, chunk in enumerate(chunks, 1)
+    )

@@ -1,0 +1,221 @@
+"""Find the credentials in a whole body: JSON by its fields, event streams by their joined pieces, text as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+from urllib.parse import unquote_plus
+
+from .credentials import REDACTED, Span, is_credential, is_named, is_opaque, is_parameter, merged
+from .hints import may_hold_credentials
+from .jsontext import Leaf, leaves, positions, unwire, value_of, wire
+
+Look = Callable[[str], list[Span]]
+"""Finds what shows by its shape in a text."""
+
+Named = Callable[[str, str], bool]
+"""Says of the name and the value of a field whether it is a credential."""
+
+EVENTS: Final = "text/event-stream"
+FORM: Final = "application/x-www-form-urlencoded"
+BINARY: Final = ("application/octet-stream", "application/vnd.amazon.eventstream", "audio/", "image/", "video/")
+"""Media types of what breaks when a byte of it is replaced."""
+
+_LINE: Final = re.compile(r"(?:data:[ \t]*)?([^\r\n]+)")
+_FIRST_EVENT: Final = re.compile(r"(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry):|:)")
+_PAIR: Final = re.compile(r"([^&=]+)=([^&]+)")
+_PART: Final = re.compile(r'name="([^"\r\n]*)"\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)(?=\r\n--)', re.DOTALL)
+_INSIDE: Final = frozenset({"key", "raw", "secret", "token", "value"})
+_EMPTY: Final = frozenset({'""', "null"})
+_NUMBER: Final = re.compile(r"-?\d[\d.eE+-]*")
+
+
+class Finding(NamedTuple):
+    """A credential in a body.
+
+    Attributes:
+        start, end: where it stands, in bytes.
+        replacement: what may stand there.
+        place: dotted path of the field, ``""`` outside JSON.
+    """
+
+    start: int
+    end: int
+    replacement: str
+    place: str = ""
+
+
+def findings(
+    body: bytes, content_type: str, look: Look, *, named: Named = is_credential, empty: bool = False
+) -> list[Finding]:
+    """Return where credentials stand in a body, in their order, none overlapping another.
+
+    Args:
+        body: decoded and whole.
+        content_type: media type in lower case, with or without parameters.
+        look: as the type says.
+        named: the same.
+        empty: whether a field of a credential counts where there is none in it.
+    """
+    text = body.decode("latin-1")
+    search = _Search(text, look, named, empty=empty)
+    if content_type.startswith(EVENTS) or _FIRST_EVENT.match(text):
+        search.lines()
+    elif text.lstrip()[:1] in ("{", "["):
+        search.json([(0, len(text))])
+    elif content_type.startswith(FORM):
+        search.form()
+    else:
+        search.plain(0, len(text))
+        if content_type.startswith("multipart/"):
+            search.parts()
+    return search.found()
+
+
+def may_find(body: bytes, content_type: str, known: Iterable[bytes] = ()) -> bool:
+    """Return ``False`` only where ``findings`` would find nothing; quick for JSON and text.
+
+    Args:
+        body: decoded; a request's, or an answer's that is no stream.
+        content_type: as ``findings`` takes it.
+        known: what ``look`` finds besides what shows by its shape.
+    """
+    return content_type.startswith((FORM, "multipart/")) or may_hold_credentials(body, known)
+
+
+def in_text(text: str, look: Look, *, named: Named = is_credential, empty: bool = False) -> list[Span]:
+    """Return where credentials stand in a text, which may be JSON."""
+    found = look(text)
+    if text.lstrip()[:1] in ("{", "[") and '"' in text:
+        wired = wire(text)
+        search = _Search(wired, look, named, empty=empty)
+        search.json([(0, len(wired))])
+        for start, end, replacement, _ in search.found():
+            found.append(Span(len(unwire(wired[:start])), len(unwire(wired[:end])), replacement))
+    return merged(found)
+
+
+class _Piece(NamedTuple):
+    """One string of a body."""
+
+    leaf: Leaf
+    value: str
+
+
+class _Search:
+    """What is found in one wire text."""
+
+    def __init__(self, text: str, look: Look, named: Named, *, empty: bool) -> None:
+        self._text = text
+        self._look = look
+        self._named = named
+        self._empty = empty
+        self._found: list[Finding] = []
+
+    def found(self) -> list[Finding]:
+        """Return the findings in their order; of those that overlap, one that covers all."""
+        kept: list[Finding] = []
+        for finding in sorted(self._found, key=lambda finding: (finding.start, -finding.end)):
+            last = kept[-1] if kept else None
+            if last is None or finding.start >= last.end:
+                kept.append(finding)
+            elif finding.end > last.end:
+                kept[-1] = last._replace(end=finding.end, replacement=last.replacement or finding.replacement)
+        return kept
+
+    def plain(self, start: int, end: int) -> None:
+        """Search a stretch that is no JSON."""
+        self._found += [
+            Finding(start + span.start, start + span.end, span.replacement)
+            for span in self._look(self._text[start:end])
+        ]
+
+    def lines(self) -> None:
+        """Search an event stream, line by line."""
+        regions = []
+        for line in _LINE.finditer(self._text):
+            if line[1][:1] in ("{", "["):
+                regions.append(line.span(1))
+            else:
+                self.plain(*line.span(1))
+        self.json(regions)
+
+    def form(self) -> None:
+        """Search pairs of names and values."""
+        for pair in _PAIR.finditer(self._text):
+            name, value = unquote_plus(pair[1]), unquote_plus(pair[2])
+            if value != REDACTED and (is_parameter(name) or self._named(name, value) or self._look(value)):
+                self._found.append(Finding(*pair.span(2), REDACTED, name))
+
+    def parts(self) -> None:
+        """Search the fields of a multipart body by their names."""
+        for part in _PART.finditer(self._text):
+            if part[2] != REDACTED and self._named(part[1], part[2]):
+                self._found.append(Finding(*part.span(2), REDACTED, part[1]))
+
+    def json(self, regions: list[tuple[int, int]]) -> None:
+        """Search JSON texts: each value, and the pieces of what is spread over several."""
+        tracks: dict[tuple[str | int | None, ...], list[_Piece]] = {}
+        for region in regions:
+            for leaf in leaves(self._text, *region):
+                piece = self._leaf(leaf)
+                if piece is not None:
+                    tracks.setdefault(leaf.track, []).append(piece)
+        for pieces in tracks.values():
+            if len(pieces) > 1:
+                self._joined(pieces)
+
+    def _leaf(self, leaf: Leaf) -> _Piece | None:
+        """Search one value; return it where it may be a piece of a longer one."""
+        literal, name = self._text[leaf.start : leaf.end], leaf.name
+        if literal[0] != '"' or literal == '""':
+            hidden = _NUMBER.fullmatch(literal) or (self._empty and literal in _EMPTY)
+            if hidden and is_named(name):
+                self._found.append(Finding(leaf.start, leaf.end, f'"{REDACTED}"', leaf.place))
+            return None
+        if is_opaque(name):
+            return None
+        value = value_of(literal)
+        if value == REDACTED:
+            return None
+        if self._named(name, value) or (name.lower() in _INSIDE and is_named(leaf.parent)):
+            self._found.append(Finding(leaf.start, leaf.end, f'"{REDACTED}"', leaf.place))
+            return None
+        piece = _Piece(leaf, value)
+        self._put(piece, in_text(value, self._look, named=self._named, empty=self._empty))
+        return piece
+
+    def _joined(self, pieces: list[_Piece]) -> None:
+        """Search the text that the pieces of a stream make together."""
+        if len({piece.value for piece in pieces}) == 1:
+            return
+        spans = in_text("".join(piece.value for piece in pieces), self._look, named=self._named, empty=self._empty)
+        start = 0
+        for piece in pieces:
+            end = start + len(piece.value)
+            inside = [
+                Span(max(span.start, start) - start, min(span.end, end) - start, self._share(span, start))
+                for span in spans
+                if span.start < end and span.end > start
+            ]
+            self._put(piece, inside)
+            start = end
+
+    @staticmethod
+    def _share(span: Span, start: int) -> str:
+        """Return what of a replacement goes into the piece that starts there: all where it begins, else nothing."""
+        return span.replacement if span.start >= start else ""
+
+    def _put(self, piece: _Piece, spans: list[Span]) -> None:
+        if not spans:
+            return
+        places = positions(self._text, piece.leaf)
+        if len(places) != len(piece.value) + 1:
+            # Not read as it is written: bytes that are no UTF-8, or an escape that there is not.
+            self._found.append(Finding(piece.leaf.start, piece.leaf.end, f'"{REDACTED}"', piece.leaf.place))
+            return
+        for start, end, replacement in spans:
+            written = json.dumps(replacement)[1:-1]
+            self._found.append(Finding(places[start], places[end], written, piece.leaf.place))

@@ -1,0 +1,133 @@
+"""One form for all bodies that say the same, whatever the order of their fields or the boundary between their parts.
+
+JSON is taken as the response cache takes it (``keys``), and with it the same remainder: integers beyond 64 bits count
+as the number that a double makes of them. A body that is not what its type says counts byte by byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from django_llmcache.exceptions import UncacheableRequest
+from django_llmcache.keys import OPTIONS, canonical_body, without
+
+from .credentials import REDACTED, is_named, is_parameter
+
+_REDACTED: Final = REDACTED.encode()
+_BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
+_PARAMETER: Final = re.compile(r';\s*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
+
+
+def canonical_form(content_type: str, body: bytes, *, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes:
+    """Return the canonical bytes of a redacted body.
+
+    Args:
+        content_type: the header with its parameters, ``""`` for none.
+        body: as it is sent, less credentials.
+        unkeyed: top-level names that do not count.
+        ignore: dotted paths that do not count; ``*`` stands for any item of a list.
+    """
+    if not body:
+        return b""
+    media_type = content_type.partition(";")[0].strip().lower()
+    form: bytes | None = None
+    if media_type.startswith("multipart/"):
+        form = _parts(content_type, body, unkeyed, ignore)
+    elif media_type == "application/x-www-form-urlencoded":
+        form = _pairs(body, unkeyed, ignore)
+    elif body.lstrip()[:1] in (b"{", b"[") or media_type.endswith("json"):
+        form = _json(body, unkeyed, ignore)
+    if form is not None:
+        return form
+    return b"raw\n" + orjson.dumps((media_type, hashlib.sha256(body).hexdigest()))
+
+
+def _json(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
+    try:
+        data = orjson.loads(body)
+        if _REDACTED in body:
+            data = _without_credentials(data)
+        if data.__class__ is dict:
+            return b"json\n" + canonical_body(data, unkeyed, ignore)
+        for path in ignore:
+            data = without(data, path.split("."))
+        return b"json\n" + orjson.dumps(data, option=OPTIONS)
+    except (UncacheableRequest, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _without_credentials(value: Any) -> Any:
+    """Return a value less the fields of credentials: whether one was given doesn't count."""
+    if value.__class__ is list:
+        return [_without_credentials(item) for item in value]
+    if value.__class__ is not dict:
+        return value
+    return {
+        name: _without_credentials(inner) for name, inner in value.items() if not (inner == REDACTED and is_named(name))
+    }
+
+
+def _pairs(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes:
+    # Latin-1 keeps apart whatever bytes are behind the percent signs.
+    pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    kept = [pair for pair in pairs if not is_parameter(pair[0]) and _counts(pair[0], unkeyed, ignore)]
+    return b"form\n" + orjson.dumps(sorted(kept, key=_name))
+
+
+def _parts(content_type: str, body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
+    """Return each part by its name, the name of its file, its type and a digest of its content."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        return None
+    border = b"\r\n--" + (found[1] or found[2]).encode("utf-8", "surrogatepass")
+    pieces = (b"\r\n" + body).split(border)
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
+        return None
+    parts = []
+    for piece in pieces[1:-1]:
+        head, empty_line, content = piece.partition(b"\r\n\r\n")
+        if not empty_line:
+            return None
+        disposition, kind = _head(head)
+        named = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(disposition)}
+        name = named.get("name", "")
+        if content == _REDACTED and is_named(name):
+            continue
+        if _counts(name, unkeyed, ignore):
+            file = named.get("filename", named.get("filename*"))
+            parts.append((name, file, kind, hashlib.sha256(content).hexdigest()))
+    return b"parts\n" + orjson.dumps(sorted(parts, key=_name))
+
+
+def _head(head: bytes) -> tuple[str, str]:
+    """Return the disposition and the type in the head of a part."""
+    disposition = kind = ""
+    for line in head.decode("latin-1").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-disposition":
+            disposition = value.strip()
+        elif name.strip().lower() == "content-type":
+            kind = value.strip().lower()
+    return disposition, kind
+
+
+def _name(item: tuple[Any, ...]) -> str:
+    return str(item[0])
+
+
+def _counts(name: str, unkeyed: Iterable[str], ignore: tuple[str, ...]) -> bool:
+    """Return whether a field of a form counts; ``metadata[trace][]`` is at ``metadata.trace.*``."""
+    path = name.replace("]", "").split("[")
+    if path[0] in unkeyed:
+        return False
+    return not any(_covers(ignored.split("."), path) for ignored in ignore)
+
+
+def _covers(ignored: list[str], path: list[str]) -> bool:
+    return len(ignored) <= len(path) and all(step in ("*", actual) for step, actual in zip(ignored, path, strict=False))

@@ -1,0 +1,79 @@
+"""Say quickly of most bodies that they hold no credential: this is asked of every request, also in a replay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from .credentials import is_parameter, is_watched
+
+LEAST: Final = 16
+"""Characters of the shortest token that shows by its shape."""
+
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=")
+_RUNS: Final = bytes(ord("a") if code in _LETTERS else ord(" ") for code in range(256))
+_LONG: Final = b"a" * LEAST
+_BLOB: Final = 4096
+"""Characters from which on a run without ``-``, ``_`` and ``.`` is an image in base64."""
+
+_START: Final = re.compile(
+    rb"sk-|nvapi-|xai-|pplx-|tvly-|pk-lf-|(?:gsk|hf|r8|fw|ek|jina|npm|dop_v1|whsec|shpat|pcsk|tgp_v1|[sr]k|lsv2)_"
+    rb"|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|xapp-|AIza|ya29\.|AQ\.|1//0|A(?:KIA|SIA|BIA|CCA|BSK)|dapi[0-9a-f]"
+    rb"|SG\.|eyJ[A-Za-z0-9_-]{8,}\."
+)
+_LOGIN: Final = re.compile(rb"/[^\s/@\"'<>]*:[^\s/@\"'<>]+@")
+_PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])")
+
+
+def may_hold_credentials(body: bytes, known: Iterable[bytes] = ()) -> bool:
+    """Return ``False`` only where ``findings`` would find nothing in a body of JSON or plain text.
+
+    Args:
+        body: decoded.
+        known: credentials to look for besides those that show by a name or a shape.
+    """
+    return (
+        _names_one(body)
+        or _shows_one(body)
+        or any(value in body for value in known)
+        or (b"@" in body and _LOGIN.search(body) is not None)
+        or b"-----BEGIN" in body
+        or ((b"=" in body or b"u003" in body) and any(map(_is_parameter, _PARAMETER.findall(body))))
+    )
+
+
+def _names_one(body: bytes) -> bool:
+    if b'" :' in body:
+        return True
+    before = body.split(b'":')
+    before.pop()
+    return any(map(_is_watched, {piece[piece.rfind(b'"') + 1 :] for piece in before}))
+
+
+@lru_cache(maxsize=4096)
+def _is_watched(name: bytes) -> bool:
+    # Inside a text that is JSON itself, the quote after it is escaped.
+    return is_watched(name.decode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=4096)
+def _is_parameter(name: bytes) -> bool:
+    return is_parameter(name.decode("ascii"))
+
+
+def _shows_one(body: bytes) -> bool:
+    runs = body.translate(_RUNS)
+    start = runs.find(_LONG)
+    while start >= 0:
+        end = runs.find(b" ", start)
+        run = body[start : end if end >= 0 else len(body)]
+        if len(run) < _BLOB or b"-" in run or b"_" in run or b"." in run:
+            before = body[max(start - 10, 0) : start].rstrip()[-6:].lower()
+            if _START.search(run) or before.endswith((b"bearer", b"basic")):
+                return True
+        if end < 0:
+            return False
+        start = runs.find(_LONG, end)
+    return False

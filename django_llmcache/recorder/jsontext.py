@@ -1,0 +1,149 @@
+"""The values in a JSON text with the places where they stand, so that some can be replaced and the rest stays as it is.
+
+Lenient: a text that is cut off, or several texts one after the other, are read as far as they go.
+
+The texts here are *wire texts*: bytes read as Latin-1, so that a position is that of a byte.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+Path = tuple[str | int, ...]
+
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\]:,]|[^\s{}\[\]:,"]+(?:,\s*[^\s{}\[\]:,"]+)*', re.DOTALL)
+"""A string, a sign, or a row of numbers and words: an embedding is thousands of them."""
+
+_SIGNS: Final = frozenset("{}[]:,")
+_UNIT: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\."
+    r"|[\xc0-\xff][\x80-\xbf]*|.",
+    re.DOTALL,
+)
+"""What stands for one character inside a string."""
+
+
+class Leaf(NamedTuple):
+    """One string, number or word of a JSON text.
+
+    Attributes:
+        path: names and indexes from the outermost value to it.
+        start, end: where it stands, with its quotes.
+        track: its path, less the place in an outermost list, with the ``index`` that each object around it says: the
+            same for the pieces of one text in a stream.
+    """
+
+    path: Path
+    start: int
+    end: int
+    track: tuple[str | int | None, ...]
+
+    @property
+    def place(self) -> str:
+        """Return the path as people write it: ``choices[0].message``."""
+        steps = (f"[{step}]" if step.__class__ is int else f".{step}" for step in self.path)
+        return "".join(steps).removeprefix(".")
+
+    @property
+    def name(self) -> str:
+        """Return the name of the field that it is, or is an item of; ``""`` for none."""
+        return next((step for step in reversed(self.path) if isinstance(step, str)), "")
+
+    @property
+    def parent(self) -> str:
+        """Return the name of the field around the object that it is in; ``""`` for none."""
+        names = [step for step in self.path if isinstance(step, str)]
+        return names[-2] if len(names) > 1 else ""
+
+
+def wire(text: str) -> str:
+    """Return a text as its UTF-8 bytes, read as Latin-1."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def unwire(text: str) -> str:
+    """Return what ``wire`` was given."""
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
+
+
+def leaves(text: str, start: int = 0, end: int | None = None) -> Iterator[Leaf]:
+    """Yield the values of the JSON in a wire text, in their order."""
+    way = _Way()
+    named = False  # the next string is a name
+    for token in _TOKEN.finditer(text, start, len(text) if end is None else end):
+        word = token[0]
+        if word in _SIGNS:
+            named = way.follow(word)
+        elif named:
+            way.name(value_of(word) if word[0] == '"' else word)
+        else:
+            yield way.leaf(token)
+
+
+class _Way:
+    """The names and indexes from the outermost value to where one is."""
+
+    __slots__ = ("indexes", "path")
+
+    def __init__(self) -> None:
+        self.path: list[str | int] = []
+        self.indexes: list[str | None] = []
+
+    def follow(self, sign: str) -> bool:
+        """Go where a sign leads; return whether a name comes next."""
+        path = self.path
+        if sign == "{" or sign == "[":  # noqa: PLR1714 - quicker than a set
+            path.append("" if sign == "{" else 0)
+            self.indexes.append(None)
+            return sign == "{"
+        if sign == ",":
+            return self._skip(1)
+        if sign != ":" and path:
+            path.pop()
+            self.indexes.pop()
+        return False
+
+    def name(self, name: str) -> None:
+        """Take the name of the next value."""
+        self.path[-1] = name
+
+    def leaf(self, token: re.Match[str]) -> Leaf:
+        """Return the value, or the first of a row of them, that is here."""
+        path, word = self.path, token[0]
+        if path and path[-1] == "index":
+            self.indexes[-1] = word
+        steps = path[1:] if path and isinstance(path[0], int) else path
+        leaf = Leaf(tuple(path), token.start(), token.end(), (*steps, *self.indexes))
+        if word[0] != '"':
+            self._skip(word.count(","))
+        return leaf
+
+    def _skip(self, count: int) -> bool:
+        """Go on in a list by so many items; return whether this is an object instead."""
+        last = self.path[-1] if self.path else 0
+        if isinstance(last, str):
+            return True
+        if self.path:
+            self.path[-1] = last + count
+        return False
+
+
+def value_of(literal: str) -> str:
+    """Return what a string in a wire text says; one that is cut off or broken as far as it can be read."""
+    inner = literal[1:-1] if len(literal) > 1 and literal[-1] == '"' else literal[1:]
+    if "\\" not in inner:
+        return unwire(inner)
+    try:
+        return str(json.loads(f'"{unwire(inner)}"', strict=False))
+    except ValueError:
+        return unwire(inner)
+
+
+def positions(text: str, leaf: Leaf) -> list[int]:
+    """Return where each character of a string's value starts in the wire text, and where the last one ends."""
+    end = leaf.end - 1 if text[leaf.end - 1] == '"' and leaf.end - leaf.start > 1 else leaf.end
+    found = [unit.start() for unit in _UNIT.finditer(text, leaf.start + 1, end)]
+    return [*found, end]

@@ -1,0 +1,101 @@
+"""Say which requests are the same to the test cache: a digest of all of a request that can change its answer."""
+
+from __future__ import annotations
+
+import hashlib
+from operator import itemgetter
+from typing import Final
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+
+import orjson
+
+from .credentials import is_signing
+from .exchange import Outgoing
+from .forms import canonical_form
+from .names import folder_name
+
+FORMAT: Final = 1
+"""Version of the key's own making; every key changes with it."""
+
+HEADERS: Final = frozenset({
+    "anthropic-beta", "openai-beta", "prefer", "x-amzn-bedrock-guardrailidentifier",
+    "x-amzn-bedrock-guardrailversion", "x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier",
+    "x-amzn-bedrock-trace",
+})  # fmt: skip
+"""Headers that change an answer. Of ``accept`` it counts whether it asks for an event stream."""
+
+UNKEYED: Final = frozenset({
+    "clientRequestToken", "idempotencyKey", "idempotency-key", "idempotency_key", "metadata", "user",
+})  # fmt: skip
+"""Top-level names of a body that do not count."""
+
+_EVENTS: Final = "text/event-stream"
+_VERSIONS: Final = ("v1", "v1alpha", "v1beta", "v2", "v3", "v4")
+
+
+class Matcher:
+    """Makes the keys of requests.
+
+    Args:
+        ignore: dotted paths in the body that do not count; ``*`` stands for any item of a list.
+    """
+
+    __slots__ = ("_ignore",)
+
+    def __init__(self, ignore: tuple[str, ...] = ()) -> None:
+        self._ignore = ignore
+
+    def key_of(self, redacted: Outgoing) -> str:
+        """Return 64 hex characters, the same for requests that are the same and for no others."""
+        digest = hashlib.sha256(_envelope(redacted))
+        digest.update(
+            canonical_form(redacted.header("content-type"), redacted.body, unkeyed=UNKEYED, ignore=self._ignore)
+        )
+        return digest.hexdigest()
+
+
+def endpoint_of(outgoing: Outgoing) -> str:
+    """Return a name for a request's address, which a folder can have: its path after the version, cut if long."""
+    steps = [step for step in unquote(outgoing.parts.path, errors="replace").split("/") if step.strip(".")]
+    for number, step in enumerate(steps[:-1]):
+        if step in _VERSIONS:
+            steps = steps[number + 1 :]
+            break
+    return folder_name("_".join(steps) or "root")
+
+
+def _envelope(outgoing: Outgoing) -> bytes:
+    """Return everything but the body that makes the key, as one line of JSON."""
+    parts = (
+        FORMAT, outgoing.method.upper(), outgoing.parts.scheme, outgoing.host, _steps(outgoing.parts.path or "/"),
+        _query(outgoing), sorted(_headers(outgoing)),
+    )  # fmt: skip
+    return orjson.dumps(parts) + b"\n"
+
+
+def _steps(path: str) -> list[str]:
+    """Return the steps of a path, so that it doesn't count which characters a client sends percent-encoded."""
+    steps = path.split("/")
+    if "%" in path or not path.isascii():
+        return [unquote_to_bytes(step).decode("latin-1") for step in steps]
+    return steps
+
+
+def _query(outgoing: Outgoing) -> list[tuple[str, str]]:
+    query = outgoing.parts.query
+    if not query:
+        return []
+    # Latin-1 keeps apart whatever bytes are behind the percent signs.
+    pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
+    return sorted((pair for pair in pairs if not is_signing(pair[0])), key=itemgetter(0))
+
+
+def _headers(outgoing: Outgoing) -> list[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for name, value in outgoing.headers:
+        lower = name.lower()
+        if lower in HEADERS:
+            found.setdefault(lower, []).extend(word.strip() for word in value.split(","))
+        elif lower == "accept" and _EVENTS in value.lower():
+            found[lower] = [_EVENTS]
+    return [(name, sorted(words)) for name, words in found.items()]

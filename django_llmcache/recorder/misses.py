@@ -1,0 +1,175 @@
+"""A request that has no recording, told so that one sees at once what changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any, Final
+
+from .exchange import Outgoing
+from .fixture import Fixture
+
+WHYS: Final = {
+    "none": "Nothing is recorded for this request",
+    "no_key": "Nothing is recorded for this request, and there is no API key to ask the provider with",
+    "repeated": "This request was asked more often than it was recorded, and the test says repeat='fail'",
+    "expired": "The recording of this request has expired",
+    "failing": "The newest recording of this request is an error, and FALLBACK says that this is one",
+    "unread": "The recording ends where the recording test stopped reading, and this one reads on",
+    "fault": "This fault is cut from a recording, and there is none of this request",
+    "blocked": "A client that the recorder does not know asked for a connection to a provider",
+}
+_NOWHERE: Final = ("none", "no_key")
+_SHOWN: Final = 6
+_LONGEST: Final = 300
+
+
+class FixtureMiss(BaseException):
+    """A provider was asked for what is not recorded.
+
+    Not an ``Exception``: the SDKs catch those, try again, and tell of a "connection error". A test in which it was
+    raised fails at its end, also where somebody caught it.
+    """
+
+
+def explain_miss(
+    asked: Outgoing, candidates: Iterable[Fixture], *, test: str, folder: Path, command: str, why: str = "none"
+) -> str:
+    """Return what to show: the request, the nearest recording, how they differ, and what records it.
+
+    Args:
+        asked: the request, redacted.
+        candidates: what is recorded of the same provider.
+        test: the id of the test that asked.
+        folder: of the fixtures.
+        command: the line that records the test.
+        why: a key of ``WHYS``.
+    """
+    lines = [f"{WHYS[why]}: {asked.method} {asked.url}", f"  test     {test}"]
+    body = _body(asked.body)
+    model = _model(asked, body)
+    if model:
+        lines.append(f"  model    {model}")
+    nearest = _nearest(asked, body, candidates) if why in _NOWHERE else None
+    if nearest is None:
+        lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if why in _NOWHERE else ""))
+    else:
+        lines.append(f"  nearest  {nearest.path}")
+        lines += [f"    {line}" for line in _differences(asked, body, nearest)]
+    if command:
+        lines.append(f"Record it:  {command}")
+    return "\n".join(lines)
+
+
+def _nearest(asked: Outgoing, body: Any, candidates: Iterable[Fixture]) -> Fixture | None:
+    """Return the recording most like the request, of the same host and model. For the text only: it never serves."""
+    best: tuple[float, Fixture] | None = None
+    model, text = _model(asked, body), _text(body)
+    for fixture in candidates:
+        other = _body(fixture.request.body)
+        if fixture.request.host != asked.host or _model(fixture.request, other) != model:
+            continue
+        same_path = fixture.request.parts.path == asked.parts.path
+        likeness = same_path + SequenceMatcher(None, text, _text(other), autojunk=False).quick_ratio()
+        if best is None or likeness > best[0]:
+            best = (likeness, fixture)
+    return best[1] if best else None
+
+
+def _differences(asked: Outgoing, body: Any, nearest: Fixture) -> Iterator[str]:
+    told = 0
+    for name, now, then in (
+        ("method", asked.method, nearest.request.method),
+        ("path", asked.parts.path, nearest.request.parts.path),
+        ("query", sorted(asked.query), sorted(nearest.request.query)),
+    ):
+        if now != then:
+            told += 1
+            yield f"{name}: recorded {then!r}, asked {now!r}"
+    for place, then, now in _apart(_body(nearest.request.body), body):
+        told += 1
+        if told > _SHOWN:
+            yield "… and more"
+            return
+        yield from _difference(place, then, now)
+    if not told:
+        yield "the same method, address and body: a header that counts differs, or the fixture is of another key format"
+
+
+def _apart(then: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield each place where two JSON values differ, the outermost that says it all."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for name in [*then, *(name for name in now if name not in then)]:
+            inner = f"{place}.{name}" if place else str(name)
+            yield from _apart(then.get(name, _ABSENT), now.get(name, _ABSENT), inner)
+    elif isinstance(then, list) and isinstance(now, list):
+        for index in range(max(len(then), len(now))):
+            old, new = (side[index] if index < len(side) else _ABSENT for side in (then, now))
+            yield from _apart(old, new, f"{place}[{index}]")
+    elif then != now or isinstance(then, bool) != isinstance(now, bool):
+        yield place or "body", then, now
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_ABSENT: Final = _Absent()
+
+
+def _difference(place: str, then: Any, now: Any) -> Iterator[str]:
+    if isinstance(then, str) and isinstance(now, str):
+        yield f"{place}:"
+        yield f"  {_word_diff(then, now)}"
+    else:
+        yield f"{place}: recorded {_short(then)}, asked {_short(now)}"
+
+
+def _word_diff(then: str, now: str) -> str:
+    """Return one text with what went as ``[-…-]`` and what came as ``{+…+}``, and long stretches in common cut."""
+    old, new = then.split(), now.split()
+    pieces = []
+    for how, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if how == "equal":
+            pieces.append(_middle_cut(old[a:b]))
+            continue
+        if a < b:
+            pieces.append(f"[-{_cut(' '.join(old[a:b]))}-]")
+        if c < d:
+            pieces.append(f"{{+{_cut(' '.join(new[c:d]))}+}}")
+    changed = " ".join(pieces)
+    return changed if old != new else f"{_short(then)} became {_short(now)} (white space differs)"
+
+
+def _middle_cut(words: list[str]) -> str:
+    return " ".join(words if len(words) <= 12 else [*words[:6], "…", *words[-6:]])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _short(value: Any) -> str:
+    return _cut(repr(value))
+
+
+def _body(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode("utf-8", "replace")
+
+
+def _text(body: Any) -> str:
+    return json.dumps(body, sort_keys=True, ensure_ascii=False)[:20_000]
+
+
+def _model(asked: Outgoing, body: Any) -> str:
+    named = body.get("model") if isinstance(body, dict) else None
+    if isinstance(named, str):
+        return named
+    _, found, rest = asked.parts.path.partition("/models/")
+    return rest.partition(":")[0] if found else ""

@@ -1,0 +1,257 @@
+"""Take credentials out of what is recorded: headers by allow-list, the rest by name and by shape.
+
+A body is read decoded and whole, so that nothing hides behind a content-encoding or the border between two chunks,
+and is changed only where a credential stands: its layout, and the chunks as far as they go, stay as they were.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Final
+
+from django_llmcache.exceptions import LLMCacheError
+
+from .credentials import (
+    HEADERS,
+    REDACTED,
+    Span,
+    is_credential,
+    is_parameter,
+    is_signing,
+    is_telling,
+    is_watched,
+    looks_random,
+    merged,
+    shapes,
+)
+from .decoding import Decoder, DecodingError
+from .exchange import Chunk, Incoming, Outgoing, Pairs, first
+from .findings import BINARY, Finding, findings, in_text, may_find
+
+REQUEST_HEADERS: Final = frozenset({
+    "accept", "anthropic-beta", "anthropic-version", "content-type", "openai-beta", "prefer",
+    "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion",
+    "x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier", "x-amzn-bedrock-trace",
+})  # fmt: skip
+"""What says how a request is meant."""
+
+RESPONSE_HEADERS: Final = frozenset({
+    "apim-request-id", "content-disposition", "content-range", "content-type", "location", "mistral-correlation-id",
+    "openai-model", "openai-processing-ms", "openai-version", "operation-location", "request-id", "retry-after",
+    "retry-after-ms", "x-amzn-errortype", "x-amzn-requestid", "x-generation-id", "x-goog-upload-chunk-granularity",
+    "x-goog-upload-control-url", "x-goog-upload-status", "x-goog-upload-url", "x-ms-error-code", "x-ms-request-id",
+    "x-request-id", "x-should-retry",
+})  # fmt: skip
+"""What SDKs read of an answer: its type, an id for the provider's support, when to come again, where to go on."""
+
+RESPONSE_PREFIXES: Final = ("anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-", "x-ratelimit-")
+
+_ONE_OBJECT: Final = "application/json"
+_LEAST: Final = 12
+"""Characters of the shortest text in a header that is taken for a credential wherever it comes again."""
+
+
+class SecretError(LLMCacheError):
+    """A recording still looks as if it held a credential; it was not written. The message names the field."""
+
+
+class Redactor:
+    """Takes credentials out of requests and answers.
+
+    Those that a request bears in its headers or its address are remembered: they are taken out of every body too,
+    whatever they look like.
+
+    Args:
+        request_headers: names, in lower case, of the headers of a request that are kept.
+        response_headers: the same of an answer.
+        response_prefixes: how the names of further ones begin.
+    """
+
+    __slots__ = ("_known", "_known_bytes", "_request_headers", "_response_headers", "_response_prefixes")
+
+    def __init__(
+        self,
+        *,
+        request_headers: Iterable[str] = REQUEST_HEADERS,
+        response_headers: Iterable[str] = RESPONSE_HEADERS,
+        response_prefixes: Iterable[str] = RESPONSE_PREFIXES,
+    ) -> None:
+        self._request_headers = frozenset(request_headers)
+        self._response_headers = frozenset(response_headers)
+        self._response_prefixes = tuple(response_prefixes)
+        self._known: tuple[str, ...] = ()
+        self._known_bytes: tuple[bytes, ...] = ()
+
+    def request(self, outgoing: Outgoing) -> Outgoing:
+        """Return the request without its credentials, and its body without content-encoding.
+
+        It is the same request whichever key was sent, or none.
+        """
+        headers = self._request_head(outgoing.headers)
+        url = self._address(outgoing.url)
+        body = _plain_body(outgoing)
+        content_type = first(headers, "content-type").lower()
+        if body and not content_type.startswith(BINARY) and may_find(body, content_type, self._known_bytes):
+            body = _edited(body, findings(body, content_type, self._look, empty=True))
+        return Outgoing(outgoing.method, url, headers, body)
+
+    def response(self, incoming: Incoming) -> Incoming:
+        """Return the answer without credentials, in chunks that begin and end where they did."""
+        headers = tuple((name, self._value(value)) for name, value in incoming.headers if self._is_kept(name.lower()))
+        body, content_type = incoming.body, incoming.content_type
+        if content_type.startswith(BINARY) or (
+            content_type == _ONE_OBJECT
+            and body[:1] == b"{"
+            and b"}\n{" not in body
+            and not may_find(body, content_type, self._known_bytes)
+        ):
+            return incoming._replace(headers=headers)
+        found = findings(body, content_type, self._look)
+        return incoming._replace(headers=headers, chunks=_cut_anew(incoming.chunks, found))
+
+    def text(self, text: str) -> str:
+        """Return a text for people, such as a message or a difference, without credentials."""
+        return _replaced(text, in_text(text, self._look))
+
+    def _request_head(self, headers: Pairs) -> Pairs:
+        kept = []
+        for name, value in headers:
+            lower = name.lower()
+            if lower in self._request_headers:
+                kept.append((lower, self._value(value)))
+            elif lower in HEADERS:
+                # A scheme such as "Bearer" is no part of it.
+                self._remember(value.rpartition(" ")[2])
+        return tuple(kept)
+
+    def _is_kept(self, name: str) -> bool:
+        return name in self._response_headers or name.startswith(self._response_prefixes)
+
+    def _value(self, value: str) -> str:
+        if len(value) < _LEAST:
+            return value
+        return self._address(value) if "://" in value else _replaced(value, self._look(value))
+
+    def _address(self, url: str) -> str:
+        """Return an address less the query parameters that are credentials, its user and its fragment."""
+        start, found, query = url.partition("#")[0].partition("?")
+        if found:
+            start += "".join(f"{'&' if number else '?'}{pair}" for number, pair in enumerate(self._kept_pairs(query)))
+        scheme, found, rest = start.partition("://")
+        host, slash, path = rest.partition("/")
+        if "@" in host:
+            start = f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
+        return _replaced(start, self._look(start))
+
+    def _kept_pairs(self, query: str) -> Iterator[str]:
+        for pair in query.split("&"):
+            name, _, value = pair.partition("=")
+            if is_signing(name):
+                self._remember(value)
+            else:
+                yield pair
+
+    def _remember(self, value: str) -> None:
+        if len(value) >= _LEAST and value != REDACTED and value not in self._known:
+            self._known += (value,)
+            self._known_bytes += (value.encode("utf-8", "surrogatepass"),)
+
+    def _look(self, text: str) -> list[Span]:
+        found = shapes(text)
+        for value in self._known:
+            if value in text:
+                found += [Span(*match.span()) for match in re.finditer(re.escape(value), text)]
+        return merged(found)
+
+
+def leaks(redacted: Outgoing | Incoming) -> list[str]:
+    """Return the places of what still looks like a credential, such as ``request.headers.authorization``.
+
+    That is what a ``Redactor`` would take out, and any text that looks random behind a name that tells of a key.
+    """
+    ends: tuple[int, ...] = ()
+    if isinstance(redacted, Outgoing):
+        side, content_type = "request", redacted.header("content-type").lower()
+        body, found = redacted.body, [f"request.{part}" for part in _leaks_of_address(redacted.url)]
+    else:
+        side, content_type, body, found = "response", redacted.content_type, redacted.body, []
+        ends = tuple(accumulate(len(chunk.data) for chunk in redacted.chunks))
+    found += [f"{side}.headers.{name.lower()}" for name, value in redacted.headers if _leaks_in_header(name, value)]
+    for finding in findings(body, content_type, shapes, named=_still_named):
+        if len(ends) > 1:
+            place = f"chunks[{next(number for number, end in enumerate(ends) if finding.start < end)}]"
+        else:
+            place = f"body.{finding.place}" if finding.place else "body"
+        found.append(f"{side}.{place}")
+    return list(dict.fromkeys(found))
+
+
+def _leaks_of_address(url: str) -> Iterator[str]:
+    address, _, query = url.partition("?")
+    if shapes(address):
+        yield "url"
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if not _is_blank(value) and (is_parameter(name) or shapes(value)):
+            yield f"query.{name}"
+
+
+def _leaks_in_header(name: str, value: str) -> bool:
+    if _is_blank(value):
+        return False
+    return name.lower() in HEADERS or (is_watched(name) and looks_random(value)) or bool(shapes(value))
+
+
+def _is_blank(value: str) -> bool:
+    return not value or REDACTED in value
+
+
+def _still_named(name: str, value: str) -> bool:
+    return is_credential(name, value) or (is_telling(name) and looks_random(value))
+
+
+def _plain_body(outgoing: Outgoing) -> bytes:
+    encoding = outgoing.header("content-encoding")
+    if not encoding:
+        return outgoing.body
+    try:
+        decoder = Decoder(encoding)
+        return decoder.feed(outgoing.body) + decoder.finish()
+    except DecodingError:
+        # Some services give the header a meaning of their own.
+        return outgoing.body
+
+
+def _replaced(text: str, spans: list[Span]) -> str:
+    for start, end, replacement in reversed(spans):
+        text = f"{text[:start]}{replacement}{text[end:]}"
+    return text
+
+
+def _edited(body: bytes, found: list[Finding]) -> bytes:
+    for finding in reversed(found):
+        body = body[: finding.start] + finding.replacement.encode() + body[finding.end :]
+    return body
+
+
+def _cut_anew(chunks: tuple[Chunk, ...], found: list[Finding]) -> tuple[Chunk, ...]:
+    """Return the chunks with the findings replaced; a replacement is in the chunk where what it replaces began."""
+    if not found:
+        return chunks
+    kept, start = [], 0
+    for chunk in chunks:
+        end = start + len(chunk.data)
+        data, at = b"", start
+        for finding in found:
+            if finding.end <= start or finding.start >= end:
+                continue
+            if finding.start >= start:
+                data += chunk.data[at - start : finding.start - start] + finding.replacement.encode()
+            at = min(finding.end, end)
+        data += chunk.data[at - start :]
+        if data:
+            kept.append(chunk._replace(data=data))
+        start = end
+    return tuple(kept)

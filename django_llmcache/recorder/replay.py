@@ -1,0 +1,47 @@
+"""A recorded answer that is about to be given again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from .exchange import Incoming
+
+
+class Replay:
+    """What an interceptor gives to its client.
+
+    Attributes:
+        response: the answer; its chunks are decoded.
+        failure: ``"timeout"`` or ``"refused"`` where the client's own error is to be raised instead, else ``None``.
+    """
+
+    __slots__ = ("_pace", "_run_out", "_waits", "failure", "response")
+
+    def __init__(
+        self,
+        response: Incoming,
+        *,
+        pace: float = 0.0,
+        run_out: Callable[[], BaseException],
+        failure: str | None = None,
+        wait: float = 0.0,
+    ) -> None:
+        self.response = response
+        self.failure = failure
+        self._pace = pace
+        self._run_out = run_out
+        self._waits = wait
+
+    def pieces(self) -> Iterator[tuple[float, bytes]]:
+        """Yield each chunk with the seconds to wait before it: none, unless the test asked for some.
+
+        Raises:
+            FixtureMiss: the reader goes on where the recording test had stopped reading.
+        """
+        before = 0.0
+        for index, chunk in enumerate(self.response.chunks):
+            at = chunk.offset / 1000 * self._pace
+            yield (at - before if at > before else 0.0) + (self._waits if index == 0 else 0.0), chunk.data
+            before = max(at, before)
+        if self.response.unread:
+            raise self._run_out()

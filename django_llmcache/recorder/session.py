@@ -1,0 +1,289 @@
+"""What one test does with the providers it asks: replay what is recorded, record what is not, or neither."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from secrets import token_hex
+from typing import NamedTuple
+
+from django_llmcache.policies import Unset
+
+from .exchange import Outgoing
+from .fixture import Fixture
+from .matcher import Matcher, endpoint_of
+from .misses import FixtureMiss, explain_miss
+from .redaction import Redactor
+from .replay import Replay
+from .setup import NO_OPTIONS, Mode, Options, Setup
+from .takes import choose
+from .taping import Taping
+
+
+class Session:
+    """One test, or the set-up of one class or module.
+
+    Args:
+        test: its id, as a test runner is given it.
+        setup: what holds for the run.
+        options: what the test asks for.
+        sample: which of several runs of the same test this is.
+
+    Attributes:
+        counts: how many calls were ``replayed``, ``recorded``, ``live`` and ``missed``.
+        misses: what was asked for in vain.
+        leaks: what went to a provider past the recorder.
+        expired: the fixtures that were replayed though they have expired.
+        failed: whether the test failed, where the runner knows it and no exception says so.
+    """
+
+    def __init__(self, test: str, setup: Setup, options: Options = NO_OPTIONS, *, sample: int = 0) -> None:
+        self.test = test
+        self.setup = setup
+        self.options = options
+        self.sample = sample
+        self.mode = options.mode or setup.mode
+        self.counts: Counter[str] = Counter()
+        self.misses: list[FixtureMiss] = []
+        self.leaks: list[str] = []
+        self.failed = False
+        self.expired: list[str] = []
+        self.replayed: list[Fixture] = []
+        self._matcher = Matcher(ignore=(*setup.ignore, *options.ignore))
+        self._redactor = Redactor()
+        self._lock = threading.RLock()
+        self._queues: dict[tuple[int, str], _Queue] = {}
+        self._tapes: dict[tuple[int, str], list[Taping]] = {}
+        self._calling: Counter[str] = Counter()
+        self._faults_left = options.fault.times if options.fault else 0
+
+    def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
+        """Return how a request is answered; ``None`` when the recorder has no part in it.
+
+        Args:
+            outgoing: the request as it is about to leave.
+            timeout: seconds that the client would wait for the first byte, where it is known.
+
+        Raises:
+            FixtureMiss: nothing is recorded, in ``replay``.
+        """
+        provider = self.setup.provider_of(outgoing.host)
+        if provider is None:
+            return None
+        with self._lock:
+            if self.mode is Mode.LIVE and self.options.fault is None:
+                self.counts["live"] += 1
+                return None
+            redacted = self._redactor.request(outgoing)
+            asked = _Asked(provider, endpoint_of(redacted), self._matcher.key_of(redacted), redacted)
+            return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
+
+    @contextmanager
+    def run(self, sample: int) -> Iterator[Session]:
+        """Let one run of the test have the recordings of one sample."""
+        before, self.sample = self.sample, sample
+        try:
+            yield self
+        finally:
+            self.sample = before
+
+    def calling(self, host: str) -> bool:
+        """Return whether a call that is being recorded is under way to a host."""
+        return self._calling[host] > 0
+
+    def end(self, *, passed: bool) -> list[Path]:
+        """Write what was recorded if the test passed; return the new files.
+
+        Raises:
+            SecretError: a recording still looks as if it held a credential; none of it was written.
+            OSError: a file can't be written.
+        """
+        if not passed:
+            return []
+        written = []
+        for fixture in list(self._fixtures()):
+            path = self.setup.store.write(fixture)
+            written.append(path)
+            self._tell("save", fixture, path)
+            if self.setup.usage is not None:
+                self.setup.usage.recorded(path)
+        return written
+
+    def _fixtures(self) -> Iterator[Fixture]:
+        take = f"{_utc(self.setup.now())}-{token_hex(2)}"
+        for (sample, _), tapes in self._tapes.items():
+            kept = [tape for tape in tapes if tape.finished and (self.options.record_errors or tape.successful)]
+            for sequence, tape in enumerate(kept):
+                yield tape.fixture(
+                    take=take, sequence=sequence, test=self.test, sample=sample, version=self.setup.version
+                )
+
+    def _tell(self, event: str, fixture: Fixture, path: Path | None) -> None:
+        details = {"key": fixture.key, "provider": fixture.provider, "model": fixture.model, "path": path}
+        self.setup.tell(event, {**details, "test": self.test})
+
+    def miss(self, asked: Outgoing, provider: str, why: str, *, key: str | None = None) -> FixtureMiss:
+        """Note that a request has no recording, and return the error to raise.
+
+        Args:
+            asked: the request, redacted.
+            provider: whom it asks.
+            why: a key of ``misses.WHYS``.
+            key: what it would be filed under.
+        """
+        text = explain_miss(
+            asked,
+            self.setup.store.of(provider),
+            test=self.test,
+            folder=self.setup.store.folder,
+            command=self.setup.command.format(test=self.test),
+            why=why,
+        )
+        error = FixtureMiss(text)
+        with self._lock:
+            self.misses.append(error)
+            self.counts["missed"] += 1
+        self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
+        return error
+
+    def _replay(self, asked: _Asked) -> Replay | None:
+        fixture = None if self.mode is Mode.REFRESH else self._next(asked)
+        if fixture is None:
+            return None
+        self.counts["replayed"] += 1
+        self.replayed.append(fixture)
+        self._tell("hit", fixture, fixture.path)
+        if self.setup.usage is not None and fixture.path is not None:
+            self.setup.usage.used(fixture.path)
+        return Replay(fixture.response, pace=self.options.pace, run_out=lambda: self._ran_out(asked))
+
+    def _tape(self, asked: _Asked, outgoing: Outgoing) -> Taping:
+        if self.mode is Mode.REPLAY:
+            raise self.miss(asked.request, asked.provider, "none", key=asked.key)
+        placeholder = self.setup.placeholder
+        if placeholder and (placeholder in outgoing.url or any(placeholder in value for _, value in outgoing.headers)):
+            raise self.miss(asked.request, asked.provider, "no_key", key=asked.key)
+        self.counts["recorded"] += 1
+        tape = Taping(
+            asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
+            during=self._while_calling, now=self.setup.now,
+        )  # fmt: skip
+        self._tapes.setdefault((self.sample, asked.key), []).append(tape)
+        return tape
+
+    def _next(self, asked: _Asked) -> Fixture | None:
+        """Return the recording that comes next, ``None`` when there is none that holds."""
+        name = (self.sample, asked.key)
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = self._queue(asked)
+        if not queue.fixtures:
+            return None
+        if queue.position >= len(queue.fixtures) and self.options.repeat == "fail":
+            raise self.miss(asked.request, asked.provider, "repeated", key=asked.key)
+        fixture = queue.fixtures[min(queue.position, len(queue.fixtures) - 1)]
+        queue.position += 1
+        return fixture
+
+    def _queue(self, asked: _Asked) -> _Queue:
+        setup, options = self.setup, self.options
+        choice = choose(
+            setup.store.take(asked.provider, asked.endpoint, asked.key),
+            fallback=options.fallback or setup.fallback,
+            ttl=setup.ttl if isinstance(options.ttl, Unset) else options.ttl,
+            now=setup.now(),
+            sample=self.sample,
+        )
+        take = choice.take
+        if self.mode is Mode.ONCE and (choice.expired or choice.why == "failing"):
+            take = None
+        elif choice.why == "failing" or (choice.expired and (options.expired or setup.expired) == "error"):
+            raise self.miss(asked.request, asked.provider, choice.why or "expired", key=asked.key)
+        elif choice.expired and take is not None:
+            self.expired.append(str(take.fixtures[0].path))
+            setup.warn(f"{self.test} replays a recording that has expired: {take.fixtures[0].path}")
+        return _Queue(take.fixtures if take else ())
+
+    def _faulty(self, asked: _Asked, timeout: float | None) -> Replay | None:
+        fault = self.options.fault
+        if fault is None or self._faults_left == 0:
+            return None
+        recorded = self._next(asked) if fault.needs_recording else None
+        if fault.needs_recording and recorded is None:
+            raise self.miss(asked.request, asked.provider, "fault", key=asked.key)
+        self._faults_left -= 1
+        self.counts["replayed"] += 1
+        return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)
+
+    def _ran_out(self, asked: _Asked) -> FixtureMiss:
+        return self.miss(asked.request, asked.provider, "unread", key=asked.key)
+
+    @contextmanager
+    def _while_calling(self, host: str) -> Iterator[None]:
+        with self._lock:
+            self._calling[host] += 1
+        token = _inside.set(True)
+        try:
+            yield
+        finally:
+            _inside.reset(token)
+            with self._lock:
+                self._calling[host] -= 1
+
+
+class _Asked(NamedTuple):
+    """A request with what it is filed under."""
+
+    provider: str
+    endpoint: str
+    key: str
+    request: Outgoing
+
+
+class _Queue:
+    """The recordings of one request in their order, and how many of them were replayed."""
+
+    __slots__ = ("fixtures", "position")
+
+    def __init__(self, fixtures: tuple[Fixture, ...]) -> None:
+        self.fixtures = fixtures
+        self.position = 0
+
+
+_stack: list[Session] = []
+_inside: ContextVar[bool] = ContextVar("llmcache_recording", default=False)
+
+
+def current() -> Session | None:
+    """Return the session in force: the innermost, in whatever thread or task it is asked for.
+
+    Tests of one process run one at a time, and a contextvar would be lost in the threads that they start.
+    """
+    return _stack[-1] if _stack else None
+
+
+@contextmanager
+def in_force(session: Session) -> Iterator[Session]:
+    """Let a session answer for the providers inside the block."""
+    _stack.append(session)
+    try:
+        yield session
+    finally:
+        _stack.remove(session)
+
+
+def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
+    """Return how a request is answered, as ``Session.begin`` does; ``None`` where no session is in force."""
+    session = current()
+    if session is None or _inside.get():
+        return None
+    return session.begin(outgoing, timeout=timeout)
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(seconds))

@@ -1,0 +1,107 @@
+"""What holds for a run of tests, and what one test asks for."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Final, NamedTuple
+
+from django_llmcache.policies import UNSET, Unset
+
+from .faults import Fault
+from .store import FixtureStore
+from .usage import UsageLog
+
+Tell = Callable[[str, Mapping[str, Any]], None]
+"""Told of ``hit``, ``miss``, ``save`` and ``error`` with what is known of each."""
+
+
+class Mode(enum.StrEnum):
+    """How a test's calls are answered."""
+
+    REPLAY = "replay"
+    """From fixtures, never from the network."""
+    ONCE = "once"
+    """From fixtures; what is missing or expired is asked for and recorded."""
+    REFRESH = "refresh"
+    """From the network, and recorded anew."""
+    LIVE = "live"
+    """From the network, not recorded."""
+
+
+def _tell_nobody(event: str, details: Mapping[str, Any]) -> None:
+    pass
+
+
+def _warn_nobody(text: str) -> None:
+    pass
+
+
+class Setup(NamedTuple):
+    """What holds for every test of a run.
+
+    Attributes:
+        store: where the fixtures are.
+        mode: how calls are answered where a test doesn't say.
+        hosts: which requests are a provider's: patterns of ``host`` or ``host:port`` with the provider's name.
+        ttl: seconds for which a recording is fresh, or ``None`` for ever.
+        fallback: which take is replayed: ``latest_success``, ``latest_any`` or ``error``.
+        expired: what an expired take means where it can't be recorded anew: ``warn`` or ``error``.
+        ignore: dotted paths in a request's body that may differ.
+        usage: where it is noted which fixtures were used.
+        tell: told of what happens.
+        warn: shown to the user as a warning.
+        command: the line that records a test, with ``{test}`` for its id.
+        version: of this package, for ``recorded_by``.
+        placeholder: stands for an API key where there is none; never sent.
+        now: seconds since the epoch.
+    """
+
+    store: FixtureStore
+    mode: Mode
+    hosts: tuple[tuple[str, str], ...]
+    ttl: float | None = None
+    fallback: str = "latest_success"
+    expired: str = "warn"
+    ignore: tuple[str, ...] = ()
+    usage: UsageLog | None = None
+    tell: Tell = _tell_nobody
+    warn: Callable[[str], None] = _warn_nobody
+    command: str = ""
+    version: str = ""
+    placeholder: str = ""
+    now: Callable[[], float] = time.time
+
+    def provider_of(self, host: str) -> str | None:
+        """Return whose host it is, ``None`` for one that is no provider's."""
+        return next((name for pattern, name in self.hosts if fnmatchcase(host, pattern)), None)
+
+
+class Options(NamedTuple):
+    """What one test asks for; ``None`` and ``UNSET`` leave it to the setup.
+
+    Attributes:
+        mode, ttl, fallback, expired: as in ``Setup``.
+        ignore: dotted paths in a request's body that may differ, besides the setup's.
+        record_errors: whether an answer that is an error is recorded.
+        repeat: what a request gets that is asked more often than it was recorded: the ``last`` answer, or ``fail``.
+        samples: how many answers to the same requests are recorded, each by a run of its own.
+        fault: what goes wrong.
+        pace: times the recorded pace at which a stream is replayed; ``0`` for no waiting.
+    """
+
+    mode: Mode | None = None
+    ttl: float | Unset | None = UNSET
+    fallback: str | None = None
+    expired: str | None = None
+    ignore: tuple[str, ...] = ()
+    record_errors: bool = False
+    repeat: str = "last"
+    samples: int = 1
+    fault: Fault | None = None
+    pace: float = 0.0
+
+
+NO_OPTIONS: Final = Options()

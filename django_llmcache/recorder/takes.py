@@ -1,0 +1,78 @@
+"""Which recording of a request a replay uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .fixture import Fixture
+
+
+class Take(NamedTuple):
+    """What one session wrote under one key.
+
+    Attributes:
+        id: what the session called it.
+        recorded_at: when its first answer was recorded, in seconds since the epoch.
+        fixtures: in the order of the calls.
+    """
+
+    id: str
+    recorded_at: float
+    fixtures: tuple[Fixture, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Return whether every answer is a success, and whole as far as the provider goes."""
+        return all(200 <= one.response.status < 300 and not one.response.truncated for one in self.fixtures)
+
+
+class Choice(NamedTuple):
+    """What a replay uses.
+
+    Attributes:
+        take: ``None`` when nothing may be used.
+        expired: whether the take, or the one that may not be used, is older than the TTL.
+        why: ``"none"``, ``"expired"`` or ``"failing"`` where nothing may be used; otherwise ``""``.
+    """
+
+    take: Take | None
+    expired: bool
+    why: str
+
+
+def takes(fixtures: Iterable[Fixture]) -> list[Take]:
+    """Return the takes that fixtures of one key and one sample make, the oldest first."""
+    grouped: dict[str, list[Fixture]] = {}
+    for fixture in fixtures:
+        grouped.setdefault(fixture.take, []).append(fixture)
+    found = [_take(name, members) for name, members in grouped.items()]
+    return sorted(found, key=lambda take: (take.recorded_at, take.id))
+
+
+def choose(fixtures: Iterable[Fixture], *, fallback: str, ttl: float | None, now: float, sample: int = 0) -> Choice:
+    """Return the take that a replay uses.
+
+    Args:
+        fixtures: of one key.
+        fallback: ``"latest_success"`` for the newest take that is a success, or the newest where none is;
+            ``"latest_any"`` for the newest; ``"error"`` for the newest, and nothing if it failed or expired.
+        ttl: seconds from the recording after which a take is expired; ``None`` for never. No replay prolongs it.
+        now: seconds since the epoch.
+        sample: which of several answers to the same request.
+    """
+    found = takes(fixture for fixture in fixtures if fixture.sample == sample)
+    if not found:
+        return Choice(None, expired=False, why="none")
+    take = found[-1]
+    if fallback == "latest_success":
+        take = next((one for one in reversed(found) if one.ok), take)
+    expired = ttl is not None and now - take.recorded_at >= ttl
+    if fallback == "error" and (expired or not take.ok):
+        return Choice(None, expired=expired, why="failing" if not take.ok else "expired")
+    return Choice(take, expired=expired, why="")
+
+
+def _take(name: str, members: list[Fixture]) -> Take:
+    ordered = sorted(members, key=lambda one: (one.sequence, one.recorded_at, str(one.path)))
+    return Take(name, min(one.recorded_at for one in members), tuple(ordered))

@@ -1,0 +1,134 @@
+"""An answer that is being recorded while its caller reads it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+from .decoding import decoded
+from .exchange import Chunk, Incoming, Outgoing, Pairs, first
+from .fixture import Fixture
+from .redaction import Redactor, SecretError, leaks
+
+STREAMS: Final = frozenset({
+    "application/stream+json", "application/vnd.amazon.eventstream", "application/x-ndjson", "text/event-stream",
+})  # fmt: skip
+"""Media types whose chunks are kept apart, with the time at which each came."""
+
+FRAMING: Final = frozenset({"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"})
+"""Headers that speak of the bytes on the wire, which a replay has no more."""
+
+
+class Taping:
+    """A tee beside the client: it is told of each piece as it passes, and keeps none back.
+
+    Args:
+        request: the request, redacted.
+        key, provider, endpoint: what it is filed under.
+        redactor: takes credentials out of the answer.
+        during: held while the call is made.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        request: Outgoing,
+        *,
+        key: str,
+        provider: str,
+        endpoint: str,
+        redactor: Redactor,
+        during: Callable[[str], AbstractContextManager[None]],
+        now: Callable[[], float],
+    ) -> None:
+        self.request = request
+        self.key = key
+        self.provider = provider
+        self.endpoint = endpoint
+        self._redactor = redactor
+        self._during = during
+        self._recorded_at = now()
+        self._started = time.perf_counter()
+        self._lock = threading.Lock()
+        self._head: tuple[int, str, Pairs] | None = None
+        self._chunks: list[Chunk] = []
+        self._end: str | None = None
+        self._elapsed = 0.0
+
+    def calling(self) -> AbstractContextManager[None]:
+        """Return what is held while the request is sent, so that nothing below records it once more."""
+        return self._during(self.request.host)
+
+    def began(self, status: int, reason: str, headers: Pairs) -> None:
+        """Take the head of the answer."""
+        self._head = (status, reason, headers)
+
+    def chunk(self, data: bytes) -> None:
+        """Take one piece of the body, as it came over the wire."""
+        with self._lock:
+            if self._end is None and data:
+                self._chunks.append(Chunk(self._milliseconds(), bytes(data)))
+
+    def ended(self, *, complete: bool = True) -> None:
+        """Take the end; ``complete=False`` where the caller stopped reading before it."""
+        self._close("complete" if complete else "unread")
+
+    def broke(self, error: BaseException) -> None:
+        """Take that the connection broke; before any answer came, there is nothing to record."""
+        self._close("truncated")
+
+    @property
+    def finished(self) -> bool:
+        """Return whether there is an answer to keep."""
+        return self._head is not None and self._end is not None
+
+    @property
+    def successful(self) -> bool:
+        """Return whether the answer is no error."""
+        return self._head is not None and 200 <= self._head[0] < 400
+
+    def fixture(self, *, take: str, sequence: int, test: str, sample: int, version: str) -> Fixture:
+        """Return the recording as a fixture.
+
+        Raises:
+            SecretError: something in it still looks like a credential; the message names the places.
+        """
+        response = self._redactor.response(self._incoming())
+        found = [*leaks(self.request), *leaks(response)]
+        if found:
+            raise SecretError(
+                f"The recording of {self.request.method} {self.request.parts.path} was not written: "
+                f"{', '.join(found)} looks like a credential. Send a made-up one instead."
+            )
+        return Fixture(
+            key=self.key, provider=self.provider, endpoint=self.endpoint, request=self.request, response=response,
+            recorded_at=self._recorded_at, recorded_by=version, take=take, sequence=sequence, tests=(test,),
+            sample=sample,
+        )  # fmt: skip
+
+    def _incoming(self) -> Incoming:
+        assert self._head is not None  # noqa: S101 - finished() was asked
+        status, reason, headers = self._head
+        encoding = first(headers, "content-encoding")
+        truncated, unread = self._end == "truncated", self._end == "unread"
+        kept = tuple((name, value) for name, value in headers if name.lower() not in FRAMING)
+        answer = Incoming(
+            status, reason, kept, decoded(self._chunks, encoding), encoding=encoding, truncated=truncated,
+            unread=unread, elapsed=self._elapsed,
+        )  # fmt: skip
+        if answer.content_type in STREAMS or ":stream" in self.request.parts.path or truncated or unread:
+            return answer
+        at = self._chunks[-1].offset if self._chunks else self._elapsed
+        return answer._replace(chunks=(Chunk(at, answer.body),) if answer.body else ())
+
+    def _close(self, how: str) -> None:
+        with self._lock:
+            if self._end is None:
+                self._end = how
+                self._elapsed = self._milliseconds()
+
+    def _milliseconds(self) -> float:
+        return round((time.perf_counter() - self._started) * 1000, 3)

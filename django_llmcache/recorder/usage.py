@@ -1,0 +1,116 @@
+"""Which fixtures the tests of a run used: a log beside the fixtures, never among them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from django_llmcache.exceptions import LLMCacheError
+
+from .store import FixtureStore
+
+_FINISHED: Final = "finished"
+_RECORDED: Final = "recorded"
+_STARTED: Final = "started"
+_USED: Final = "used"
+
+
+class UsageUnknown(LLMCacheError):  # noqa: N818 - nothing went wrong, but nothing is known either
+    """No full run has said which fixtures it used, so that none can be called unused."""
+
+
+class UsageLog:
+    """A file of JSON lines. Any number of processes may append to it at once.
+
+    A full run says ``start`` before its first test and ``finish`` after its last; a run of some tests says neither,
+    and only adds to what is known to be used.
+
+    Args:
+        path: of the file, outside the fixture folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._told: set[tuple[int, str, str]] = set()
+
+    def start(self) -> None:
+        """Forget every run before; what follows is a full one."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self._told.clear()
+        self._append({"event": _STARTED})
+
+    def finish(self) -> None:
+        """Note that the full run came to its end."""
+        self._append({"event": _FINISHED})
+
+    def used(self, path: Path) -> None:
+        """Note that a fixture was replayed."""
+        self._note(_USED, path)
+
+    def recorded(self, path: Path) -> None:
+        """Note that a fixture was written."""
+        self._note(_RECORDED, path)
+
+    def paths(self) -> set[Path]:
+        """Return the fixtures that were used or written since a full run started.
+
+        Raises:
+            UsageUnknown: no full run came to its end.
+        """
+        events = _events(self.path)
+        said = {event.get("event") for event in events}
+        if not {_STARTED, _FINISHED} <= said:
+            raise UsageUnknown(
+                f"No full run of the tests is noted in {self.path}, so that no fixture can be called unused. "
+                "Run the whole suite first."
+            )
+        return {Path(event["path"]) for event in events if isinstance(event.get("path"), str)}
+
+    def _note(self, event: str, path: Path) -> None:
+        told = (os.getpid(), event, str(path))
+        if told not in self._told:
+            self._append({"event": event, "path": os.path.realpath(path)})
+            self._told.add(told)
+
+    def _append(self, event: dict[str, str]) -> None:
+        # The first line end keeps this whole where the line before was cut short.
+        line = b"\n" + json.dumps(event).encode() + b"\n"
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        try:
+            number = os.open(self.path, flags, 0o600)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            number = os.open(self.path, flags, 0o600)
+        try:
+            os.write(number, line)  # in one call, so that no other process' line lands in the middle
+        finally:
+            os.close(number)
+
+
+def unused(store: FixtureStore, log: UsageLog) -> list[Path]:
+    """Return the fixtures that the last full run, and all runs since, neither used nor wrote.
+
+    Raises:
+        UsageUnknown: no full run came to its end.
+    """
+    known = log.paths()
+    return [path for path in store.paths() if Path(os.path.realpath(path)) not in known]
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    return [event for line in lines if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None  # empty, or cut short by a process that was killed
+    return event if isinstance(event, dict) else None

@@ -1,0 +1,202 @@
+"""What each key of ``LLMCACHE`` may be, and what is made of it. Times are in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .exceptions import ConfigurationError
+from .policies import seconds
+
+
+class Setting(NamedTuple):
+    """One key of ``LLMCACHE``: its default and the types it may have."""
+
+    default: Any
+    types: tuple[type, ...]
+
+
+_TIME: Final = (int, float, timedelta)
+_NONE: Final = type(None)
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    "ENABLED": Setting(True, (bool,)),
+    "CACHE_BY_DEFAULT": Setting(True, (bool,)),
+    "CACHEABLE": Setting(None, (str, _NONE)),
+    "REQUIRE_SCOPE": Setting(False, (bool,)),
+    "STRATEGY": Setting("django_llmcache.strategies.ProductionStrategy", (str,)),
+    "BACKEND": Setting("django_llmcache.backends.memory.MemoryBackend", (str,)),
+    "OPTIONS": Setting({}, (dict,)),
+    "DEFAULT_TTL": Setting(15 * 60, (*_TIME, _NONE)),
+    "TTL_RULES": Setting([], (list, tuple)),
+    "CLEANUP_INTERVAL": Setting(5 * 60, _TIME),
+    "MAX_ENTRY_BYTES": Setting(4 * 1024 * 1024, (int,)),
+    "KEY_VERSION": Setting(1, (int, str)),
+    "IGNORE_FIELDS": Setting([], (list, tuple)),
+    "SCOPE": Setting(None, (str, _NONE)),
+    "MIDDLEWARE": Setting(["django_llmcache.middleware.cache.CacheMiddleware"], (list, tuple)),
+    "PROVIDERS": Setting({}, (dict,)),
+    "RUN_DIR": Setting(None, (str, Path, _NONE)),
+    "ASYNC_THREADS": Setting(64, (int,)),
+    "TEST_CACHE": Setting({}, (dict,)),
+}
+"""Every key that is read."""
+
+PROVIDER_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
+    "CLASS": (str,),
+    "API_KEY": (str, _NONE),
+    "BASE_URL": (str,),
+    "MODEL": (str, _NONE),
+    "TIMEOUT": _TIME,
+    "HEADERS": (dict,),
+    "CACHE": (bool,),
+    "TTL": (*_TIME, _NONE),
+}
+"""Every key of one provider in ``PROVIDERS``."""
+
+SECRET: Final = frozenset({"API_KEY", "HEADERS"})
+"""Keys of one provider whose value no message shows, whatever it is."""
+
+TEST_CACHE_KEYS: Final[Mapping[str, Setting]] = {
+    "ENABLED": Setting(None, (bool, _NONE)),
+    "DIR": Setting("tests/llm_fixtures", (str, Path)),
+    "MODE": Setting(None, (str, _NONE)),
+    "TTL": Setting(None, (*_TIME, _NONE)),
+    "FALLBACK": Setting("latest_success", (str,)),
+    "EXPIRED": Setting("warn", (str,)),
+    "HOSTS": Setting([], (list, tuple)),
+    "IGNORE_PATHS": Setting([], (list, tuple)),
+    "MAX_FIXTURE_BYTES": Setting(1024 * 1024, (int,)),
+}
+"""Every key of ``TEST_CACHE``."""
+
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "MODE": ("replay", "once", "refresh", "live"),
+    "FALLBACK": ("latest_success", "latest_any", "error"),
+    "EXPIRED": ("warn", "error"),
+}
+"""The words that a key of ``TEST_CACHE`` may have."""
+
+RULE_KEYS: Final = frozenset({"PROVIDER", "MODEL", "OPERATION", "TTL"})
+
+
+class TTLRule(NamedTuple):
+    """One of ``TTL_RULES``: a time to live (seconds or ``None``) for what matches; ``*`` and ``?`` as in a shell."""
+
+    provider: str
+    model: str
+    operation: str
+    ttl: float | None
+
+    def matches(self, provider: str, model: str, operation: str) -> bool:
+        """Return whether the rule speaks of this kind of request."""
+        return (
+            fnmatchcase(provider, self.provider)
+            and fnmatchcase(model, self.model)
+            and fnmatchcase(operation, self.operation)
+        )
+
+
+def check_type(where: str, value: Any, types: tuple[type, ...], *, shown: bool = True) -> None:
+    """Raise ConfigurationError unless ``value`` has one of ``types``; a bool is no number here.
+
+    Args:
+        where: the key after ``settings.LLMCACHE``.
+        value: what is there.
+        types: what may be there.
+        shown: whether the message may show the value; one that could hold a credential is not shown.
+    """
+    good = isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
+    if not good:
+        found = repr(value) if shown else f"of type {type(value).__name__}"
+        raise ConfigurationError(f"settings.LLMCACHE{where} is {found}; it must be {names_of(types)}.")
+
+
+def names_of(types: tuple[type, ...]) -> str:
+    """Return types as a reader of a message or of the documentation knows them."""
+    return " or ".join("None" if kind is _NONE else kind.__name__ for kind in types)
+
+
+def positive(where: str, value: Any) -> float:
+    wrong = ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; it must be a finite number above 0.")
+    try:
+        number = seconds(value)
+    except ConfigurationError:
+        raise wrong from None
+    if not number:
+        raise wrong
+    return number
+
+
+def texts(name: str, values: Any) -> tuple[str, ...]:
+    for index, value in enumerate(values):
+        check_type(f"['{name}'][{index}]", value, (str,))
+    return tuple(values)
+
+
+def ttl_rule(index: int, rule: Any) -> TTLRule:
+    where = f"['TTL_RULES'][{index}]"
+    check_type(where, rule, (dict,))
+    if "TTL" not in rule or set(rule) - RULE_KEYS:
+        raise ConfigurationError(
+            f"settings.LLMCACHE{where} is {rule!r}; give TTL and any of PROVIDER, MODEL, OPERATION."
+        )
+    patterns = {name.lower(): rule.get(name, "*") for name in ("PROVIDER", "MODEL", "OPERATION")}
+    for name, pattern in patterns.items():
+        check_type(f"{where}[{name.upper()!r}]", pattern, (str,))
+    return TTLRule(**patterns, ttl=seconds(rule["TTL"], source=f"settings.LLMCACHE{where}['TTL']"))
+
+
+def provider(name: Any, words: Any) -> Mapping[str, Any]:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"settings.LLMCACHE['PROVIDERS'] has the key {name!r}; a provider's name is a str.")
+    where = f"['PROVIDERS'][{name!r}]"
+    check_type(where, words, (dict,), shown=False)
+    for key, value in words.items():
+        if key not in PROVIDER_KEYS:
+            raise ConfigurationError(f"settings.LLMCACHE{where} has {key!r}; it may have {', '.join(PROVIDER_KEYS)}.")
+        check_type(f"{where}[{key!r}]", value, PROVIDER_KEYS[key], shown=key not in SECRET)
+    own = dict(words)
+    if own.get("BASE_URL") and not own["BASE_URL"].startswith(("https://", "http://")):  # not shown: it may name a user
+        raise ConfigurationError(f"settings.LLMCACHE{where}['BASE_URL'] must begin with https:// or http://.")
+    if "TTL" in own:
+        own["TTL"] = seconds(own["TTL"], source=f"settings.LLMCACHE{where}['TTL']")
+    if "TIMEOUT" in own:
+        own["TIMEOUT"] = positive(f"{where}['TIMEOUT']", own["TIMEOUT"])
+    return own
+
+
+class TestCacheSettings:
+    """``TEST_CACHE``, typed.
+
+    Raises:
+        ConfigurationError: an unknown key, or a value that cannot work.
+    """
+
+    __test__ = False  # its name is no test, whatever pytest thinks of it
+
+    def __init__(self, words: Mapping[str, Any]) -> None:
+        for key in words:
+            if key not in TEST_CACHE_KEYS:
+                raise ConfigurationError(
+                    f"settings.LLMCACHE['TEST_CACHE'] has {key!r}; it may have {', '.join(TEST_CACHE_KEYS)}."
+                )
+        values = {name: words.get(name, setting.default) for name, setting in TEST_CACHE_KEYS.items()}
+        for name, value in values.items():
+            where = f"['TEST_CACHE'][{name!r}]"
+            check_type(where, value, TEST_CACHE_KEYS[name].types)
+            if value is not None and value not in CHOICES.get(name, (value,)):
+                known = ", ".join(CHOICES[name])
+                raise ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; give one of {known}.")
+        self.enabled: bool | None = values["ENABLED"]
+        self.dir: str | Path = values["DIR"]
+        self.mode: str | None = values["MODE"]
+        self.ttl = seconds(values["TTL"], source="settings.LLMCACHE['TEST_CACHE']['TTL']")
+        self.fallback: str = values["FALLBACK"]
+        self.expired: str = values["EXPIRED"]
+        self.hosts = texts("TEST_CACHE']['HOSTS", values["HOSTS"])
+        self.ignore_paths = texts("TEST_CACHE']['IGNORE_PATHS", values["IGNORE_PATHS"])
+        self.max_fixture_bytes = int(positive("['TEST_CACHE']['MAX_FIXTURE_BYTES']", values["MAX_FIXTURE_BYTES"]))

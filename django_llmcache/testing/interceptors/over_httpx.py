@@ -1,0 +1,189 @@
+"""Sees what ``httpx2`` and ``httpx`` send, sync and async: the same API twice, each with classes of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from functools import wraps
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from django_llmcache.recorder import session
+from django_llmcache.recorder.exchange import Outgoing, Pairs
+from django_llmcache.recorder.replay import Replay
+from django_llmcache.recorder.taping import Taping
+
+from .answering import DROPPED, REFUSED, TIMED_OUT, concerns, headers_of, latin, lowered
+from .patching import replace
+
+
+def install() -> Callable[[], None]:
+    """Let both libraries, as far as they are installed, pass by the recorder; return what ends it."""
+    ending = ExitStack()
+    for name in ("httpx2", "httpx"):
+        if find_spec(name):
+            library = import_module(name)  # may be the other one under an alias: `replace` does nothing twice
+            streams = _Streams(library)
+            ending.callback(replace(library.HTTPTransport, "handle_request", streams.sync))
+            ending.callback(replace(library.AsyncHTTPTransport, "handle_async_request", streams.asynchronous))
+    return ending.close
+
+
+class _Streams:
+    """What one of the libraries is given: answers with a stream that is an instance of its own classes."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self._replayed: Any = type("ReplayedStream", (_Replayed, library.SyncByteStream, library.AsyncByteStream), {})
+        self._taped: Any = type("TapedStream", (_Taped, library.SyncByteStream), {})
+        self._taped_async: Any = type("TapedAsyncStream", (_TapedAsync, library.AsyncByteStream), {})
+
+    def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def handle_request(transport: Any, request: Any) -> Any:
+            if session.current() is None or not self._readable(request):
+                return original(transport, request)
+            exchange = _begin(request, request.read())
+            if isinstance(exchange, Replay):
+                return self._answer(exchange, request)
+            if exchange is None:
+                return original(transport, request)
+            try:
+                with exchange.calling():
+                    response = original(transport, request)
+            except Exception as error:
+                exchange.broke(error)
+                raise
+            return _tapped(response, exchange, self._taped)
+
+        return handle_request
+
+    def asynchronous(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        async def handle_async_request(transport: Any, request: Any) -> Any:
+            if session.current() is None or not self._readable(request):
+                return await original(transport, request)
+            exchange = _begin(request, await request.aread())
+            if isinstance(exchange, Replay):
+                return self._answer(exchange, request)
+            if exchange is None:
+                return await original(transport, request)
+            try:
+                with exchange.calling():
+                    response = await original(transport, request)
+            except Exception as error:
+                exchange.broke(error)
+                raise
+            return _tapped(response, exchange, self._taped_async)
+
+        return handle_async_request
+
+    def _readable(self, request: Any) -> bool:
+        """Return whether the body is at hand, or worth reading."""
+        return isinstance(request.stream, self._library.ByteStream) or concerns(str(request.url))
+
+    def _answer(self, replay: Replay, request: Any) -> Any:
+        if replay.failure == "timeout":
+            raise self._library.ReadTimeout(TIMED_OUT, request=request)
+        if replay.failure is not None:
+            raise self._library.ConnectError(REFUSED, request=request)
+        answer = replay.response
+        extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
+        if answer.reason:
+            extensions["reason_phrase"] = latin(answer.reason)
+        return self._library.Response(
+            answer.status,
+            headers=[(latin(name), latin(value)) for name, value in headers_of(answer, request.method)],
+            stream=self._replayed(replay, self._library.RemoteProtocolError),
+            extensions=extensions,
+        )
+
+
+class _Replayed:
+    """A recorded body, for a sync client or an async one."""
+
+    def __init__(self, replay: Replay, dropped: Callable[[str], Exception]) -> None:
+        self._replay = replay
+        self._dropped = dropped
+
+    def __iter__(self) -> Iterator[bytes]:
+        for seconds, piece in self._replay.pieces():
+            if seconds > 0:
+                time.sleep(seconds)
+            yield piece
+        self._end()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for seconds, piece in self._replay.pieces():
+            if seconds > 0:
+                from anyio import sleep  # both libraries need it, and either may run on trio
+
+                await sleep(seconds)
+            yield piece
+        self._end()
+
+    def _end(self) -> None:
+        if self._replay.response.truncated:
+            raise self._dropped(DROPPED)
+
+
+class _Taped:
+    """A live body, of which the tape is told as it passes."""
+
+    def __init__(self, stream: Any, tape: Taping) -> None:
+        self._stream = stream
+        self._tape = tape
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._stream:
+                self._tape.chunk(piece)
+                yield piece
+        except Exception as error:
+            self._tape.broke(error)
+            raise
+        self._tape.ended()
+
+    def close(self) -> None:
+        self._tape.ended(complete=False)  # says nothing new where the end was reached
+        self._stream.close()
+
+
+class _TapedAsync:
+    """A live body, of which the tape is told as it passes."""
+
+    def __init__(self, stream: Any, tape: Taping) -> None:
+        self._stream = stream
+        self._tape = tape
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._stream:
+                self._tape.chunk(piece)
+                yield piece
+        except Exception as error:
+            self._tape.broke(error)
+            raise
+        self._tape.ended()
+
+    async def aclose(self) -> None:
+        self._tape.ended(complete=False)  # says nothing new where the end was reached
+        await self._stream.aclose()
+
+
+def _begin(request: Any, body: bytes) -> Replay | Taping | None:
+    outgoing = Outgoing(request.method.upper(), str(request.url), lowered(_pairs(request.headers)), body)
+    return session.begin(outgoing, timeout=request.extensions.get("timeout", {}).get("read"))
+
+
+def _tapped(response: Any, tape: Taping, kind: Callable[[Any, Taping], Any]) -> Any:
+    tape.began(response.status_code, response.extensions.get("reason_phrase", b"").decode("latin-1"),
+               _pairs(response.headers))  # fmt: skip
+    response.stream = kind(response.stream, tape)
+    return response
+
+
+def _pairs(headers: Any) -> Pairs:
+    return tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.raw])

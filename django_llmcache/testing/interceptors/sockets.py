@@ -1,0 +1,122 @@
+"""Watches the connections that are made, for clients that the recorder doesn't know.
+
+In ``replay`` a connection to a provider is refused; in the other modes one that no recorded call makes is noted as a
+leak. All else (databases, loopback servers, other hosts) passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from types import FrameType
+from typing import Any, Final
+
+from django_llmcache.recorder import session
+from django_llmcache.recorder.exchange import Outgoing
+from django_llmcache.recorder.setup import Mode
+
+from .patching import replace
+
+_SCHEMES: Final[dict[Any, str]] = {80: "http", 443: "https", "80": "http", "443": "https"} | {
+    name: name for name in ("http", "https")
+}
+_OURS: Final = __name__.partition(".")[0]
+_SHOWN: Final = 3
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+def install() -> Callable[[], None]:
+    """Watch connections and look-ups of names; return what ends it."""
+    ending = ExitStack()
+    for owner, name, make in (
+        (socket.socket, "connect", _connecting),
+        (socket.socket, "connect_ex", _connecting),
+        (socket, "getaddrinfo", _looking_up),
+        # Where the loop looks names up in a thread, nothing of the client is on the stack any more.
+        (asyncio.BaseEventLoop, "getaddrinfo", _looking_up_on_a_loop),
+    ):
+        ending.callback(replace(owner, name, make))
+    return ending.close
+
+
+def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def connect(self: socket.socket, address: Any) -> Any:
+        if session.current() is not None and isinstance(address, tuple):
+            try:
+                _watch(address[0], address[1])
+            except BaseException:
+                self.close()  # whoever called expects an OSError at most, and would leave it open
+                raise
+        return original(self, address)
+
+    return connect
+
+
+def _looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if session.current() is not None:
+            _watch(host, port)
+        return original(host, port, *args, **kwargs)
+
+    return getaddrinfo
+
+
+def _looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    async def getaddrinfo(self: Any, host: Any, port: Any, **kwargs: Any) -> Any:
+        if session.current() is not None:
+            _watch(host, port)
+        return await original(self, host, port, **kwargs)
+
+    return getaddrinfo
+
+
+def _watch(host: Any, port: Any) -> None:
+    current = session.current()
+    if current is None or current.mode is Mode.LIVE or not isinstance(host, str | bytes):
+        return
+    name = (host.decode("ascii", "replace") if isinstance(host, bytes) else host).lower().rstrip(".")
+    scheme = _SCHEMES.get(port, "https")
+    wanted = Outgoing("CONNECT", f"{scheme}://{_bracketed(name)}" + _port(port), (), b"")
+    provider = current.setup.provider_of(wanted.host)
+    if provider is None or _recording(current, wanted):
+        return
+    if current.mode is Mode.REPLAY:
+        raise current.miss(wanted._replace(method=f"{_client()} connects to"), provider, "blocked")
+    leak = f"{_client()} connected to {wanted.host}"
+    if leak not in current.leaks:
+        current.leaks.append(leak)
+
+
+def _recording(current: session.Session, wanted: Outgoing) -> bool:
+    """Return whether a recorded call makes this connection; one to this machine may have looked up another name."""
+    host = wanted.parts.hostname
+    names = _LOOPBACK if host in _LOOPBACK else (host,)
+    tail = wanted.host.removeprefix(host or "")
+    return any(current.calling(f"{name}{tail}") for name in names)
+
+
+def _port(port: Any) -> str:
+    return "" if port in _SCHEMES or not port else f":{port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _client() -> str:
+    """Return who connects: the first packages on the stack that are neither ours nor of the standard library."""
+    found: list[str] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and len(found) < _SHOWN:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in sys.stdlib_module_names and package not in (*found, _OURS, ""):
+            found.append(package)
+        frame = frame.f_back
+    return ", called by ".join(found) or "an unknown client"

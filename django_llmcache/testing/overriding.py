@@ -1,0 +1,33 @@
+"""Other settings for a test: ``override_llmcache(DEFAULT_TTL=60)``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test import override_settings
+
+from django_llmcache import conf
+
+
+class override_llmcache(override_settings):  # noqa: N801 - reads as override_settings does
+    """Set some keys of ``LLMCACHE`` in a block, a function or a test class; the others stay as they are.
+
+    ``PROVIDERS`` and ``TEST_CACHE`` are merged per key as well.
+    """
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        self._keys = keys
+
+    def enable(self) -> None:
+        """Put the keys in force, over what holds now."""
+        self.options = {"LLMCACHE": _merged(conf.raw(), self._keys)}
+        super().enable()
+
+
+def _merged(raw: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+    merged = {**raw, **keys}
+    for name in ("PROVIDERS", "TEST_CACHE"):
+        if name in raw and name in keys:
+            merged[name] = {**raw[name], **keys[name]}
+    return merged

@@ -1,0 +1,153 @@
+"""The pytest plugin: the marker ``live_api``, Django's tag of that name, and ``--llmcache-mode``.
+
+Loaded by pytest in every project that has the package installed: at the top it imports pytest alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+NAME = "live_api"
+MODES = ("replay", "once", "refresh", "live")
+
+_session = pytest.StashKey[Any]()
+_manager = pytest.StashKey[AbstractContextManager[Any]]()
+_failed = pytest.StashKey[bool]()
+_run = pytest.StashKey[AbstractContextManager[None]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--llmcache-mode``."""
+    parser.getgroup("llmcache").addoption(
+        "--llmcache-mode", choices=MODES, help="How live_api tests are answered: over the environment and the settings."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, and take the mode."""
+    config.addinivalue_line(
+        "markers", f"{NAME}(**options): record what providers answer once, and replay it in later runs."
+    )
+    mode = config.getoption("--llmcache-mode")
+    if mode is not None:
+        from .modes import choose_on_command_line
+
+        choose_on_command_line(mode)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Gather what xdist's workers do, from before they start."""
+    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+        _gather(session.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let ``-m live_api`` select what bears Django's tag of that name."""
+    for item in items:
+        if item.get_closest_marker(NAME) is None and NAME in _tags(item):
+            item.add_marker(getattr(pytest.mark, NAME))
+    if any(item.get_closest_marker(NAME) for item in items):
+        _gather(config)
+
+
+def _gather(config: pytest.Config) -> None:
+    if _run not in config.stash:
+        from .pytest_runs import run_of
+
+        config.stash[_run] = manager = run_of(config)
+        manager.__enter__()
+
+
+def _tags(item: pytest.Item) -> set[str]:
+    found: set[str] = set()
+    for target in (getattr(item, "obj", None), getattr(item, "cls", None)):
+        found |= set(getattr(target, "tags", None) or ()) if isinstance(getattr(target, "tags", None), set) else set()
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin each test with an empty in-process store, and a live_api test with a session."""
+    _empty_store()
+    marker = item.get_closest_marker(NAME)
+    if marker is None:
+        return
+    from .pytest_items import session_for
+
+    manager = session_for(item, marker)
+    item.stash[_session] = manager.__enter__()
+    item.stash[_manager] = manager
+    item.stash[_failed] = False
+
+
+def _empty_store() -> None:
+    from sys import modules
+
+    backends = modules.get("django_llmcache.backends")
+    if backends is not None:
+        backends.empty()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Let a test fail by a miss that somebody below it caught."""
+    result = yield
+    session = item.stash.get(_session, None)
+    if session is not None and session.misses:
+        raise session.misses[0]
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Note whether any phase of a test failed."""
+    report = yield
+    if _session in item.stash and (report.failed or (report.skipped and call.excinfo is not None)):
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """End the session when everything else is torn down; a miss until then fails the test."""
+    manager, session = item.stash.get(_manager, None), item.stash.get(_session, None)
+    if manager is None or session is None:
+        return (yield)
+    try:
+        result = yield
+    except BaseException:
+        session.failed = True
+        session.misses.clear()
+        manager.__exit__(None, None, None)
+        raise
+    session.failed = item.stash[_failed]
+    if session.failed:
+        session.misses.clear()  # told already
+    manager.__exit__(None, None, None)
+    return result
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Say what the recorder did."""
+    if _run in config.stash:
+        from .pytest_runs import lines_of
+
+        shown = lines_of(config, passed=exitstatus == 0)
+        if shown:
+            terminalreporter.section("live_api")
+            for line in shown:
+                terminalreporter.line(line)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Forget the run."""
+    manager = config.stash.get(_run, None)
+    if manager is not None:
+        del config.stash[_run]
+        manager.__exit__(None, None, None)

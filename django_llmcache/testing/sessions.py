@@ -1,0 +1,70 @@
+"""One test under the recorder: what is set up around it, and what becomes of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest import SkipTest
+
+from django_llmcache import conf, providers
+from django_llmcache.recorder import session as recorder
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options
+
+from . import interceptors, summary
+from .modes import decide
+from .setups import PLACEHOLDER, refuse_outside_tests, setup_for
+
+STRATEGY = "django_llmcache.strategies.TestStrategy"
+EXTRA_VARIABLES = ("AZURE_OPENAI_API_KEY", "CO_API_KEY", "COHERE_API_KEY", "GOOGLE_API_KEY", "PERPLEXITYAI_API_KEY")
+
+
+class LiveCallWarning(UserWarning):
+    """A provider was asked past the recorder."""
+
+
+@contextmanager
+def recorded(test: str, options: Options = NO_OPTIONS, *, sample: int = 0) -> Iterator[Session]:
+    """Answer for the providers while a test runs; keep what was recorded if it passed.
+
+    Args:
+        test: its id, as the test runner is given it.
+        options: what it asks for.
+        sample: which of several runs of the test this is.
+
+    Raises:
+        SkipTest: the test cache is off.
+        FixtureMiss: at the end, where one was raised inside and somebody caught it.
+        ImproperlyConfigured: outside a test run.
+    """
+    refuse_outside_tests()
+    decision = decide(options.mode)
+    if decision.skip:
+        raise SkipTest(decision.skip)
+    session = Session(test, setup_for(decision.mode), options._replace(mode=decision.mode), sample=sample)
+    passed = False
+    with ExitStack() as stack:
+        stack.enter_context(conf.forced(STRATEGY=STRATEGY))
+        stack.enter_context(conf.placed(_placeholders(session)))
+        stack.enter_context(interceptors.armed())
+        stack.enter_context(recorder.in_force(session))
+        try:
+            yield session
+            passed = not (session.misses or session.failed)
+        finally:
+            _finish(session, passed=passed)
+    if session.misses:
+        raise session.misses[0]
+
+
+def _finish(session: Session, *, passed: bool) -> None:
+    written = session.end(passed=passed)
+    summary.add(session, written, passed=passed)
+
+
+def _placeholders(session: Session) -> dict[str, str]:
+    """Return keys for SDKs that refuse to start without one; the session sends none of them anywhere."""
+    if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
+        return {}
+    variables = [providers.get(name).key_variable for name in providers.names()]
+    return {name: PLACEHOLDER for name in (*variables, *EXTRA_VARIABLES) if name and conf.environment(name) is None}

@@ -1,0 +1,112 @@
+"""What holds for a run, made from the settings, the environment and the command line."""
+
+from __future__ import annotations
+
+import getpass
+import tempfile
+import warnings
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+import django_llmcache
+from django_llmcache import conf, telemetry
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import Mode, Setup
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.recorder.usage import UsageLog
+
+from .hosts import provider_hosts
+
+COMMAND = "LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE=once {runner}"
+
+PLACEHOLDER = "llmcache-has-no-key"
+"""Stands for the API key of a provider that has none, while its answers are replayed."""
+
+_under_pytest = False
+_made: tuple[conf.Settings, Mode, Setup] | None = None
+
+
+class ExpiredFixtureWarning(UserWarning):
+    """A recording that has expired was replayed, since nothing could be recorded in its place."""
+
+
+def running_pytest() -> None:
+    """Say that our pytest plugin is configured in this process."""
+    global _under_pytest
+    _under_pytest = True
+
+
+def under_pytest() -> bool:
+    """Return whether our pytest plugin is configured in this process."""
+    return _under_pytest
+
+
+def refuse_outside_tests() -> None:
+    """Make sure that a test runner is at work: nothing recorded may ever be served in production.
+
+    Raises:
+        ImproperlyConfigured: neither our pytest plugin nor Django's test environment is there.
+    """
+    if not (_under_pytest or conf.under_test_runner()):
+        raise ImproperlyConfigured(
+            "The test cache was asked for outside a test run. It works under pytest and `manage.py test` alone; "
+            "unset LLMCACHE_TEST_CACHE_ENABLED and remove live_api here."
+        )
+
+
+def setup_for(mode: Mode) -> Setup:
+    """Return what holds for tests in this mode.
+
+    Raises:
+        ImproperlyConfigured: outside a test run.
+        ConfigurationError: a setting that cannot work.
+    """
+    global _made
+    refuse_outside_tests()
+    settings = conf.current()
+    if _made is None or _made[0] is not settings or _made[1] is not mode:
+        _made = (settings, mode, _make(settings, mode))
+    return _made[2]
+
+
+def fixture_store() -> FixtureStore:
+    """Return the store in the folder that the environment or the settings name."""
+    return FixtureStore(conf.fixture_folder(), max_bytes=conf.current().test_cache.max_fixture_bytes)
+
+
+def usage_log() -> UsageLog:
+    """Return where it is noted which fixtures were used: outside their folder, one for each folder."""
+    name = sha256(str(conf.fixture_folder()).encode()).hexdigest()[:16]
+    return UsageLog(Path(tempfile.gettempdir()) / f"llmcache-usage-{getpass.getuser()}-{name}.jsonl")
+
+
+def _make(settings: conf.Settings, mode: Mode) -> Setup:
+    words = settings.test_cache
+    runner = "pytest '{test}'" if _under_pytest else "python manage.py test {test}"
+    return Setup(
+        store=fixture_store(),
+        mode=mode,
+        hosts=provider_hosts(),
+        ttl=words.ttl,
+        fallback=words.fallback,
+        expired=words.expired,
+        ignore=words.ignore_paths,
+        usage=usage_log(),
+        tell=_tell,
+        warn=_warn,
+        command=COMMAND.format(runner=runner),
+        version=django_llmcache.__version__,
+        placeholder=PLACEHOLDER,
+    )
+
+
+def _tell(event: str, details: Mapping[str, Any]) -> None:
+    telemetry.emit(f"test_{event}", Session, **details)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, ExpiredFixtureWarning, stacklevel=2)

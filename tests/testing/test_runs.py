@@ -1,0 +1,97 @@
+"""Whole runs of both test runners: record once, replay offline, skip when nobody says anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import ON
+
+FAQ = """
+    import threading
+
+    from django.test import TestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+    HI = [{"role": "user", "content": "Hi"}]
+
+
+    class FaqTests(TestCase):
+        @live_api
+        def test_answers(self):
+            answer = chat("openai", HI)
+            self.assertTrue(answer.text)
+            self.assertEqual(answer.cache.status == "replay", answer.from_cache)
+
+        @live_api(ttl=60)
+        async def test_answers_on_the_loop(self):
+            from django_llmcache import achat
+
+            self.assertTrue((await achat("openai", HI)).text)
+
+        @live_api
+        def test_answers_in_a_thread(self):
+            texts = []
+            thread = threading.Thread(target=lambda: texts.append(chat("openai", HI).text))
+            thread.start()
+            thread.join()
+            self.assertTrue(texts)
+
+        def test_without_a_provider(self):
+            self.assertEqual(1, 1)
+"""
+
+
+@pytest.fixture(params=["pytest", "manage"])
+def run(request, project):
+    """Return what runs the project's tests, by either runner."""
+    if request.param == "pytest":
+        return project.pytest
+    return lambda **variables: project.manage("test", **variables)
+
+
+def test_nothing_said_skips_and_asks_nobody(project, provider, run):
+    project.write("test_faq.py", FAQ)
+
+    done = run()
+
+    assert done.code == 0, done
+    assert "skipped=3" in done.text or "3 skipped" in done.text
+    assert provider.calls == 0
+    assert project.fixtures == []
+
+
+def test_the_first_run_records_and_the_second_replays_offline_without_a_key(project, provider, run):
+    project.write("test_faq.py", FAQ)
+    first = run(**ON)
+    asked = provider.calls
+    provider.stop()
+
+    second = run(LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert first.code == 0, first
+    assert asked == 1
+    assert project.fixtures
+    assert second.code == 0, second
+
+
+def test_what_one_runner_recorded_the_other_replays(project, provider):
+    project.write("test_faq.py", FAQ)
+    assert project.pytest(**ON).code == 0
+    provider.stop()
+
+    done = project.manage("test", LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert done.code == 0, done
+
+
+def test_a_changed_prompt_fails_in_replay_and_says_what_changed(project, run):
+    project.write("test_faq.py", FAQ)
+    assert run(**ON).code == 0
+    project.write("test_faq.py", FAQ.replace('"content": "Hi"', '"content": "Hi there"'))
+
+    done = run(**ON, LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert done.code != 0
+    assert "messages[0].content" in done.text
+    assert "{+there+}" in done.text
