@@ -281,7 +281,9 @@ def _look_again(shard: dict[str, _Held], key: str) -> _Held | None:
 
 
 def _all(shard: dict[str, _Held]) -> list[_Held]:
-    return list(shard.values())  # a single step too, while a loop over the dictionary could see it change
+    """Return the entries of a shard, under the lock: the hand may be moving one, which a clear must not miss."""
+    with _lock:
+        return list(shard.values())
 
 
 def _limit(options: Mapping[str, Any], name: str, default: int) -> int:

@@ -136,6 +136,49 @@ def test_a_key_that_is_never_removed_is_never_missed():
     assert hammer.wrong == []
 
 
+def test_a_clear_misses_nothing_that_the_hand_is_moving():
+    backend = MemoryBackend({"MAX_ENTRIES": 2})
+    clearing = threading.Thread(target=backend.clear, args=[Selector(tag="old")])
+
+    class Interrupted(dict):
+        def pop(self, key, *default):
+            moved = super().pop(key, *default)
+            clearing.start()
+            clearing.join(0.1)  # done by then, or it waits
+            return moved
+
+    backend._shards[0] = Interrupted()
+    for name in ("a", "b"):
+        backend.put(entry_of(name, tags=frozenset({"old"})))
+    backend.get(entry_of("a").key)
+
+    backend.put(entry_of("new"))
+    clearing.join(60)
+    backend.close()
+
+    assert [entry.key for entry in backend.entries()] == [entry_of("new").key]
+
+
+def test_a_listing_misses_nothing_that_the_hand_is_moving():
+    backend = MemoryBackend({"MAX_ENTRIES": 3})
+    hammer = Hammer(backend)
+    kept = entry_of("kept", ttl=None)
+    backend.put(kept)
+
+    def show(name, done):
+        if kept.key not in {entry.key for entry in backend.entries()}:
+            hammer.wrong.append("missed")
+
+    def push(name, done):
+        backend.get(kept.key)
+        backend.put(entry_of(name, ttl=None))
+
+    hammer.run(show, push)
+    backend.close()
+
+    assert hammer.wrong == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_a_fork_while_threads_write_leaves_a_child_that_works():
     script = dedent("""
