@@ -138,25 +138,33 @@ def test_a_key_that_is_never_removed_is_never_missed():
 
 def test_a_clear_misses_nothing_that_the_hand_is_moving():
     backend = MemoryBackend({"MAX_ENTRIES": 2})
-    clearing = threading.Thread(target=backend.clear, args=[Selector(tag="old")])
+    moving, cleared = threading.Event(), threading.Event()
+    pushing = threading.Thread(target=lambda: backend.put(entry_of("new")))
 
-    class Interrupted(dict):
+    class Slow(dict):
+        def values(self):
+            if threading.current_thread() is not pushing and not pushing.ident:
+                pushing.start()
+                moving.wait(0.2)  # unless it has to wait until the clear has listed what is there
+            return super().values()
+
         def pop(self, key, *default):
             moved = super().pop(key, *default)
-            clearing.start()
-            clearing.join(0.1)  # done by then, or it waits
+            moving.set()
+            cleared.wait(0.2)
             return moved
 
-    backend._shards[0] = Interrupted()
+    backend._shards[0] = Slow()
     for name in ("a", "b"):
         backend.put(entry_of(name, tags=frozenset({"old"})))
     backend.get(entry_of("a").key)
 
-    backend.put(entry_of("new"))
-    clearing.join(60)
-    backend.close()
+    backend.clear(Selector(tag="old"))
+    cleared.set()
+    pushing.join(60)
 
     assert [entry.key for entry in backend.entries()] == [entry_of("new").key]
+    backend.close()
 
 
 def test_a_listing_misses_nothing_that_the_hand_is_moving():
