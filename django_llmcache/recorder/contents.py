@@ -89,9 +89,9 @@ def pack_request(request: Outgoing, side: SideFile) -> dict[str, Any]:
     body = request.body
     if not body:
         return {}
-    if "json" in request.header("content-type").lower() and not side.wants(body):
+    if _counts_as_json(request) and not side.wants(body):
         try:
-            value = parse(body)
+            value = parse(body.decode())
             if not too_deep(value):
                 ordered = _ordered(value)
                 Layout().write(ordered)  # it can be kept in a file
@@ -136,6 +136,14 @@ def milliseconds(value: float) -> float:
     """Return a time as it is kept: in hundredths, and whole where it is whole."""
     short = round(value, 2)
     return int(short) if short == int(short) else short
+
+
+def _counts_as_json(request: Outgoing) -> bool:
+    """Return whether the key of a request is made of the value of its body, so that the order of names is free."""
+    content_type = request.header("content-type").lower()
+    if content_type.startswith(("multipart/", "application/x-www-form-urlencoded")):
+        return False
+    return "json" in content_type or request.body.lstrip()[:1] in (b"{", b"[")
 
 
 def _chunk(fields: Fields, side: SideFile) -> Chunk:

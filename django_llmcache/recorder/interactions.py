@@ -173,8 +173,6 @@ def _status(fields: dict[str, Any]) -> tuple[int, str]:
     reason: Any = fields.get("reason") or fields.get("reason_phrase")
     if isinstance(status, dict):
         status, reason = status.get("code"), status.get("message") or status.get("reason")
-    elif "code" in fields:  # go-vcr has "200 OK" beside it
-        status = fields["code"]
     if isinstance(status, str):
         status, _, words = status.strip().partition(" ")
         reason = reason or words

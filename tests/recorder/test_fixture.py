@@ -20,7 +20,7 @@ from django_llmcache.recorder.exchange import Chunk, Incoming
 from django_llmcache.recorder.fixture import SCHEMA, Fixture, FixtureError
 from tests.recordings import load_all
 
-from .made import EVENTS, JSON, NOON, answered, asked, fields_of, fixture
+from .made import EVENTS, JSON, NOON, answered, asked, back, fields_of, fixture
 
 PATH = Path("fixtures/openai/chat_completions/0123456789ab/2026.json")
 
@@ -50,11 +50,6 @@ def json_bodies(draw):
 BODIES = (
     json_bodies() | st.binary(max_size=300) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))
 )
-
-
-def back(one: Fixture) -> Fixture:
-    text, side = one.to_text()
-    return Fixture.from_text(text, path=None, side=side)
 
 
 def data_of(one: Fixture) -> dict:
@@ -117,6 +112,12 @@ class TestBytes:
 
         assert back(fixture(request=asked(body, headers=headers))).request.body == body
 
+    @pytest.mark.parametrize(
+        "body", ['{"a":1}'.encode("utf-16"), b'\xef\xbb\xbf{"a":1}', b'{"a":1e400}', b'{"a":"\\ud83d"}']
+    )
+    def test_so_does_one_whose_json_not_every_parser_takes(self, body):
+        assert back(fixture(request=asked(body))).request.body == body
+
     @given(VALUES)
     def test_a_request_in_json_comes_back_with_the_same_value(self, value):
         body = json.dumps(value).encode()
@@ -163,6 +164,17 @@ class TestForm:
         ]
 
         assert json.dumps(body) == '{"messages": [{"content": "x", "role": "user"}], "model": "m"}'
+
+    def test_so_is_json_that_does_not_say_so(self):
+        body = data_of(fixture(request=asked(b'{"b":1,"a":[{"d":1,"c":2}]}', headers=())))["request"]["body"]
+
+        assert json.dumps(body) == '{"a": [{"c": 2, "d": 1}], "b": 1}'
+
+    @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded"])
+    def test_what_says_to_be_something_else_is_kept_as_it_is(self, kind):
+        one = fixture(request=asked(b'{"b":1,"a":2}', headers=(("content-type", kind),)))
+
+        assert back(one).request.body == b'{"b":1,"a":2}'
 
     def test_the_answer_is_kept_parsed_in_the_providers_own_order(self):
         response = data_of(fixture(b'{\n  "z": "\\u003cb",\n  "a": 1e-7\n}\n'))["response"]
