@@ -86,6 +86,24 @@ class Chat(Contender):
         return self._chat("openai", messages, model=model, **options).text
 
 
+class ChatAsked(Chat):
+    """The same where the call asks for the cache."""
+
+    name = "chat(cache=True)"
+
+    def __call__(self, messages, model, options):
+        return self._chat("openai", messages, model=model, cache=True, **options).text
+
+
+class ChatWishes(Chat):
+    """The same with other wishes of the cache."""
+
+    name = "chat(ttl, scope, tags)"
+
+    def __call__(self, messages, model, options):
+        return self._chat("openai", messages, model=model, ttl=600, scope="user:42", tags=["faq"], **options).text
+
+
 class ChatHeard(Chat):
     """The same while a receiver listens to its hits."""
 
@@ -175,4 +193,4 @@ class LiteLLM(Contender):
         return answer.choices[0].message.content
 
 
-CONTENDERS = (Floor, WithCache, Chat, ChatHeard, LocMem, LangChain, LiteLLM)
+CONTENDERS = (Floor, WithCache, Chat, ChatAsked, ChatWishes, ChatHeard, LocMem, LangChain, LiteLLM)

@@ -124,10 +124,12 @@ class Binding:
 def policy_from(words: dict[str, Any]) -> CachePolicy:
     """Take the wishes out of the words of a call, and return them as a policy."""
     wishes = {name: words.pop(name) for name in WISHES & words.keys()}
+    hashable = {name: tuple(wish) if wish.__class__ is list else wish for name, wish in wishes.items()}
     try:
-        return _known_policy(**wishes)
-    except TypeError:  # a list of tags has no hash
-        return CachePolicy(**wishes)
+        return _known_policy(**hashable)  # one object for the same wishes: what follows from them is known by it
+    except (TypeError, ConfigurationError):
+        pass  # a set has no hash, and an error is to show what was given
+    return CachePolicy(**wishes)
 
 
 @lru_cache(maxsize=256, typed=True)

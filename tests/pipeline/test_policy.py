@@ -11,6 +11,7 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.views import View
 
 from django_llmcache import CachePolicy, LLMRequest, cache, policy
+from django_llmcache.exceptions import ConfigurationError
 from tests.pipeline.world import aask, ask, fate
 
 
@@ -55,6 +56,28 @@ def test_the_policy_of_a_request_holds_over_the_block_and_the_argument_over_both
         of_argument = cache.with_cache(request, lambda _: {"found": 2}, policy=CachePolicy(ttl=40, refresh=True))
 
     assert (of_request.cache.ttl, of_argument.cache.ttl) == (50, 40)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+def test_the_texts_of_a_call_come_in_any_collection(kind):
+    ask(tags=kind(["faq", "de"]))
+
+    assert (cache.clear(tag="faq"), cache.clear(tag="de")) == (1, 0)
+    assert ask(tags=kind(["fr"]), cache=True).cache.status == "miss"
+    assert cache.clear(tag="faq") == 0
+
+
+def test_a_wish_that_cannot_work_is_shown_as_it_was_given():
+    with pytest.raises(ConfigurationError, match=r"tags is \['faq', ''\]"):
+        ask(tags=["faq", ""])
+
+
+@pytest.mark.parametrize("flag", [1, "yes"])
+def test_what_is_as_good_as_true_is_no_true(flag):
+    ask(cache=True)
+
+    with pytest.raises(ConfigurationError, match=f"cache is {flag!r}"):
+        ask(cache=flag)
 
 
 def test_tags_of_the_call_and_of_every_block_are_kept():
