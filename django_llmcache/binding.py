@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from . import conf, providers
 from .endpoints import Endpoint
 from .exceptions import ConfigurationError
 from .messages import LLMRequest
-from .policies import CachePolicy, seconds
+from .policies import FOREVER, CachePolicy
 from .providers import Messages
 from .providers.target import Target
 
@@ -45,7 +46,7 @@ class Binding:
         api_key = _text("api_key", connection.get("api_key"), shown=False)
         timeout = _timeout(connection.get("timeout"))
         self._target = Target(provider, api_key=api_key, timeout=timeout, headers=headers)
-        self._base_url = _text("base_url", connection.get("base_url")) or provider.base_url
+        self._base_url = _address(connection.get("base_url")) or provider.base_url
         self._headers = _counting(provider, provider.extra_headers(), words.get("HEADERS", {}), headers)
         self._chats: tuple[dict[str, Endpoint], dict[str, Endpoint]] = ({}, {})
         self._embeddings: dict[str, Endpoint] = {}
@@ -87,8 +88,11 @@ class Binding:
         self, texts: str | Sequence[str], model: str | None, options: dict[str, Any], policy: CachePolicy
     ) -> LLMRequest:
         """Return the request of an embeddings call; raises as ``chat_request``."""
+        given: Any = texts
+        if not isinstance(given, str):
+            texts = list(given) if isinstance(given, Iterable) else ()
         if not texts or not all(isinstance(text, str) for text in texts):
-            raise ConfigurationError(f"texts is {texts!r:.80}; give a text or a list of texts, none of them missing.")
+            raise ConfigurationError(f"texts is {given!r:.80}; give a text or a list of texts.")
         name = model or self._default_model()
         endpoint = self._embeddings.get(name)
         if endpoint is None:
@@ -154,10 +158,17 @@ def _headers(value: Any) -> Mapping[str, str]:
 def _timeout(value: Any) -> float | None:
     if value is None:
         return None
-    number = seconds(value, source="timeout")
-    if not number:
-        raise ConfigurationError(f"timeout is {value!r}; give a finite number of seconds above 0.")
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < FOREVER:
+        raise ConfigurationError(f"timeout is {value!r}; give a finite number of seconds above 0, or a timedelta.")
     return number
+
+
+def _address(value: Any) -> str | None:
+    text = _text("base_url", value)
+    if text and not text.startswith(("https://", "http://")):  # not shown: it may have a password
+        raise ConfigurationError("base_url must begin with https:// or http://, as BASE_URL in the settings must.")
+    return text
 
 
 def _text(name: str, value: Any, *, shown: bool = True) -> str | None:

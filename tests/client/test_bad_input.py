@@ -89,7 +89,7 @@ def test_messages_of_a_wrong_shape_are_refused(words, way, messages, told):
     assert '[{"role": "user", "content": "Hi"}]' in str(error)
 
 
-@pytest.mark.parametrize("texts", ["", [], ["a", None], [b"a"], None])
+@pytest.mark.parametrize("texts", ["", [], ["a", None], [b"a"], None, 5, b"a"])
 def test_texts_of_a_wrong_shape_are_refused(words, texts):
     error = caught(embed, "openai", texts, **words)
 
@@ -115,7 +115,8 @@ def test_no_model_is_told_with_both_places(words, way, model):
         ("ttl", "soon", "soon"),
         ("ttl", -1, "-1"),
         ("ttl", True, "True"),
-        ("timeout", "soon", "soon"),
+        ("timeout", "soon", "timeout is 'soon'; give a finite number of seconds above 0, or a timedelta."),
+        ("timeout", True, "True"),
         ("timeout", 0, "give a finite number of seconds above 0"),
         ("timeout", -1, "-1"),
         ("timeout", float("inf"), "inf"),
@@ -170,8 +171,6 @@ def test_what_json_cannot_say_is_named(words, way, value):
 @pytest.mark.parametrize(
     "url",
     [
-        "127.0.0.1/v1",
-        "ftp://127.0.0.1/v1",
         "http://127.0.0.1:99999/v1",
         "http:///v1",
         "http://[::1/v1",
@@ -185,6 +184,16 @@ def test_an_address_that_is_none_is_told(words, way, url):
 
     assert isinstance(error, ProviderError | ConfigurationError)
     assert "BASE_URL" in str(error)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1/v1", "ftp://127.0.0.1/v1", "someone:passw0rd@127.0.0.1/v1"])
+def test_an_address_without_a_scheme_is_refused_as_in_the_settings(words, way, url):
+    words["base_url"] = url
+
+    error = caught(way.chat, "openai", HI, **words)
+
+    assert type(error) is ConfigurationError
+    assert str(error) == "base_url must begin with https:// or http://, as BASE_URL in the settings must."
 
 
 @pytest.mark.parametrize(

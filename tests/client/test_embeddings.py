@@ -49,6 +49,14 @@ def test_vectors_come_in_the_order_of_the_texts_and_a_second_time_from_the_cache
     assert (sent["path"], sent["body"]) == (path, payload)
 
 
+def test_texts_may_come_from_a_generator(provider):
+    provider.script(Reply(200, OPENAI))
+
+    embed("openai", (text for text in ("a", "b")), model="m", api_key=KEY, base_url=provider.url)
+
+    assert provider.requests[0]["body"]["input"] == ["a", "b"]
+
+
 def test_one_text_is_sent_as_it_is_where_the_provider_takes_one(provider):
     provider.script(*[Reply(200, body) for body in (OPENAI, OLLAMA, GEMINI)])
     for name in ("openai", "ollama", "gemini"):
