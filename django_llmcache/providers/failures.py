@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from django_llmcache.exceptions import InvalidAnswerError, ProviderError, provider_error_class
-from django_llmcache.transports.wire import WireAnswer
+from django_llmcache.transports.wire import WireAnswer, shown
 
 from .base import Provider
 
@@ -41,7 +41,7 @@ class Failure:
 
     def __init__(self, provider: Provider, key: str | None, base_url: str) -> None:
         self.provider = provider
-        self._base_url = base_url
+        self._base_url = shown(base_url)
         self._key = key
 
     def of(self, answer: WireAnswer) -> ProviderError:
@@ -52,7 +52,8 @@ class Failure:
         said = self.provider.error_message(body) or "no reason given"
         headers = self._headers_of(answer)
         moved = f" It has moved to {headers['location']}: set BASE_URL." if "location" in headers else ""
-        return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}", answer, body, status)
+        lost = f" (BASE_URL is {self._base_url}: is it right, and the model's name?)" if answer.status == 404 else ""
+        return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}{lost}", answer, body, status)
 
     def not_json(self, answer: WireAnswer) -> ProviderError:
         """Return the error for an answer that is not what the API promises, such as an HTML page."""

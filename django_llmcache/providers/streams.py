@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import orjson
 
+from django_llmcache.bodies import JSON
 from django_llmcache.events import Framing, StreamEvent, error_of, framing_for
 from django_llmcache.messages import LLMResponse
 from django_llmcache.transports.wire import AsyncWireStream, WireAnswer, WireStream
@@ -33,6 +34,12 @@ class _Stream(LLMResponse):
         self._key = details.get("key")
         self._reason = details.get("reason")
         return self
+
+    def _parsed(self) -> JSON:
+        raise TypeError("A stream has no whole answer to read: iterate over its events, and read theirs.")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._status} {self._result}>"
 
     def _read(self, events: Iterator[StreamEvent]) -> Iterator[StreamEvent]:
         """Yield events, and raise what the provider says went wrong in the middle."""

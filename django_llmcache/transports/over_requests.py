@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
@@ -15,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from django_llmcache.exceptions import ProviderConnectionError, ProviderError, ProviderTimeoutError
 
-from .wire import WireAnswer, WireRequest
+from .wire import WireAnswer, WireRequest, shown
 
 POOL: Final = 100
 """Connections kept open to one host, at most."""
@@ -23,7 +22,6 @@ POOL: Final = 100
 FAILURES: Final = (requests.RequestException, HTTPError, OSError)
 """What it raises, with what escapes it from the library below: such as for a host that is no name."""
 
-_USER: Final = re.compile(r"//[^/@\s]*@")
 _sessions: dict[str, requests.Session] = {}
 
 
@@ -85,7 +83,7 @@ def connection_error(wire: WireRequest, error: BaseException, *, timed_out: bool
     Raise it outside the ``except`` block, neither from that error nor in its context: the frames of the HTTP library
     hold the headers, and a report that shows the variables of each frame would show the API key.
     """
-    place = _shown(wire.url)
+    place = shown(wire.url)
     if timed_out:
         return ProviderTimeoutError(
             f"{wire.provider} did not answer within {wire.timeout:g} s at {place}. "
@@ -93,15 +91,16 @@ def connection_error(wire: WireRequest, error: BaseException, *, timed_out: bool
             provider=wire.provider,
         )
     return ProviderConnectionError(
-        f"The connection to {wire.provider} at {place} failed ({type(error).__name__}: {_shown(str(error))[:200]}). "
+        f"The connection to {wire.provider} at {place} failed ({type(error).__name__}: {_reason(error)}). "
         f"Check the network and BASE_URL.",
         provider=wire.provider,
     )
 
 
-def _shown(text: str) -> str:
-    """Return a text about an address less the secrets that one may have: a query, a password."""
-    return _USER.sub("//", text.partition("?")[0])
+def _reason(error: BaseException) -> str:
+    """Return what went wrong, from the inside: what ``requests`` puts around it says the address once more."""
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    return shown(str(inner or error))[:300]
 
 
 def _open(wire: WireRequest, *, stream: bool) -> requests.Response:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+_USER: Final = re.compile(r"//[^/@\s]*@")
 
 
 class WireRequest(NamedTuple):
@@ -18,7 +21,7 @@ class WireRequest(NamedTuple):
 
     def __repr__(self) -> str:
         """Leave the headers out, which have the credential, and the body, which has the conversation."""
-        return f"<WireRequest {self.provider} {self.url}>"
+        return f"<WireRequest {self.provider} {shown(self.url)}>"
 
 
 class WireAnswer(NamedTuple):
@@ -61,3 +64,8 @@ class AsyncWireStream(Protocol):
     async def close(self) -> None:
         """Give the connection back, or cut it where the body has not ended."""
         ...
+
+
+def shown(text: str) -> str:
+    """Return a text about an address less the secrets that one may have: a query, a password."""
+    return _USER.sub("//", text.partition("?")[0])

@@ -114,7 +114,7 @@ def test_the_class_of_an_error_says_what_to_do(provider, way, base_url, status):
     assert isinstance(error, ProviderError)
     assert isinstance(error, LLMCacheError)
     assert (error.status, error.body, error.retry_after) == (status, body, 7.0)
-    assert str(error) == f"openai answered HTTP {status}: No."
+    assert str(error).partition(" (")[0] == f"openai answered HTTP {status}: No."
 
 
 @pytest.mark.parametrize(
@@ -276,3 +276,20 @@ def test_the_next_call_finds_all_as_usual(provider, way, base_url):
     answer = way.chat("openai", HI, **WORDS, base_url=base_url, cache=False)
 
     assert (answer.status, answer.text != "") == (200, True)
+
+
+def test_a_connection_that_fails_is_told_to_the_end_of_the_reason():
+    said = str(caught(chat, "openai", HI, model="m", api_key=KEY, base_url="http://127.0.0.1:1"))
+
+    assert "Max retries" not in said
+    assert said.endswith("). Check the network and BASE_URL.")
+    assert "[Errno" in said
+
+
+def test_an_address_or_a_model_that_is_not_there_is_asked_after(provider, way):
+    provider.script(Reply(404, b'{"error": {"message": "Invalid URL"}}'))
+
+    error = caught(way.chat, "openai", HI, **WORDS, base_url=f"{provider.url}/v2")
+
+    hint = f"(BASE_URL is {provider.url}/v2: is it right, and the model's name?)"
+    assert str(error) == f"openai answered HTTP 404: Invalid URL {hint}"

@@ -210,6 +210,16 @@ def test_a_password_in_the_address_is_in_no_error_of_the_connection(provider, wa
     assert "pa55" not in str(error)
 
 
+@pytest.mark.parametrize("reply", [Reply(404, b"{}"), Reply(200, b"<html>")])
+def test_nor_in_one_of_an_answer(provider, way, reply):
+    provider.script(reply)
+
+    error = caught(way.chat, "openai", HI, **words(provider, base_url=provider.url.replace("//", "//someone:pa55@")))
+
+    assert provider.url in str(error)
+    assert "pa55" not in str(error)
+
+
 def test_a_cookie_of_the_provider_is_not_sent_back(way):
     with Loopback(whole(b"{}", headers=["set-cookie: session=1", "content-type: application/json"])) as server:
         for _ in range(2):

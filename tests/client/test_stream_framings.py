@@ -110,3 +110,11 @@ def test_an_event_of_another_shape_has_no_text(provider, data):
     (event,) = events(provider)
 
     assert (event.data, event.text) == (json.loads(data), "")
+
+
+@pytest.mark.parametrize("name", ["text", "usage", "data", "finish_reason", "tool_calls", "model"])
+def test_what_only_a_whole_answer_has_is_a_mistake_that_names_the_events(provider, name):
+    with stream("openai", HI, model="m", api_key=KEY, base_url=provider.url) as answer:
+        with pytest.raises(TypeError, match="iterate over its events"):
+            getattr(answer, name)
+        assert repr(answer) == "<LLMStream 200 bypass>"
