@@ -70,7 +70,13 @@ HARMLESS: Final = frozenset({
 })  # fmt: skip
 """Words that make a place in a list, a number or an identifier of a ``token``."""
 
-_SHAPES: Final = re.compile(
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=")
+_RUNS: Final = bytes(ord("a") if code in _LETTERS else ord(" ") for code in range(256))
+
+LONG: Final = b"a" * 16
+"""The shortest token that shows by its shape, as ``runs_of`` tells it."""
+
+_TOKEN: Final = re.compile(
     r"""
     (?<![A-Za-z0-9_-])(?:
       (?:sk|nvapi)-[A-Za-z0-9_-]{13,}                                    # OpenAI, Anthropic, OpenRouter, DeepSeek, …
@@ -84,15 +90,17 @@ _SHAPES: Final = re.compile(
     | lsv2_[a-z]{2}_[A-Za-z0-9_]{16,} | dapi[0-9a-f]{32} | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}
     | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}   # JSON Web Token
     )
-    | -----BEGIN\ [A-Z0-9\ ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9\ ]*PRIVATE\ KEY-----|\Z)
-    | (?<=://)[^\s/?\#@:"'<>\\]*:[^\s/?\#@"'<>\\]+(?=@)                  # user:password@
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE,
 )
+_PRIVATE_KEY: Final = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_LOGIN: Final = re.compile(r"(?<=://)[^\s/?#@:\"'<>\\]*:[^\s/?#@\"'<>\\]+(?=@)")
 _BEARER: Final = re.compile(
-    r"\bbearer\s+(?P<value>(?=[A-Za-z._~+/=-]*\d)[A-Za-z0-9._~+/=-]{16,}|[A-Za-z0-9._~+/=-]{24,})", re.IGNORECASE
+    r"bearer\s+(?P<value>(?=[A-Za-z._~+/=-]*\d)[A-Za-z0-9._~+/=-]{16,}|[A-Za-z0-9._~+/=-]{24,})", re.IGNORECASE
 )
-_BASIC: Final = re.compile(r"\bbasic\s+(?P<value>[A-Za-z0-9+/]{14,}={0,2})", re.IGNORECASE)
+_BASIC: Final = re.compile(r"basic\s+(?P<value>[A-Za-z0-9+/]{14,}={0,2})", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r"[?&;](?:amp;)?(?P<name>[A-Za-z0-9_.-]{3,40})=(?P<value>[^&;\s\"'<>`\\)\]}]+)")
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _RANDOM: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_.~+/=-]{16,}", re.DOTALL)
@@ -177,13 +185,27 @@ def looks_random(value: str) -> bool:
     return entropy >= _LEAST_ENTROPY
 
 
+def runs_of(data: bytes) -> bytes:
+    """Return data of the same length that has ``a`` for every byte that a token may have, and a space for others."""
+    return data.translate(_RUNS)
+
+
+def has_long_run(data: bytes) -> bool:
+    """Return whether there is a word as long as the shortest token that shows by its shape."""
+    return LONG in data.translate(_RUNS)
+
+
 def shapes(text: str) -> list[Span]:
     """Return the credentials in a text that show by their shape alone: tokens, private keys, parts of addresses."""
-    if len(text) < 8:
-        return []
-    found = [Span(*match.span()) for match in _SHAPES.finditer(text)]
-    found += [Span(*match.span("value")) for match in _BEARER.finditer(text) if match["value"] != REDACTED]
-    found += [Span(*match.span("value")) for match in _BASIC.finditer(text) if _is_login(match["value"])]
+    found: list[Span] = []
+    if has_long_run(text.encode("utf-8", "replace")):
+        found += [Span(*match.span()) for match in _TOKEN.finditer(text)]
+        found += [Span(*match.span("value")) for match in _BEARER.finditer(text)]
+        found += [Span(*match.span("value")) for match in _BASIC.finditer(text) if _is_login(match["value"])]
+    if "@" in text:
+        found += [Span(*match.span()) for match in _LOGIN.finditer(text)]
+    if "-----BEGIN" in text:
+        found += [Span(*match.span()) for match in _PRIVATE_KEY.finditer(text)]
     if "=" in text:
         found += [
             Span(*match.span("value"))

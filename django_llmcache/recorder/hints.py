@@ -7,17 +7,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from .credentials import is_parameter, is_watched
+from .credentials import LONG, is_parameter, is_watched, runs_of
 
-LEAST: Final = 16
-"""Characters of the shortest token that shows by its shape."""
-
-_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=")
-_RUNS: Final = bytes(ord("a") if code in _LETTERS else ord(" ") for code in range(256))
-_LONG: Final = b"a" * LEAST
 _BLOB: Final = 4096
 """Characters from which on a run without ``-``, ``_`` and ``.`` is an image in base64."""
 
+_WORD: Final = 40
+"""Characters up to which a run is likely to come again: the name of a tool or of a model."""
+
+_LAST: Final = (b"r", b"R", b"c", b"C")
 _START: Final = re.compile(
     rb"sk-|nvapi-|xai-|pplx-|tvly-|pk-lf-|(?:gsk|hf|r8|fw|ek|jina|npm|dop_v1|whsec|shpat|pcsk|tgp_v1|[sr]k|lsv2)_"
     rb"|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|xapp-|AIza|ya29\.|AQ\.|1//0|A(?:KIA|SIA|BIA|CCA|BSK)|dapi[0-9a-f]"
@@ -25,6 +23,11 @@ _START: Final = re.compile(
 )
 _LOGIN: Final = re.compile(rb"/[^\s/@\"'<>]*:[^\s/@\"'<>]+@")
 _PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])")
+
+
+_REMEMBERED: Final = 4096
+_unwatched: set[bytes] = set()
+"""Names that are no credential's, as they were met."""
 
 
 def may_hold_credentials(body: bytes, known: Iterable[bytes] = ()) -> bool:
@@ -49,13 +52,14 @@ def _names_one(body: bytes) -> bool:
         return True
     before = body.split(b'":')
     before.pop()
-    return any(map(_is_watched, {piece[piece.rfind(b'"') + 1 :] for piece in before}))
-
-
-@lru_cache(maxsize=4096)
-def _is_watched(name: bytes) -> bool:
-    # Inside a text that is JSON itself, the quote after it is escaped.
-    return is_watched(name.decode("utf-8", "replace"))
+    # Inside a text that is JSON itself, the quote after a name is escaped.
+    names = {piece.rpartition(b'"')[2] for piece in before} - _unwatched
+    for name in names:
+        if is_watched(name.decode("utf-8", "replace")):
+            return True
+        if len(_unwatched) < _REMEMBERED:
+            _unwatched.add(name)
+    return False
 
 
 @lru_cache(maxsize=4096)
@@ -63,17 +67,24 @@ def _is_parameter(name: bytes) -> bool:
     return is_parameter(name.decode("ascii"))
 
 
+@lru_cache(maxsize=4096)
+def _begins(word: bytes) -> bool:
+    return _START.search(word) is not None
+
+
 def _shows_one(body: bytes) -> bool:
-    runs = body.translate(_RUNS)
-    start = runs.find(_LONG)
+    runs = runs_of(body)
+    start = runs.find(LONG)
     while start >= 0:
         end = runs.find(b" ", start)
         run = body[start : end if end >= 0 else len(body)]
         if len(run) < _BLOB or b"-" in run or b"_" in run or b"." in run:
-            before = body[max(start - 10, 0) : start].rstrip()[-6:].lower()
-            if _START.search(run) or before.endswith((b"bearer", b"basic")):
+            before = body[max(start - 10, 0) : start].rstrip()
+            if before[-1:] in _LAST and before.lower().endswith((b"bearer", b"basic")):
+                return True
+            if _begins(run) if len(run) <= _WORD else _START.search(run):
                 return True
         if end < 0:
             return False
-        start = runs.find(_LONG, end)
+        start = runs.find(LONG, end)
     return False

@@ -48,6 +48,7 @@ RESPONSE_HEADERS: Final = frozenset({
 
 RESPONSE_PREFIXES: Final = ("anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-", "x-ratelimit-")
 
+_REMEMBERED: Final = 256
 _ONE_OBJECT: Final = "application/json"
 _LEAST: Final = 12
 """Characters of the shortest text in a header that is taken for a credential wherever it comes again."""
@@ -69,7 +70,7 @@ class Redactor:
         response_prefixes: how the names of further ones begin.
     """
 
-    __slots__ = ("_known", "_known_bytes", "_request_headers", "_response_headers", "_response_prefixes")
+    __slots__ = ("_clean", "_known", "_known_bytes", "_request_headers", "_response_headers", "_response_prefixes")
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class Redactor:
         self._response_prefixes = tuple(response_prefixes)
         self._known: tuple[str, ...] = ()
         self._known_bytes: tuple[bytes, ...] = ()
+        self._clean: dict[str, str] = {}
 
     def request(self, outgoing: Outgoing) -> Outgoing:
         """Return the request without its credentials, and its body without content-encoding.
@@ -90,7 +92,7 @@ class Redactor:
         It is the same request whichever key was sent, or none.
         """
         headers = self._request_head(outgoing.headers)
-        url = self._address(outgoing.url)
+        url = self._value(outgoing.url)
         body = _plain_body(outgoing)
         content_type = first(headers, "content-type").lower()
         if body and not content_type.startswith(BINARY) and may_find(body, content_type, self._known_bytes):
@@ -130,9 +132,14 @@ class Redactor:
         return name in self._response_headers or name.startswith(self._response_prefixes)
 
     def _value(self, value: str) -> str:
-        if len(value) < _LEAST:
-            return value
-        return self._address(value) if "://" in value else _replaced(value, self._look(value))
+        return value if len(value) < _LEAST else self._clean.get(value) or self._cleaned(value)
+
+    def _cleaned(self, value: str) -> str:
+        """Return a header's value or an address without credentials; those of a test are few, and come again."""
+        clean = self._address(value) if "://" in value else _replaced(value, self._look(value))
+        if len(self._clean) < _REMEMBERED:
+            self._clean[value] = clean
+        return clean
 
     def _address(self, url: str) -> str:
         """Return an address less the query parameters that are credentials, its user and its fragment."""
@@ -155,6 +162,7 @@ class Redactor:
 
     def _remember(self, value: str) -> None:
         if len(value) >= _LEAST and value != REDACTED and value not in self._known:
+            self._clean.clear()
             self._known += (value,)
             self._known_bytes += (value.encode("utf-8", "surrogatepass"),)
 
