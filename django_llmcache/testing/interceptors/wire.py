@@ -16,7 +16,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from django_llmcache.recorder.exchange import Pairs, first
 from django_llmcache.recorder.replay import Replay
-from django_llmcache.recorder.taping import Taping
+from django_llmcache.recorder.taping import FRAMING, Taping
 
 from .answering import headers_of, is_stream, latin, reason_of
 
@@ -115,14 +115,18 @@ def _told(live: HTTPResponse, tape: Taping) -> Iterator[bytes]:
 
 
 def _head(version: int, status: int, reason: str, pairs: Pairs) -> bytes:
+    """Return the status line with those headers that say how the body is framed: the others need no parsing."""
     lines = [b"HTTP/1.%d %d %b" % (version - 10, status, latin(reason))]
-    lines += [b"%b: %b" % (latin(name), latin(value)) for name, value in pairs]
+    lines += [b"%b: %b" % (latin(name), latin(value)) for name, value in pairs if name.lower() in FRAMING]
     return b"\r\n".join([*lines, b"", b""])
 
 
 def _response(source: _Wire, pairs: Pairs, *, method: str, url: str) -> HTTPResponse:
     parsed = http.client.HTTPResponse(source, method=method)  # type: ignore[arg-type] # it asks for makefile() alone
     parsed.begin()
+    for name, value in pairs:
+        if name.lower() not in FRAMING:
+            parsed.msg[name] = value  # adds: a name may come more than once
     return HTTPResponse(
         body=parsed, headers=HTTPHeaderDict(pairs), status=parsed.status, reason=parsed.reason, version=parsed.version,
         preload_content=False, decode_content=False, original_response=parsed, request_method=method, request_url=url,

@@ -1,0 +1,313 @@
+"""What is peculiar to ``requests``: adapters with retries, bodies that are streams, and mocks of the user's own."""
+
+from __future__ import annotations
+
+import gc
+import io
+import threading
+import time
+import weakref
+
+import pytest
+import requests
+import responses
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from django_llmcache.recorder.faults import Fault
+from django_llmcache.recorder.misses import FixtureMiss
+from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
+
+BUSY = whole(b'{"error": {}}', status="429 Too Many Requests", headers=("retry-after: 3",))
+FINE = whole(b'{"id": "x-1"}')
+EVENTS = tuple(b'data: {"n": %d}\n\n' % number for number in range(4))
+STREAM = chunked_head("text/event-stream") + b"".join(map(chunk, EVENTS)) + b"0\r\n\r\n"
+
+
+class Patient(Retry):
+    """Notes how long it would have waited."""
+
+    waited: list[float] = []
+
+    def sleep(self, response=None) -> None:
+        self.waited.append(self.get_retry_after(response) or self.get_backoff_time())
+
+
+def patient(**options) -> Patient:
+    return Patient(status_forcelist=(429,), allowed_methods=None, **options)
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    """Return the seconds that would have been waited for between two tries."""
+    monkeypatch.setattr(Patient, "waited", [])
+    return Patient.waited
+
+
+@pytest.fixture
+def server(lab, request):
+    with Loopback(*request.param) as server:
+        lab.knows(server.url)
+        yield server
+
+
+def answers(*steps):
+    return pytest.mark.parametrize("server", [steps], indirect=True, ids=[""])
+
+
+def retrying(retries: Retry) -> requests.Session:
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(max_retries=retries))
+    return session
+
+
+def post(session: requests.Session, server: Loopback, **options) -> requests.Response:
+    options.setdefault("json", {"model": "m"})
+    return session.post(f"{server.url}/v1/chat/completions", timeout=LONG, **options)
+
+
+@answers(BUSY, BUSY, FINE)
+def test_each_try_of_an_adapter_is_recorded_and_replayed_without_waiting(lab, server, waited):
+    with lab.recording() as first, retrying(patient(total=3)) as session:
+        recorded = post(session, server)
+    waited_live = waited.copy()
+    waited.clear()
+
+    with lab.replaying() as second, retrying(patient(total=3)) as session:
+        replayed = post(session, server)
+
+    assert recorded.status_code == replayed.status_code == 200
+    assert len(server.requests) == first.counts["recorded"] == second.counts["replayed"] == 3
+    assert (waited_live, waited) == ([3, 3], [])
+
+
+@answers(BUSY)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_an_adapter_tries_as_often_as_it_says_and_gives_up(lab, server, waited, recorded):
+    with lab.recording() if recorded else lab.live(), retrying(patient(total=2, raise_on_status=False)) as session:
+        answer = post(session, server)
+
+    assert answer.status_code == 429
+    assert len(server.requests) == 3
+
+
+@answers(BUSY)
+def test_an_adapter_that_gives_up_leaves_its_connection_free(lab, server, waited):
+    with lab.recording(), retrying(patient(total=2)) as session:
+        for _ in range(2):
+            with pytest.raises(requests.exceptions.RetryError):
+                post(session, server)
+
+    assert server.connections == 1
+
+
+@answers(FINE)
+def test_a_fault_that_an_adapter_gets_over_is_got_over(lab, server, waited):
+    with lab.recording(), requests.Session() as session:
+        post(session, server)
+
+    for fault in ("refusedx2", "timeoutx2", "429x2"):
+        with lab.replaying(fault=Fault.parse(fault)), retrying(patient(total=2)) as session:
+            assert post(session, server).json() == {"id": "x-1"}
+    assert len(server.requests) == 1
+
+
+@answers(FINE)
+def test_a_fault_that_lasts_longer_than_an_adapter_tries_is_its_own_error(lab, server, waited):
+    timed_out = pytest.raises(requests.ConnectionError, match="timed out")
+    with lab.replaying(fault=Fault.parse("timeout")), retrying(patient(total=2)) as session, timed_out:
+        post(session, server)
+
+
+@answers(FINE, FINE, STREAM, b"HTTP/1.1 204 No Content\r\n\r\n", FINE)
+def test_recorded_calls_share_a_connection_as_others_do(lab, server):
+    with lab.recording() as recorder, requests.Session() as session:
+        for stream in (False, True, True, False, False):
+            answer = post(session, server, stream=stream)
+            assert answer.content or answer.status_code == 204
+
+    assert recorder.counts["recorded"] == 5
+    assert server.connections == 1
+
+
+@answers(STREAM)
+def test_a_recorded_stream_that_is_closed_early_gives_up_its_connection(lab, server):
+    with lab.recording(), requests.Session() as session:
+        answer = post(session, server, stream=True)
+        next(answer.iter_content(1))
+        answer.close()
+
+        assert server.gone.acquire(timeout=LONG)
+
+
+@answers(STREAM)
+def test_a_recorded_stream_that_is_dropped_gives_up_its_connection(lab, server):
+    with lab.recording(), requests.Session() as session:
+        next(post(session, server, stream=True).iter_content(1))
+        gc.collect()
+
+        assert server.gone.acquire(timeout=LONG)
+
+
+@answers(STREAM)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda answer: list(answer.iter_lines()),
+        lambda answer: list(answer.iter_content(3)),
+        lambda answer: answer.raw.read(),
+        lambda answer: [answer.raw.read(7), answer.raw.read()],
+        lambda answer: [answer.raw.read1(4096), answer.raw.read1(4096)],
+        lambda answer: list(answer.raw),
+        lambda answer: answer.text,
+    ],
+    ids=["lines", "content", "raw", "raw in two", "raw as it comes", "raw lines", "text"],
+)
+def test_however_a_stream_is_read_it_is_the_same_live_recorded_and_replayed(lab, server, read):
+    with requests.Session() as session:
+        live = read(post(session, server, stream=True))
+        with lab.recording():
+            recorded = read(post(session, server, stream=True))
+        with lab.replaying():
+            replayed = read(post(session, server, stream=True))
+
+    assert live == recorded == replayed
+
+
+def test_a_chunk_that_comes_bit_by_bit_is_read_bit_by_bit(lab):
+    came = threading.Semaphore(0)
+
+    def bit_by_bit(connection):
+        connection.sendall(chunked_head("text/event-stream") + b"6\r\n")
+        for letter in b"abcdef":
+            connection.sendall(bytes([letter]))
+            assert came.acquire(timeout=LONG)
+        connection.sendall(b"\r\n0\r\n\r\n")
+
+    pieces = []
+    with Loopback(bit_by_bit) as server:
+        lab.knows(server.url)
+        with lab.recording() as recorder, requests.Session() as session:
+            for piece in post(session, server, stream=True).iter_content(1):
+                pieces.append(piece)
+                came.release()
+
+    assert recorder.counts["recorded"] == 1
+    assert pieces == [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+
+@answers(FINE)
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda: {"data": io.BytesIO(b"a=1")},
+        lambda: {"data": io.StringIO("a=1")},
+        lambda: {"data": iter([b"a=", b"1"])},
+        lambda: {"data": "a=1"},
+        lambda: {"files": {"file": ("a.txt", b"a=1")}, "data": {"purpose": "batch"}},
+    ],
+    ids=["file", "text file", "generator", "text", "multipart"],
+)
+def test_a_body_of_any_kind_reaches_the_provider_and_finds_its_recording(lab, server, body):
+    with requests.Session() as session:
+        with lab.recording():
+            post(session, server, json=None, **body())
+        with lab.replaying():
+            replayed = post(session, server, json=None, **body())
+
+    assert replayed.json() == {"id": "x-1"}
+    assert len(server.requests) == 1
+    assert b"a=1" in server.requests[0] or b"a=\r\n" in server.requests[0]
+
+
+def test_a_stream_to_another_host_is_not_read_into_memory(lab):
+    pieces = iter([b"a", b"b"])
+    with Loopback(FINE) as server, lab.recording(), requests.Session() as session:
+        post(session, server, json=None, data=pieces)
+
+    assert b"transfer-encoding: chunked" in server.requests[0].lower()
+
+
+@answers(FINE)
+def test_an_adapter_that_hands_on_its_arguments_by_position_is_seen_too(lab, server):
+    class Positional(HTTPAdapter):
+        def send(self, request, stream=False, timeout=None, verify=True, cert=None, proxies=None):
+            return super().send(request, stream, timeout, verify, cert, proxies)
+
+    with requests.Session() as session:
+        session.mount("http://", Positional())
+        with lab.recording():
+            post(session, server)
+        with lab.replaying():
+            replayed = post(session, server)
+
+    assert replayed.headers["x-llmcache"] == "replay"
+
+
+@answers(whole(b"{}", headers=("set-cookie: a=1; path=/", "set-cookie: b=2; path=/")))
+def test_a_session_gets_its_cookies_while_it_is_recorded(lab, server):
+    with lab.recording(), requests.Session() as session:
+        post(session, server)
+
+        assert session.cookies.get_dict() == {"a": "1", "b": "2"}
+
+
+@answers(FINE)
+def test_no_list_of_calls_grows(lab, server):
+    class Answer(requests.Response):
+        """One that a weak reference can point to."""
+
+    with lab.recording(), requests.Session() as session:
+        seen = weakref.ref(post(session, server))
+        gc.collect()
+
+        assert seen() is None
+
+
+@answers(FINE)
+def test_a_mock_of_the_tests_own_has_its_way_and_the_recording_goes_on_after_it(lab, server):
+    with requests.Session() as session:
+        with lab.recording():
+            post(session, server)
+        with lab.replaying() as recorder:
+            with responses.RequestsMock() as mock:
+                mock.post(f"{server.url}/v1/chat/completions", json={"from": "the mock"})
+                mocked = post(session, server)
+            replayed = post(session, server)
+
+    assert mocked.json() == {"from": "the mock"}
+    assert replayed.json() == {"id": "x-1"}
+    assert recorder.counts == {"replayed": 1}
+
+
+@answers(FINE)
+def test_what_a_mock_of_the_tests_own_lets_through_is_refused_in_a_replay(lab, server):
+    with lab.replaying(), requests.Session() as session, responses.RequestsMock() as mock:
+        mock.add_passthru(server.url)
+
+        with pytest.raises(FixtureMiss, match="urllib3, called by requests, called by responses connects to"):
+            post(session, server)
+    assert server.connections == 0
+
+
+@answers(FINE)
+def test_what_a_mock_of_the_tests_own_lets_through_is_reported_while_recording(lab, server):
+    with lab.recording() as recorder, requests.Session() as session, responses.RequestsMock() as mock:
+        mock.add_passthru(server.url)
+        post(session, server)
+
+    assert len(recorder.leaks) == 1
+    assert server.address in recorder.leaks[0]
+
+
+@answers(STREAM)
+def test_a_pause_that_a_test_asks_for_is_waited_for(lab, server):
+    with requests.Session() as session:
+        with lab.recording():
+            post(session, server)
+        with lab.replaying(fault=Fault.parse("slow(ttft=0.02, wait=true)")):
+            began = time.perf_counter()
+            replayed = post(session, server)
+
+    assert time.perf_counter() - began >= 0.02
+    assert replayed.content == b"".join(EVENTS)
