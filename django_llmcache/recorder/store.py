@@ -75,19 +75,7 @@ class FixtureStore:
             FixtureError: damaged, or not a file of this folder.
             FileNotFoundError: it is not there.
         """
-        path = self._inside(path)
-        try:
-            text = read_bytes(path).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
-        try:
-            side: bytes | None = read_bytes(path.with_suffix(SIDE))
-        except FileNotFoundError:
-            side = None
-        fixture = Fixture.from_text(text, path=path, side=side)
-        if self._folder(fixture.provider, fixture.endpoint, fixture.key) != str(path.parent):
-            raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
-        return fixture
+        return self._read(self._inside(path))
 
     def write(self, fixture: Fixture) -> Path:
         """Write a fixture to a file of its own and return its path. A reader sees the whole file or none.
@@ -182,9 +170,13 @@ class FixtureStore:
         path = Path(os.path.abspath(path))  # noqa: PTH100 - a link is to be refused, not followed
         if path.suffix != ".json" or path.parents[3:4] != (self.folder,):
             raise FixtureError(path, "", f"it is no fixture of {self.folder}")
-        if path.parent.resolve() != self.folder.resolve() / path.parent.relative_to(self.folder):
-            raise FixtureError(path, "", f"a symbolic link leads to another folder than {path.parent}")
+        self._check_links(str(path.parent))
         return path
+
+    def _check_links(self, folder: str) -> None:
+        """Refuse a folder that is, or lies in, a link; the fixture folder itself may be one."""
+        if os.path.realpath(folder) != os.path.realpath(self._root) + folder.removeprefix(self._root):
+            raise FixtureError(Path(folder), "", "a symbolic link leads to another folder than this")
 
     def _look(self, folder: str) -> tuple[Fixture, ...]:
         """Return the fixtures of one key's folder, parsed anew only where a file has changed."""
@@ -197,8 +189,24 @@ class FixtureStore:
                 return self._load(folder, stamp)
         raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
 
+    def _read(self, path: Path) -> Fixture:
+        try:
+            text = read_bytes(path).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
+        try:
+            side: bytes | None = read_bytes(path.with_suffix(SIDE))
+        except FileNotFoundError:
+            side = None
+        fixture = Fixture.from_text(text, path=path, side=side)
+        if self._folder(fixture.provider, fixture.endpoint, fixture.key) != str(path.parent):
+            raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
+        return fixture
+
     def _load(self, folder: str, stamp: Stamp) -> tuple[Fixture, ...]:
-        fixtures = tuple(self.read(Path(folder, name)) for name, *_ in stamp if name.endswith(".json"))
+        if stamp:
+            self._check_links(folder)
+        fixtures = tuple(self._read(Path(folder, name)) for name, *_ in stamp if name.endswith(".json"))
         size = sum(status[2] for status in stamp) + _OVERHEAD * (1 + len(fixtures))
         with _keeping:
             self._forget(folder)

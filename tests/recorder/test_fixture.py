@@ -113,7 +113,14 @@ class TestBytes:
         assert back(fixture(request=asked(body, headers=headers))).request.body == body
 
     @pytest.mark.parametrize(
-        "body", ['{"a":1}'.encode("utf-16"), b'\xef\xbb\xbf{"a":1}', b'{"a":1e400}', b'{"a":"\\ud83d"}']
+        "body",
+        [
+            '{"a":1}'.encode("utf-16"),
+            b'\xef\xbb\xbf{"a":1}',
+            b'{"a":1e400}',
+            b'{"a":"\\ud83d"}',
+            b"[" * 150 + b"]" * 150,
+        ],
     )
     def test_so_does_one_whose_json_not_every_parser_takes(self, body):
         assert back(fixture(request=asked(body))).request.body == body

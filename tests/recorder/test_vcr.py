@@ -374,6 +374,7 @@ class TestRefusal:
             ({"request": {"headers": {"a": {"b": "c"}}}}, "header 'a' is missing, or not a text"),
             ({"request": {"body": {"base64_string": "a"}}}, "its body is not base64"),
             ({"request": {"body": {"base64_string": 7}}}, "its body is not base64"),
+            ({"request": {"parsed_body": {b"a": 1}}}, "its body can't be written as JSON"),
             ({"response": {"status": None}}, "it has no HTTP status"),
             ({"response": {"status": {"code": "fine"}}}, "it has no HTTP status"),
             ({"response": {"status": 2000}}, "it has no HTTP status"),
