@@ -48,8 +48,10 @@ def with_cache(
         policy: what is wanted of the cache, over the request's own.
 
     Raises:
-        TypeError: ``call`` returned something else.
+        TypeError: ``call`` returned something else, or ``request`` is no LLMRequest.
     """
+    if not isinstance(request, LLMRequest):
+        raise _no_request(request)
     return strategies.current().with_cache(request if policy is None else _under(policy, request), call)
 
 
@@ -57,6 +59,8 @@ async def awith_cache(
     request: LLMRequest, call: Callable[[LLMRequest], Awaitable[Any]], *, policy: CachePolicy | None = None
 ) -> LLMResponse:
     """Do what ``with_cache`` does with an async function; a hit never leaves the event loop."""
+    if not isinstance(request, LLMRequest):
+        raise _no_request(request)
     return await strategies.current().awith_cache(request if policy is None else _under(policy, request), call)
 
 
@@ -121,6 +125,8 @@ def stats() -> CacheStats:
 
 def explain(request: LLMRequest) -> Explanation:
     """Return what makes the request's key, and how it differs from the nearest stored request."""
+    if not isinstance(request, LLMRequest):
+        raise _no_request(request)
     policy, settings = request.policy.over(ambient()), conf.current()
     reason = "streaming" if request.stream else "stateful" if decisions.has_state(request) else None
     try:
@@ -149,7 +155,15 @@ def _tell(error: Exception, key: str | None, operation: str) -> None:
     emit("error", type(strategies.current()), key=key, operation=operation, error=repr(error))
 
 
+def _no_request(given: object) -> TypeError:
+    return TypeError(
+        f"request is a {type(given).__name__}; give an LLMRequest, such as LLMRequest('openai', payload={{…}})."
+    )
+
+
 def _under(policy: CachePolicy, request: LLMRequest) -> LLMRequest:
+    if not isinstance(policy, CachePolicy):
+        raise TypeError(f"policy is a {type(policy).__name__}; give a CachePolicy, such as CachePolicy(ttl=60).")
     wanted = policy.over(request._policy)
     return LLMRequest.to(request._endpoint, request._model, request._payload, request._stream, wanted, request._target)
 

@@ -42,7 +42,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         try:
             conf.Settings({name: value})
         except ConfigurationError as error:
-            messages.append(_error("E002", str(error), hint=_form(name)))
+            messages.append(_error("E002", str(error), hint=_form(name, str(error))))
     try:
         settings = conf.current()
     except ConfigurationError:
@@ -105,7 +105,9 @@ def _without_unknown(where: str, given: Any, known: Any, messages: list[CheckMes
     return {key: value for key, value in given.items() if key in known}
 
 
-def _form(name: str) -> str:
+def _form(name: str, told: str) -> str:
+    if not told.startswith(f"settings.LLMCACHE[{name!r}] "):
+        return f"docs/settings.md says what each part of {name} may be."
     setting = conf.SETTINGS[name]
     return f"{name} is {conf.names_of(setting.types)}, {setting.default!r} when it is left out; see docs/settings.md."
 
@@ -134,8 +136,9 @@ def _attempts(settings: conf.Settings) -> Iterator[tuple[str, Callable[[], objec
     """Yield each place that has a dotted path, with what imports it and looks at what came."""
     yield "['STRATEGY']", strategies.current
     yield "['MIDDLEWARE']", pipeline.handler
-    for name in settings.providers:
-        yield f"['PROVIDERS'][{name!r}]['CLASS']", lambda name=name: providers.get(name)  # type: ignore[misc]
+    for name, words in settings.providers.items():
+        where = f"['PROVIDERS'][{name!r}]" + ("['CLASS']" if "CLASS" in words else "")
+        yield where, lambda name=name: providers.get(name)  # type: ignore[misc]
     for key, path in (("CACHEABLE", settings.cacheable), ("SCOPE", settings.scope)):
         if path is not None and (key == "CACHEABLE" or "." in path):
             yield f"[{key!r}]", lambda key=key, path=path: decisions.imported(key, path)  # type: ignore[misc]
@@ -143,6 +146,8 @@ def _attempts(settings: conf.Settings) -> Iterator[tuple[str, Callable[[], objec
 
 
 def _path_hint(where: str) -> str:
+    if where.startswith("['PROVIDERS']") and not where.endswith("['CLASS']"):
+        return f"Mend the name, or set BASE_URL or CLASS in LLMCACHE{where}."
     hint = f"Mend the dotted path in LLMCACHE{where}, or install what it imports."
     return f"{hint} A SCOPE without a dot is taken as it stands." if where == "['SCOPE']" else hint
 

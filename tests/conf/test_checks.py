@@ -127,6 +127,11 @@ class TestWrongValues:
 
         assert hint == "RUN_DIR is str or Path or None, None when it is left out; see docs/settings.md."
 
+    def test_of_a_part_the_hint_says_where_it_is_described(self):
+        hint = only(found(PROVIDERS={"openai": {"TIMEOUT": "soon"}})).hint
+
+        assert hint == "docs/settings.md says what each part of PROVIDERS may be."
+
     @pytest.mark.parametrize("raw", [None, [], "ENABLED"], ids=repr)
     def test_the_whole_must_be_a_dict(self, raw):
         with override_settings(LLMCACHE=raw):
@@ -190,6 +195,7 @@ class TestImports:
 
         assert message.id == "llmcache.E003"
         assert "Did you mean 'openai'?" in message.msg
+        assert message.hint == "Mend the name, or set BASE_URL or CLASS in LLMCACHE['PROVIDERS']['opnai']."
 
 
 class TestOptions:

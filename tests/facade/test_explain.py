@@ -201,3 +201,8 @@ def test_a_field_that_json_cannot_say_and_that_is_ignored_keeps_nothing_from_the
     cache.with_cache(odd, lambda _: {"choices": [{"message": {"content": "Hi"}}]})
 
     assert cache.explain(odd).nearest == cache.explain(odd).key
+
+
+def test_messages_are_no_request():
+    with pytest.raises(TypeError, match="request is a list; give an LLMRequest"):
+        cache.explain([{"role": "user", "content": "Hi"}])

@@ -141,3 +141,18 @@ def test_an_awaited_hit_never_waits():
     with pytest.raises(StopIteration) as stopped:
         answer.send(None)
     assert stopped.value.value.from_cache
+
+
+@both_ways
+@pytest.mark.parametrize(("request_", "kind"), [({"model": "m"}, "dict"), ([], "list")])
+def test_what_is_no_request_is_told(ask, request_, kind):
+    with pytest.raises(TypeError, match=f"request is a {kind}; give an LLMRequest"):
+        ask(request_, lambda request: ANSWER)
+
+    assert cache.stats().errors == 0
+
+
+@both_ways
+def test_what_is_no_policy_is_told(ask):
+    with pytest.raises(TypeError, match="policy is a dict; give a CachePolicy"):
+        ask(REQUEST, lambda request: ANSWER, policy={"ttl": 5})
