@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -85,19 +85,18 @@ class Binding:
         return LLMRequest.to(endpoint, name, payload, stream, policy, self._target)
 
     def embed_request(
-        self, texts: str | Sequence[str], model: str | None, options: dict[str, Any], policy: CachePolicy
+        self, texts: str | Iterable[str], model: str | None, options: dict[str, Any], policy: CachePolicy
     ) -> LLMRequest:
         """Return the request of an embeddings call; raises as ``chat_request``."""
         given: Any = texts
-        if not isinstance(given, str):
-            texts = list(given) if isinstance(given, Iterable) else ()
-        if not texts or not all(isinstance(text, str) for text in texts):
+        wanted = given if isinstance(given, str) else list(given) if isinstance(given, Iterable) else None
+        if not wanted or not all(isinstance(text, str) for text in wanted):
             raise ConfigurationError(f"texts is {given!r:.80}; give a text or a list of texts.")
         name = model or self._default_model()
         endpoint = self._embeddings.get(name)
         if endpoint is None:
             endpoint = self._keep(self._embeddings, name, "embeddings", self._provider.embed_path(name), ())
-        payload = self._provider.embed_payload(texts, name, options)
+        payload = self._provider.embed_payload(wanted, name, options)
         return LLMRequest.to(endpoint, name, payload, False, policy, self._target)
 
     def _keep(

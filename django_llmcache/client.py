@@ -14,7 +14,7 @@ of ``ProviderError`` where the provider gives no usable answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final
 
 from . import conf, pipeline
@@ -84,11 +84,11 @@ class LLMClient:
             async for event in answer:
                 yield event
 
-    def embed(self, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+    def embed(self, texts: str | Iterable[str], *, model: str | None = None, **words: Any) -> LLMResponse:
         """Return the vectors of some texts, in ``embeddings``, from the cache where it may."""
         return pipeline.handler()(self._embed_request(texts, model, words))
 
-    async def aembed(self, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+    async def aembed(self, texts: str | Iterable[str], *, model: str | None = None, **words: Any) -> LLMResponse:
         """Return what ``embed`` does."""
         return await pipeline.ahandler()(self._embed_request(texts, model, words))
 
@@ -100,7 +100,7 @@ class LLMClient:
             binding, policy = self._split(words)
         return binding.chat_request(messages, model, words, policy, stream)
 
-    def _embed_request(self, texts: str | Sequence[str], model: str | None, words: dict[str, Any]) -> LLMRequest:
+    def _embed_request(self, texts: str | Iterable[str], model: str | None, words: dict[str, Any]) -> LLMRequest:
         binding, policy = self._split(words)
         return binding.embed_request(texts, model, words, policy)
 
@@ -136,33 +136,46 @@ def _client(provider: str) -> LLMClient:
 
 
 def chat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
-    """Return the answer to a conversation, from the cache where it may; ``LLMClient.chat`` tells of the arguments."""
+    """Return the answer to a conversation, from the cache where it may.
+
+    Args:
+        provider: a name such as ``"openai"``.
+        messages: ``{"role": …, "content": …}`` mappings, or the provider's own shape.
+        model: which model to ask; else ``PROVIDERS[provider]["MODEL"]``.
+        words: of the cache ``cache``, ``ttl``, ``refresh``, ``scope``, ``tags``, ``sample``, ``admit``, as
+            ``CachePolicy`` describes them; of the connection ``timeout``, ``extra_headers``, ``api_key``,
+            ``base_url``. Every other word is the provider's own, such as ``temperature``, and is sent as it is.
+
+    Raises:
+        ConfigurationError: a value that cannot work; nothing was sent.
+        ProviderError: one of its family, where the provider gives no usable answer.
+    """
     client = _clients.get(provider) or _client(provider)
     return pipeline.handler()(client._chat_request(messages, model, words))
 
 
 async def achat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
-    """Return what ``chat`` does. A hit never leaves the event loop."""
+    """Return what ``chat`` does, of the same arguments. A hit never leaves the event loop."""
     return await _client(provider).achat(messages, model=model, **words)
 
 
 def stream(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMStream:
-    """Return the answer's events as they arrive; never from the response cache."""
+    """Return the answer's events as they arrive, never from the response cache; takes the arguments of ``chat``."""
     return _client(provider).stream(messages, model=model, **words)
 
 
 def astream(
     provider: str, messages: Messages, *, model: str | None = None, **words: Any
 ) -> AsyncGenerator[StreamEvent, None]:
-    """Yield the answer's events as they arrive; never from the response cache."""
+    """Yield the answer's events as they arrive, never from the response cache; takes the arguments of ``chat``."""
     return _client(provider).astream(messages, model=model, **words)
 
 
-def embed(provider: str, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
-    """Return the vectors of some texts, in ``embeddings``, from the cache where it may."""
+def embed(provider: str, texts: str | Iterable[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+    """Return the vectors of some texts, in ``embeddings``, from the cache where it may; ``chat`` tells of the words."""
     return _client(provider).embed(texts, model=model, **words)
 
 
-async def aembed(provider: str, texts: str | Sequence[str], *, model: str | None = None, **words: Any) -> LLMResponse:
-    """Return what ``embed`` does."""
+async def aembed(provider: str, texts: str | Iterable[str], *, model: str | None = None, **words: Any) -> LLMResponse:
+    """Return what ``embed`` does, of the same arguments."""
     return await _client(provider).aembed(texts, model=model, **words)

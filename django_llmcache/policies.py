@@ -97,6 +97,9 @@ class CachePolicy(_Fields):
         max_age: only entries at most this many seconds (or this ``timedelta``) old; ``None``: of any age.
         store: ``False``: may read, does not store.
 
+    ``chat`` and its like take all of them as keywords but ``max_age`` and ``store``, which providers may have too: say
+    these by ``policy()`` or ``with_cache(…, policy=…)``.
+
     Raises:
         ConfigurationError: a value that cannot work; the message names the field.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from inspect import iscoroutine
 from typing import Any, NamedTuple
 
 import orjson
@@ -236,6 +237,9 @@ def as_response(answer: Any) -> LLMResponse:
         return LLMResponse(bytes(answer))
     if isinstance(answer, Mapping):
         return LLMResponse(orjson.dumps(dict(answer)), headers=(("content-type", "application/json"),))
+    if iscoroutine(answer):
+        answer.close()
+        raise TypeError("call() is an async function: use `await cache.awith_cache(request, call)`.")
     raise TypeError(f"call() returned a {type(answer).__name__}; return an LLMResponse, bytes or a JSON mapping.")
 
 

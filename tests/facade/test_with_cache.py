@@ -156,3 +156,11 @@ def test_what_is_no_request_is_told(ask, request_, kind):
 def test_what_is_no_policy_is_told(ask):
     with pytest.raises(TypeError, match="policy is a dict; give a CachePolicy"):
         ask(REQUEST, lambda request: ANSWER, policy={"ttl": 5})
+
+
+def test_an_async_function_is_told_where_it_belongs():
+    async def call(request):
+        return ANSWER
+
+    with pytest.raises(TypeError, match=r"await cache\.awith_cache\(request, call\)"):
+        cache.with_cache(REQUEST, call)
