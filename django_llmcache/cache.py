@@ -103,7 +103,13 @@ def clear(
 
     Returns:
         How many were removed here; ``None`` when the backend can't count.
+
+    Raises:
+        ConfigurationError: a condition that is no text; nothing was removed.
     """
+    for name, value in (("provider", provider), ("model", model), ("scope", scope), ("tag", tag), ("key", key)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{name} is {value!r}; give a text, or leave it out. Nothing was removed.")
     digest = None if scope is None else scope_digest(scope)
     selector = Selector(provider=provider, model=model, scope=digest, tag=tag, key=key)
     cleared = backends.current().clear(selector)

@@ -118,6 +118,18 @@ def test_a_key_and_a_condition_must_both_be_met():
     assert cache.clear(key=key, tag="faq") == 1
 
 
+@pytest.mark.parametrize("name", [*CONDITIONS, "key"])
+def test_a_condition_that_is_no_text_removes_nothing_here_or_elsewhere(name):
+    store()
+    before = list(workers.run_dir().rglob("clears/*.json"))
+
+    with pytest.raises(ConfigurationError, match=f"{name} is 5; give a text"):
+        cache.clear(**{name: 5})
+
+    assert cache.stats().entries == 1
+    assert list(workers.run_dir().rglob("clears/*.json")) == before
+
+
 def test_clear_public_removes_what_is_shared():
     store(scope=None)
     store(scope="user:1")
