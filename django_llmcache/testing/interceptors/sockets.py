@@ -26,6 +26,7 @@ _SCHEMES: Final[dict[Any, str]] = {80: "http", 443: "https", "80": "http", "443"
 }
 _OURS: Final = __name__.partition(".")[0]
 _SHOWN: Final = 3
+_UNKNOWN: Final = "an unknown client"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -85,21 +86,29 @@ def _watch(host: Any, port: Any) -> None:
     scheme = _SCHEMES.get(port, "https")
     wanted = Outgoing("CONNECT", f"{scheme}://{_bracketed(name)}" + _port(port), (), b"")
     provider = current.setup.provider_of(wanted.host)
-    if provider is None or _recording(current, wanted):
+    if provider is None or any(map(current.calling, _names(wanted))):
         return
     if current.mode is Mode.REPLAY:
         raise current.miss(wanted._replace(method=f"{_client()} connects to"), provider, "blocked")
-    leak = f"{_client()} connected to {wanted.host}"
-    if leak not in current.leaks:
-        current.leaks.append(leak)
+    _note(current, wanted)
 
 
-def _recording(current: session.Session, wanted: Outgoing) -> bool:
-    """Return whether a recorded call makes this connection; one to this machine may have looked up another name."""
-    host = wanted.parts.hostname
-    names = _LOOPBACK if host in _LOOPBACK else (host,)
-    tail = wanted.host.removeprefix(host or "")
-    return any(current.calling(f"{name}{tail}") for name in names)
+def _note(current: session.Session, wanted: Outgoing) -> None:
+    """Note a leak, once for each client: a look-up and a connection are two steps, perhaps by two names."""
+    client, names = _client(), _names(wanted)
+    if client == _UNKNOWN:
+        noted = any(leak.endswith(f" to {name}") for leak in current.leaks for name in names)
+    else:
+        noted = any(f"{client} connected to {name}" in current.leaks for name in names)
+    if not noted:
+        current.leaks.append(f"{client} connected to {wanted.host}")
+
+
+def _names(wanted: Outgoing) -> list[str]:
+    """Return the host, and one of this machine by each of its names."""
+    host = wanted.parts.hostname or ""
+    tail = wanted.host.removeprefix(host)
+    return [f"{name}{tail}" for name in (_LOOPBACK if host in _LOOPBACK else (host,))]
 
 
 def _port(port: Any) -> str:
@@ -119,4 +128,4 @@ def _client() -> str:
         if package not in sys.stdlib_module_names and package not in (*found, _OURS, ""):
             found.append(package)
         frame = frame.f_back
-    return ", called by ".join(found) or "an unknown client"
+    return ", called by ".join(found) or _UNKNOWN

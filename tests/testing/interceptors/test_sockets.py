@@ -1,0 +1,162 @@
+"""Connections of clients that the recorder doesn't know: refused in a replay, reported elsewhere, all others let be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import socket
+import urllib.request
+
+import pytest
+import requests
+
+from django_llmcache.recorder.misses import FixtureMiss
+from tests.transports.loopback import LONG, Loopback, whole
+
+FINE = whole(b"{}")
+
+
+@pytest.fixture
+def server(lab):
+    """Return a provider."""
+    with Loopback(FINE) as server:
+        lab.knows(server.url)
+        yield server
+
+
+def port(server: Loopback) -> int:
+    return int(server.address.rpartition(":")[2])
+
+
+def by_http_client(server: Loopback) -> None:
+    with contextlib.closing(http.client.HTTPConnection(server.address, timeout=LONG)) as connection:
+        connection.request("GET", "/v1/models")
+        connection.getresponse().read()
+
+
+def by_urllib(server: Loopback) -> None:
+    urllib.request.urlopen(f"{server.url}/v1/models", timeout=LONG).close()
+
+
+def by_connecting(server: Loopback) -> None:
+    with socket.socket() as connection:
+        connection.connect(("127.0.0.1", port(server)))
+
+
+def by_connecting_with_a_code(server: Loopback) -> None:
+    with socket.socket() as connection:
+        connection.connect_ex(("127.0.0.1", port(server)))
+
+
+def on_a_loop(server: Loopback) -> None:
+    async def connect():
+        _, writer = await asyncio.open_connection("127.0.0.1", port(server))
+        writer.close()
+        await writer.wait_closed()
+
+    asyncio.run(connect())
+
+
+def on_a_loop_by_name(server: Loopback) -> None:
+    async def connect():
+        _, writer = await asyncio.open_connection("localhost", port(server), family=socket.AF_INET)
+        writer.close()
+        await writer.wait_closed()
+
+    asyncio.run(connect())
+
+
+ways = pytest.mark.parametrize(
+    "connect",
+    [by_http_client, by_urllib, by_connecting, by_connecting_with_a_code, on_a_loop, on_a_loop_by_name],
+    ids=lambda way: way.__name__.replace("_", " "),
+)
+
+
+@ways
+def test_a_replay_refuses_a_connection_to_a_provider_and_names_who_asked(lab, server, connect):
+    lab.hosts.append(f"localhost:{port(server)}")
+
+    with pytest.raises(FixtureMiss, match=r"does not know.*\btests\b.*connects to https?://"), lab.replaying():
+        connect(server)
+    assert server.connections == 0
+
+
+def test_a_connection_that_was_refused_is_noted_also_where_somebody_hides_it(lab, server):
+    with lab.replaying() as session:
+        with contextlib.suppress(BaseException):
+            by_http_client(server)
+
+        assert len(session.misses) == 1
+
+
+@ways
+def test_a_connection_past_the_recorder_is_reported_while_recording(lab, server, connect):
+    lab.hosts.append(f"localhost:{port(server)}")
+
+    with lab.recording() as session:
+        connect(server)
+        connect(server)
+
+    assert len(session.leaks) == 1
+    assert session.leaks[0].startswith("tests")
+    assert session.leaks[0].endswith(f":{port(server)}")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_recorded_call_is_no_leak(lab, server, name):
+    lab.hosts.append(f"localhost:{port(server)}")
+
+    with lab.recording() as session:
+        requests.get(f"http://{name}:{port(server)}/v1/models", timeout=LONG)
+
+    assert session.counts["recorded"] == 1
+    assert session.leaks == []
+
+
+@ways
+def test_a_live_test_connects_as_it_likes(lab, server, connect):
+    with lab.live() as session:
+        connect(server)
+
+    assert session.leaks == []
+
+
+@ways
+def test_a_server_that_is_no_provider_is_connected_to_as_ever(lab, connect):
+    with Loopback(FINE) as server, lab.replaying() as session:
+        connect(server)
+
+        assert server.gone.acquire(timeout=LONG)
+    assert session.leaks == []
+
+
+@pytest.mark.parametrize("asked", [("api.openai.com", 443), (b"api.openai.com", "https"), ("API.openai.com.", None)])
+def test_the_name_of_a_provider_is_not_even_looked_up(lab, asked):
+    lab.hosts.append("api.openai.com")
+
+    with pytest.raises(FixtureMiss, match=r"https://api\.openai\.com"), lab.replaying():
+        socket.getaddrinfo(*asked)
+
+
+@pytest.mark.parametrize("asked", [("127.0.0.1", 8000), (None, 0), ("::1", 8000), (b"127.0.0.1", None)])
+def test_other_names_are_looked_up_as_ever(lab, asked):
+    lab.hosts.append("api.openai.com")
+
+    with lab.replaying():
+        found = socket.getaddrinfo(*asked, type=socket.SOCK_STREAM)
+
+    assert found == socket.getaddrinfo(*asked, type=socket.SOCK_STREAM)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no such sockets")
+def test_sockets_that_have_no_host_are_connected_as_ever(lab, tmp_path):
+    address = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as connection:
+        listener.bind(address)
+        listener.listen()
+        with lab.replaying():
+            connection.connect(address)
+
+        assert connection.getpeername() == address
