@@ -86,10 +86,13 @@ class Entry:
     def size(self) -> int:
         """Return the bytes that it counts for: the body, the texts stored beside it, and what Python adds to them."""
         size = len(self.body) + len(self.key) + len(self.parts) + OVERHEAD
+        names = len(self.provider) + len(self.operation) + len(self.model)
+        if names > _SHORT:
+            size += 4 * names
         for name, value in self.headers:
             size += len(name) + len(value) + 2 * TEXT_OVERHEAD
         for tag in self.tags:
-            size += len(tag) + TEXT_OVERHEAD
+            size += (len(tag) if tag.isascii() else 4 * len(tag)) + TEXT_OVERHEAD  # Python takes up to 4 for each
         return size
 
     def encode(self) -> bytes:
@@ -127,6 +130,9 @@ class Entry:
 
 OVERHEAD: Final = 600
 """Bytes that Python and the in-process backend add to an entry's own (``python -m benchmarks store`` measures it)."""
+
+_SHORT: Final = 200
+"""Characters of provider, operation and model together that OVERHEAD covers: entries share them."""
 
 TEXT_OVERHEAD: Final = 90
 """Bytes that Python adds to each tag, name and value of a header."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from contextlib import suppress
 
 import orjson
@@ -153,6 +154,15 @@ class TestValue:
         assert plain(parts="12345").size == bare + 5
         assert plain(headers=(("ab", "cde"),)).size == bare + 5 + 2 * TEXT_OVERHEAD
         assert plain(tags=frozenset({"abc", "d"})).size == bare + 4 + 2 * TEXT_OVERHEAD
+
+    def test_a_text_beyond_ascii_counts_for_all_that_it_may_take(self):
+        tag = "\N{GRINNING FACE}" * 1000
+
+        assert sys.getsizeof(tag) <= plain(tags=frozenset({tag})).size - plain().size
+
+    @pytest.mark.parametrize("name", ["provider", "operation", "model"])
+    def test_a_name_counts_where_it_is_long(self, name):
+        assert plain(**{name: "m" * 5000}).size >= plain().size + 5000
 
     def test_its_repr_shows_neither_key_nor_answer(self):
         assert repr(plain(provider="openai", model="m")) == "<Entry openai m 7 bytes>"
