@@ -13,7 +13,6 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from sys import intern
 from typing import Any, Final
 
 from django_llmcache.counting import Counter
@@ -34,6 +33,8 @@ _MOST_SHARDS: Final = 1024
 _CHANCES: Final = 8
 """Entries that one eviction passes over because they were read; a store where all were read must not stop a put."""
 _HEADERS_KEPT: Final = 256
+_TEXTS_KEPT: Final = 1024
+_LONGEST_SHARED: Final = 100
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -116,7 +117,9 @@ class MemoryBackend(BaseBackend):
         return self._clears.mark
 
     def delete(self, key: str) -> bool:
-        held = _look_again(self._shard(key), key)
+        with _lock:
+            self._clears.add(Selector(key=key))
+            held = self._shard(key).get(key)
         return held is not None and self._remove(held, "deleted") == "deleted"
 
     def clear(self, selector: Selector) -> int:
@@ -259,12 +262,17 @@ class _Held(Entry):
         self.read = False
 
 
-def _shared(text: str) -> str:
-    """Return the one copy of a text that many entries bear."""
-    return intern(text) if text.__class__ is str else text
-
-
+_texts: dict[str, str] = {}
 _headers: dict[Headers, Headers] = {}
+
+
+def _shared(text: str) -> str:
+    """Return the one copy of a text that many entries bear. Not ``sys.intern``: Python 3.12 never forgets those."""
+    if text.__class__ is not str or len(text) > _LONGEST_SHARED:
+        return text
+    if len(_texts) >= _TEXTS_KEPT:
+        _texts.clear()
+    return _texts.setdefault(text, text)
 
 
 def _shared_headers(headers: Headers) -> Headers:

@@ -92,6 +92,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.backend.delete(key) == good
         told = self._take_in("deleted", "expired")
         assert ((key, "deleted") in told) == good
+        if self.marked:
+            self.marked[1].append(Selector(key=key))
 
     @rule(
         provider=st.none() | PROVIDERS,

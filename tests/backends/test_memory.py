@@ -191,6 +191,37 @@ def test_a_clear_of_one_key_looks_at_that_key_alone(small):
     assert store.names == ["b"]
 
 
+def test_an_answer_asked_for_before_its_delete_is_not_stored_after_it(small):
+    store = small()
+    store.put("a")
+    mark = store.backend.mark()
+    store.backend.delete(entry_of("a").key)
+
+    assert store.backend.put(entry_of("a"), mark) is False
+    assert store.names == []
+    assert store.backend.put(entry_of("b"), mark) is True
+
+
+def test_a_name_of_any_length_counts_as_room(small):
+    store = small(MAX_BYTES=100_000)
+    for number in range(20):
+        store.put(f"{number}", model=f"{number:09000}")
+
+    assert len(store.names) < 12
+    assert sum(len(entry.model) for entry in store.backend.entries()) < 100_000
+
+
+def test_names_are_shared_by_entries_and_not_kept_for_ever(small):
+    """Not by ``sys.intern``, which on Python 3.12 would keep the scope of every user that ever was."""
+    store = small(MAX_ENTRIES=2)
+    for number in range(5000):
+        store.put("a", "b", scope=f"{number:016x}")
+
+    first, second = store.backend.entries()
+    assert first.scope is second.scope
+    assert len(memory._texts) <= 1024
+
+
 def test_an_answer_that_too_many_clears_have_overtaken_is_not_stored(small):
     store = small()
     mark = store.backend.mark()
