@@ -49,7 +49,7 @@ class Failure:
         body = self._redacted(answer.body)
         status = _meant_status(answer.status, answer.body)
         error_class = provider_error_class(status) if status >= 300 else InvalidAnswerError
-        said = self.provider.error_message(body) or "no reason given"
+        said = self._hidden(self.provider.error_message(body)) or "no reason given"
         headers = self._headers_of(answer)
         moved = f" It has moved to {headers['location']}: set BASE_URL." if "location" in headers else ""
         lost = f" (BASE_URL is {self._base_url}: is it right, and the model's name?)" if answer.status == 404 else ""
@@ -80,11 +80,17 @@ class Failure:
 
     def _headers_of(self, answer: WireAnswer) -> dict[str, str]:
         """Return the headers with lower-case names, less the credential."""
-        key = self._key
-        return {name.lower(): value.replace(key, REDACTED) if key else value for name, value in answer.headers}
+        return {name.lower(): self._hidden(value) for name, value in answer.headers}
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._key, REDACTED) if self._key else text
 
     def _redacted(self, body: bytes) -> bytes:
-        return body.replace(self._key.encode(), REDACTED.encode()) if self._key else body
+        if not self._key:
+            return body
+        for spelling in (self._key, self._key.replace("/", "\\/")):  # as some write it in JSON
+            body = body.replace(spelling.encode(), REDACTED.encode())
+        return body
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

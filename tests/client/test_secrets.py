@@ -55,6 +55,23 @@ def test_a_key_is_in_no_error_however_it_is_echoed(provider, way, reply):
     assert KEY not in everything_of(error)
 
 
+@pytest.mark.parametrize("spelling", [r"sk-a\/b2f9c71d0a4", r"sk-a\u002fb2f9c71d0a4"])
+def test_a_key_echoed_in_another_spelling_is_in_no_message(provider, way, spelling):
+    provider.script(Reply(401, f'{{"error": {{"message": "Your key {spelling} is no good"}}}}'.encode()))
+
+    error = caught(way.chat, "openai", HI, **words(provider, api_key="sk-a/b2f9c71d0a4"))
+
+    assert "Your key [redacted] is no good" in str(error)
+
+
+def test_a_key_with_an_escaped_slash_is_in_no_body(provider, way):
+    provider.script(Reply(401, rb'{"error": {"message": "Your key sk-a\/b2f9c71d0a4 is no good"}}'))
+
+    error = caught(way.chat, "openai", HI, **words(provider, api_key="sk-a/b2f9c71d0a4"))
+
+    assert error.body == b'{"error": {"message": "Your key [redacted] is no good"}}'
+
+
 def test_a_key_echoed_in_the_middle_of_a_stream_is_in_no_error(provider, way):
     provider.script(Reply(200, b"data: " + ECHO + b"\n\n", {"content-type": "text/event-stream"}))
 
