@@ -47,7 +47,7 @@ def main(argv):
         measured = {store: _apart(_measure, store, most, alone[store.counts_as_value]) for store in stores}
         bare = _apart(_fill_new, Bare, most) - alone[Bare.counts_as_value]
         print(f"\n{_speed(most, measured)}\n\n{_cost(most, measured)}", flush=True)
-        met = _judge(most, measured[Memory], bare) and met
+        met = _judge(most, measured[Memory], bare, with_memory=most == options.entries) and met
     print(f"\nTook {perf_counter() - started:.0f} s.")
     return 0 if met else 1
 
@@ -183,20 +183,26 @@ def _cost(most, measured):
     )  # fmt: skip
 
 
-def _judge(most, ours, bare):
-    """Print whether each target was met; return whether all were."""
+def _judge(most, ours, bare, *, with_memory):
+    """Print whether each target was met; return whether all were. That of memory is one of the large store."""
     four = ours["four"] / ours["one"]
-    targets = (
+    targets = [
         ("hits/s from one thread, at least", f"{ours['one']:,.0f} of {LEAST_HITS:,}", ours["one"] >= LEAST_HITS),
         ("no collapse with four threads: times one", f"{four:.2f} of {NO_COLLAPSE}", four >= NO_COLLAPSE),
-        ("bytes over key and entry", f"{ours['own']:.0f} of {MOST_BYTES}", not ours["own"] > MOST_BYTES),
-        ("bytes over key and body, where an entry has no more", f"{bare:.0f} of {MOST_BYTES}", not bare > MOST_BYTES),
         (
             "longest put in a full store",
             f"{ours['longest'] * 1e3:.2f} of {LONGEST_PUT * 1e3:.0f} ms",
             ours["longest"] <= LONGEST_PUT,
         ),
-    )
+    ]
+    if with_memory:
+        targets += [
+            (what, f"{size:.0f} of {MOST_BYTES}", not size > MOST_BYTES)
+            for what, size in (
+                ("bytes over key and entry", ours["own"]),
+                ("bytes over key and body, where an entry has no more", bare),
+            )
+        ]
     print(f"\nTargets for {Memory.name} at {most:,} entries")
     for target, figure, met in targets:
         print(f"  {'met' if met else 'MISSED':8}{target}: {figure}")
