@@ -26,9 +26,8 @@ class _Kept(NamedTuple):
 
 
 _lock = fork_safe_lock()
-_kept: dict[
-    str, _Kept
-] = {}  # by LLMCACHE["BACKEND"]: a change of other settings, or of the backend and back, loses nothing
+_kept: dict[str, _Kept] = {}
+"""By ``LLMCACHE["BACKEND"]``: a change of other settings, or of the backend and back, loses nothing."""
 _none: tuple[conf.Settings | None, BaseBackend] = (None, DummyBackend())
 _now = _none
 _listeners: list[OnEvict] = []
