@@ -77,9 +77,12 @@ class Binding:
         provider = self._provider
         provider.check_messages(messages)
         name = model or self._default_model()
-        endpoint = self._chats[stream].get(name)
+        try:
+            endpoint = self._chats[stream].get(name)
+        except TypeError:  # no text, then: it has no hash
+            endpoint = None
         if endpoint is None:
-            path, query = provider.chat_path(name, stream=stream), provider.chat_query(stream=stream)
+            path, query = provider.chat_path(_name(name), stream=stream), provider.chat_query(stream=stream)
             endpoint = self._keep(self._chats[stream], name, "chat", path, query)
         payload = provider.chat_payload(messages, name, options, stream=stream)
         return LLMRequest.to(endpoint, name, payload, stream, policy, self._target)
@@ -92,7 +95,7 @@ class Binding:
         wanted = given if isinstance(given, str) else list(given) if isinstance(given, Iterable) else None
         if not wanted or not all(isinstance(text, str) for text in wanted):
             raise ConfigurationError(f"texts is {given!r:.80}; give a text or a list of texts.")
-        name = model or self._default_model()
+        name = _name(model or self._default_model())
         endpoint = self._embeddings.get(name)
         if endpoint is None:
             endpoint = self._keep(self._embeddings, name, "embeddings", self._provider.embed_path(name), ())
@@ -152,6 +155,12 @@ def _headers(value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"extra_headers is a {type(value).__name__}; give a mapping of names to values.")
     return value
+
+
+def _name(model: Any) -> str:
+    if isinstance(model, str):
+        return model
+    raise ConfigurationError(f"model is {model!r:.80}; give its name as a text.")
 
 
 def _timeout(value: Any) -> float | None:

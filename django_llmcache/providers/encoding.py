@@ -29,7 +29,9 @@ def encode(payload: Mapping[str, Any]) -> bytes:
             pass
     for name, value in body.items():
         try:
-            json.dumps(value)
-        except (TypeError, ValueError, RecursionError) as error:
+            json.dumps({name: value})
+        except RecursionError as error:  # so has its repr
+            raise ConfigurationError(f"{name} is nested too deep to be sent as JSON.") from error
+        except (TypeError, ValueError) as error:
             raise ConfigurationError(f"{name}={value!r:.80} cannot be sent as JSON: {error}.") from error
     return json.dumps(body).encode()

@@ -109,6 +109,30 @@ def test_no_model_is_told_with_both_places(words, way, model):
     )
 
 
+@pytest.mark.parametrize("model", [5, 1.5, b"gpt", ["gpt"], {"name": "gpt"}, LLMClient], ids=repr)
+def test_a_model_that_is_no_text_is_refused(words, way, model):
+    words["model"] = model
+
+    for call in (way.chat, way.stream):
+        error = caught(call, "openai", HI, **words)
+        assert type(error) is ConfigurationError
+        assert f"model is {model!r}; give its name as a text." in str(error)
+    assert "give its name as a text" in str(caught(way.embed, "openai", ["Hi"], **words))
+
+
+def test_a_field_that_is_nested_too_deep_is_named(words, way):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    error = caught(way.chat, "openai", HI, **words, tools=deep)
+
+    while deep:
+        deep = deep.pop()  # or the interpreter would recurse to let go of it
+    assert type(error) is ConfigurationError
+    assert str(error) == "tools is nested too deep to be sent as JSON."
+
+
 @pytest.mark.parametrize(
     ("word", "value", "told"),
     [
