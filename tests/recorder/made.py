@@ -45,4 +45,4 @@ def fields_of(one: Fixture) -> dict[str, Any]:
 def back(one: Fixture) -> Fixture:
     """Return a fixture as it is read from what is written of it."""
     text, side = one.to_text()
-    return Fixture.from_text(text, path=None, side=side)
+    return Fixture.from_text(text.encode().decode(), path=None, side=side)

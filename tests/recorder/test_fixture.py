@@ -81,7 +81,7 @@ class TestBytes:
     @example(b'{"p":1e400}')
     @example(b'{"p":NaN}')
     @example(b'{"half":"\\ud83d"}')
-    @example(b"[" * 400 + b"]" * 400)
+    @example(b"[" * 900 + b"]" * 900)
     @example(b"[" * 99 + b"]" * 99)
     @example(b'{"n":' + b"1" * 5000 + b"}")
     @example(b"\x00\xff")
@@ -211,6 +211,10 @@ class TestForm:
         assert response["text"] == raw.decode()
         assert "body" not in response
 
+    def test_what_is_nested_too_deeply_to_read_is_kept_as_text(self):
+        assert "body" in data_of(fixture(b"[" * 100 + b"]" * 100))["response"]
+        assert "text" in data_of(fixture(b"[" * 101 + b"]" * 101))["response"]
+
     def test_binary_is_kept_as_base64(self):
         assert data_of(fixture(b"\xff\x00"))["response"]["base64"] == base64.b64encode(b"\xff\x00").decode()
 
@@ -332,6 +336,7 @@ class TestDamage:
             ({"response__truncated": "yes"}, "response.truncated: it is 'yes'; it must be true or false"),
             ({"response__unread": 1}, "response.unread: it is 1; it must be true or false"),
             ({"response__reason": None}, "response.reason: it is null"),
+            ({"response__stauts": 1}, "response.stauts: there is no such field; did you mean 'status'?"),
             ({"response__text": "x"}, "response.text: it stands beside body"),
             ({"response__chunks": []}, "response.body: it stands beside chunks"),
             ({"response__at": None}, "response.at: it is null"),

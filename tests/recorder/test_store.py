@@ -336,6 +336,15 @@ class TestTaking:
 
         assert taken(fixtures)[0] is not taken(fixtures)[0]
 
+    def test_what_is_that_large_costs_the_others_nothing(self, fixtures, monkeypatch):
+        monkeypatch.setattr(store, "KEPT_BYTES", 20_000)
+        for name, size in (("small", 10), ("large", 30_000)):
+            fixtures.write(fixture(b"a" * size, name=name))
+        small = taken(fixtures, "small")[0]
+        taken(fixtures, "large")
+
+        assert taken(fixtures, "small")[0] is small
+
     def test_a_look_costs_the_same_whatever_else_is_there(self, fixtures, monkeypatch):
         for name in range(30):
             fixtures.write(fixture(name=name))

@@ -32,6 +32,13 @@ class TestTakes:
 
         assert [one.sequence for one in take.fixtures] == [0, 1, 2]
 
+    def test_calls_that_ran_at_once_keep_their_order_whichever_was_answered_first(self):
+        members = [recorded("a", day=1, sequence=0), recorded("a", day=0, sequence=1)]
+
+        (take,) = takes(members)
+
+        assert take.fixtures == tuple(members)
+
     def test_two_of_one_place_are_in_the_order_of_their_recording_and_then_of_their_files(self):
         members = [recorded("a", day=1), recorded("a", path=Path("2")), recorded("a", path=Path("1"))]
 
