@@ -20,6 +20,8 @@ WISHES: Final = frozenset({"admit", "cache", "refresh", "sample", "scope", "tags
 OURS: Final = CONNECTION | WISHES
 """Every keyword of a call that is not the provider's own."""
 
+_SEVERAL: Final = frozenset({"admit", "tags"})
+_SETTLED: Final = frozenset({frozenset, list, set, str, tuple})
 _ENDPOINTS_KEPT: Final = 256
 
 
@@ -130,6 +132,9 @@ class Binding:
 def policy_from(words: dict[str, Any]) -> CachePolicy:
     """Take the wishes out of the words of a call, and return them as a policy."""
     wishes = {name: words.pop(name) for name in WISHES & words.keys()}
+    for name in _SEVERAL & wishes.keys():
+        if wishes[name].__class__ not in _SETTLED and isinstance(wishes[name], Iterable):
+            wishes[name] = tuple(wishes[name])  # an iterator is read once, and a view of a dict may change
     hashable = {name: tuple(wish) if wish.__class__ is list else wish for name, wish in wishes.items()}
     try:
         return _known_policy(**hashable)  # one object for the same wishes: what follows from them is known by it

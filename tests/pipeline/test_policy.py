@@ -80,6 +80,24 @@ def test_what_is_as_good_as_true_is_no_true(flag):
         ask(cache=flag)
 
 
+def test_tags_are_read_at_each_call():
+    """A view has a hash, though what it shows may change."""
+    names = {"a": "faq"}
+    view = names.values()
+    ask(tags=view)
+    names["b"] = "news"
+    ask(tags=view, refresh=True)
+
+    assert cache.clear(tag="news") == 1
+
+
+def test_tags_of_an_iterator_that_cannot_work_are_refused(provider):
+    with pytest.raises(ConfigurationError, match="each must be a non-empty text"):
+        ask(tags=(tag for tag in ["faq", ""]))
+
+    assert provider.calls == 0
+
+
 def test_tags_of_the_call_and_of_every_block_are_kept():
     with policy(tags=["a"]), policy(tags=["b"]):
         ask(tags=["c"])
