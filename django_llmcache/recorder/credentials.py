@@ -86,7 +86,7 @@ _TOKEN: Final = re.compile(
     | gh[pousr]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,} | glpat-[A-Za-z0-9_-]{16,}
     | xox[a-z]-[A-Za-z0-9-]{11,} | xapp-\d-[A-Za-z0-9-]{10,}
     | AIza[A-Za-z0-9_-]{20,} | ya29\.[A-Za-z0-9_.-]{11,} | AQ\.[A-Za-z0-9_-]{30,} | 1//0[A-Za-z0-9_-]{20,}
-    | A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{12,}(?![A-Za-z0-9]) | ABSK[A-Za-z0-9+/]{40,}={0,2}
+    | A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![A-Za-z0-9]) | ABSK[A-Za-z0-9+/]{40,}={0,2}
     | lsv2_[a-z]{2}_[A-Za-z0-9_]{16,} | dapi[0-9a-f]{32} | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}
     | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}   # JSON Web Token
     )

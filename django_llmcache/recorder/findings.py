@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
-from .credentials import REDACTED, Span, is_credential, is_named, is_opaque, is_parameter, merged
+from .credentials import REDACTED, Span, is_credential, is_named, is_opaque, is_parameter, is_watched, merged
 from .hints import may_hold_credentials
 from .jsontext import Leaf, leaves, positions, unwire, value_of, wire
 
@@ -180,11 +180,17 @@ class _Search:
         value = value_of(literal)
         if value == REDACTED:
             return None
-        if self._named(name, value) or (name.lower() in _INSIDE and is_named(leaf.parent)):
+        spans = in_text(value, self._look, named=self._named, empty=self._empty)
+        if (
+            self._named(name, value)
+            or (name.lower() in _INSIDE and is_named(leaf.parent))
+            # What is left of it might pass for one.
+            or (spans and is_watched(name))
+        ):
             self._found.append(Finding(leaf.start, leaf.end, f'"{REDACTED}"', leaf.place))
             return None
         piece = _Piece(leaf, value)
-        self._put(piece, in_text(value, self._look, named=self._named, empty=self._empty))
+        self._put(piece, spans)
         return piece
 
     def _joined(self, pieces: list[_Piece]) -> None:

@@ -21,7 +21,6 @@ from .credentials import (
     is_parameter,
     is_signing,
     is_telling,
-    is_watched,
     looks_random,
     merged,
     shapes,
@@ -209,7 +208,7 @@ def _leaks_of_address(url: str) -> Iterator[str]:
 def _leaks_in_header(name: str, value: str) -> bool:
     if _is_blank(value):
         return False
-    return name.lower() in HEADERS or (is_watched(name) and looks_random(value)) or bool(shapes(value))
+    return name.lower() in HEADERS or _still_named(name, value) or bool(shapes(value))
 
 
 def _is_blank(value: str) -> bool:

@@ -1,0 +1,599 @@
+"""No credential reaches a file, whatever it hides behind; and nothing else is touched."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.recorder.exchange import Chunk, Incoming, Outgoing
+from django_llmcache.recorder.matcher import Matcher
+from django_llmcache.recorder.redaction import REDACTED, Redactor, SecretError, leaks
+from tests.recordings import load_all
+
+URL = "https://api.openai.com/v1/chat/completions"
+JSON = (("content-type", "application/json"),)
+EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
+LINES = (("content-type", "application/x-ndjson"),)
+WORD = "Zx81Qm47Kp92Lw36Bv58"
+
+# Taken apart, so that no scanner of this repository mistakes them for real ones.
+TOKENS = {
+    "openai": "sk-" + WORD * 2,
+    "openai-project": "sk-proj-" + WORD + "_" + WORD + "-x",
+    "anthropic": "sk-ant-" + "api03-" + WORD * 4 + "-AA",
+    "openrouter": "sk-or-" + "v1-" + "0a1b2c3d" * 8,
+    "groq": "gsk_" + WORD * 2,
+    "xai": "xai-" + WORD * 4,
+    "google": "AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4-_5",
+    "google-oauth": "ya29." + "a0" + WORD + "-" + WORD,
+    "google-refresh": "1//0" + WORD + "-" + WORD,
+    "hugging-face": "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH",
+    "github": "ghp_" + WORD * 2,
+    "github-server": "ghs_" + WORD * 2,
+    "github-fine": "github_pat_" + WORD + "_" + WORD,
+    "gitlab": "glpat-" + WORD,
+    "slack": "xoxb-" + "123456789012-" + WORD,
+    "aws": "AKIA" + "IOSFODNN7EXAMPLE",
+    "aws-session": "ASIA" + "IOSFODNN7EXAMPLE",
+    "bedrock": "ABSK" + WORD * 4 + "==",
+    "stripe": "sk_live_" + WORD,
+    "replicate": "r8_" + WORD * 2,
+    "perplexity": "pplx-" + WORD * 2,
+    "nvidia": "nvapi-" + WORD * 3,
+    "pinecone": "pcsk_" + WORD + "_" + WORD,
+    "realtime": "ek_" + WORD * 2,
+    "langsmith": "lsv2_pt_" + WORD + "_0a1b2c",
+    "databricks": "dapi" + "0a1b2c3d" * 4,
+    "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0In0." + WORD + "_-x",
+    "private-key": "-----BEGIN RSA PRIVATE" + " KEY-----\nMIIE" + WORD + "\n-----END RSA PRIVATE" + " KEY-----",
+}
+HARMLESS = [
+    "Bearer tokens are sent in the Authorization header.",
+    "Basic understanding is enough; the basic authentication-scheme is not.",
+    "The secret of a good cake is a password to success: patience.",
+    "a task-based, risk-averse, disk-intensive approach; sk-learn is fine",
+    "xai-grok-4-fast-reasoning pplx-70b-chat hf_hub_download_something r8_t",
+    "mail me@example.org or https://example.org:8080/me@home and http://localhost:3000",
+    "https://example.org/page?page=2&max_tokens=100&sort=key&tokens=5&keyword=a1b2c3d4e5f6",
+    "chatcmpl-BkYtHxq1Z3gq0F3vJtQ8o9p1 req_011CRbXxLLnRT7FYiRdsa3YF toolu_01A09q90qw90lq917835lq9",
+    "2f1c1d8e-92d4-4f0a-9d52-3b0d4e5a6c7b 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "if (a && key == b) { c = x?key:y; } SELECT token FROM t WHERE secret = 'x'",
+]
+
+
+def request_of(body=b"", *, url=URL, headers=JSON):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Outgoing("POST", url, tuple(headers), data)
+
+
+def answer_of(*pieces, headers=JSON):
+    data = [piece if isinstance(piece, bytes) else json.dumps(piece).encode() for piece in pieces]
+    return Incoming(200, "OK", tuple(headers), tuple(Chunk(10.0 * number, piece) for number, piece in enumerate(data)))
+
+
+def sent(body, **words):
+    return json.loads(Redactor().request(request_of(body, **words)).body)
+
+
+def answered(body):
+    return json.loads(Redactor().response(answer_of(body)).body)
+
+
+def kept(pairs):
+    return {name for name, _ in pairs}
+
+
+class TestHeaders:
+    def test_of_a_request_only_those_of_the_list_are_kept(self):
+        headers = {
+            "accept": "text/event-stream", "content-type": "application/json", "anthropic-version": "2023-06-01",
+            "anthropic-beta": "tools", "openai-beta": "assistants=v2", "authorization": "Bearer x", "x-api-key": "x",
+            "api-key": "x", "x-goog-api-key": "x", "cookie": "a=b", "openai-organization": "org", "user-agent": "x",
+            "openai-project": "p", "x-amz-security-token": "x", "x-stainless-os": "Linux", "x-nobody-knows": "x",
+        }  # fmt: skip
+
+        assert kept(Redactor().request(request_of(headers=headers.items())).headers) == {
+            "accept", "content-type", "anthropic-version", "anthropic-beta", "openai-beta",
+        }  # fmt: skip
+
+    def test_of_an_answer_what_sdks_read_is_kept_and_nothing_else(self):
+        read = {
+            "Content-Type", "Retry-After", "retry-after-ms", "x-should-retry", "x-request-id", "request-id",
+            "openai-version", "openai-processing-ms", "openai-model", "anthropic-ratelimit-tokens-remaining",
+            "x-ratelimit-reset-requests", "x-amzn-requestid", "x-amzn-errortype", "x-goog-upload-url", "location",
+        }  # fmt: skip
+        others = {
+            "Set-Cookie", "authorization", "x-api-key", "openai-organization", "openai-project", "cf-ray", "date",
+            "anthropic-organization-id", "server", "x-nobody-knows", "www-authenticate",
+        }  # fmt: skip
+
+        redacted = Redactor().response(answer_of({}, headers=[(name, "x") for name in sorted(read | others)]))
+
+        assert kept(redacted.headers) == read
+
+    def test_headers_of_one_name_stay_apart_and_in_order(self):
+        pairs = (("x-request-id", "b"), ("retry-after", "1"), ("x-request-id", "a"))
+
+        assert Redactor().response(answer_of({}, headers=pairs)).headers == pairs
+
+    def test_the_value_of_a_kept_header_is_redacted_too(self):
+        pairs = (("location", f"https://a.example/b?sig={WORD}&c=1"), ("x-request-id", TOKENS["groq"]))
+
+        assert Redactor().response(answer_of({}, headers=pairs)).headers == (
+            ("location", "https://a.example/b?c=1"),
+            ("x-request-id", REDACTED),
+        )
+
+    def test_the_lists_can_be_others(self):
+        redactor = Redactor(request_headers=["x-mine"], response_headers=["x-ours"], response_prefixes=["x-all-"])
+
+        assert kept(redactor.request(request_of(headers=[("x-mine", "a"), ("accept", "b")])).headers) == {"x-mine"}
+        answer = redactor.response(answer_of({}, headers=[("x-ours", "a"), ("x-all-1", "a"), ("retry-after", "b")]))
+        assert kept(answer.headers) == {"x-ours", "x-all-1"}
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        "name",
+        ["key", "KEY", "api_key", "api-key", "apiKey", "access_token", "refresh_token", "token", "signature", "sig",
+         "client_secret", "password", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "X-Amz-Date",
+         "X-Goog-Signature", "AWSAccessKeyId", "subscription-key"],
+    )  # fmt: skip
+    def test_a_credential_in_the_query_is_left_out(self, name):
+        for query in (f"alt=sse&{name}=abc", f"{name}=abc&alt=sse", f"{name}=a&alt=sse&{name}=b"):
+            assert Redactor().request(request_of(url=f"{URL}?{query}")).url == f"{URL}?alt=sse"
+        assert Redactor().request(request_of(url=f"{URL}?{name}=abc")).url == URL
+
+    @pytest.mark.parametrize("query", ["alt=sse&api-version=2024-02-01&pageToken=abc", "a=b%20c&d", "b=2&a=1&&c="])
+    def test_the_rest_of_the_query_stays_as_it_is(self, query):
+        assert Redactor().request(request_of(url=f"{URL}?{query}")).url == f"{URL}?{query}"
+
+    def test_user_password_and_fragment_are_left_out(self):
+        assert Redactor().request(request_of(url="https://me:word@a.example/b#c")).url == "https://a.example/b"
+        assert Redactor().request(request_of(url="https://me@a.example/b/d@c")).url == "https://a.example/b/d@c"
+
+    def test_a_token_in_the_path_is_redacted(self):
+        assert Redactor().request(request_of(url=f"https://a.example/{TOKENS['openai']}/b")).url == (
+            "https://a.example/REDACTED/b"
+        )
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name",
+        ["api_key", "apikey", "apiKey", "API_KEY", "x-api-key", "OPENAI_API_KEY", "authorization", "Authorization",
+         "access_token", "accessToken", "refresh_token", "id_token", "client_secret", "clientSecret", "password",
+         "db_password", "passwd", "private_key", "aws_secret_access_key", "session_token", "secret", "pwd"],
+    )  # fmt: skip
+    def test_a_field_of_a_credential_is_redacted_at_any_depth(self, name):
+        body = {"a": [{"b": {name: "swordfish", "c": "swordfish"}}], name: "swordfish"}
+        expected = {"a": [{"b": {name: REDACTED, "c": "swordfish"}}], name: REDACTED}
+
+        assert sent(body) == expected
+        assert answered(body) == expected
+
+    @pytest.mark.parametrize("name", ["token", "auth", "jwt", "credential", "session_key"])
+    def test_a_field_that_may_be_something_else_is_redacted_where_it_looks_random(self, name):
+        assert answered({name: "Hello", "a": {name: WORD}}) == {name: "Hello", "a": {name: REDACTED}}
+
+    def test_a_cookie_is_redacted_and_a_biscuit_is_not(self):
+        assert answered({"cookie": f"sid={WORD}; path=/"}) == {"cookie": REDACTED}
+        assert answered({"cookie": "chocolate=chip, please"}) == {"cookie": "chocolate=chip, please"}
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"max_tokens": 100, "usage": {"total_tokens": 5, "prompt_tokens": 3, "token_type": "bearer"}},
+            {"logprobs": {"content": [{"token": "Hello", "bytes": [72, 101], "top_logprobs": [{"token": " world"}]}]}},
+            {"logprobs": {"tokens": ["sk", "-", "learn"]}},
+            {"nextPageToken": "Cgptb2RlbHMvYXFh1b2c3d4e5f6", "prompt_cache_key": WORD, "storage_key": "a/b1"},
+            {"secret": "the treasure is below the tree", "forgot_password": "Forgot your password?"},
+            {"tools": [{"parameters": {"properties": {"password": {"type": "string"}}, "required": ["password"]}}]},
+            {"password": "", "api_key": None, "secret": False, "token": None},
+            {"api_key": {"type": "string", "description": "the key"}, "author": "me", "authority": "x"},
+        ],
+        ids=str,
+    )
+    def test_what_only_sounds_like_one_is_left_alone(self, body):
+        answer = answer_of(body)
+
+        assert Redactor().response(answer) == answer
+        assert leaks(answer) == []
+
+    @pytest.mark.parametrize("value", [12345678, -1.5])
+    def test_a_number_is_redacted_too(self, value):
+        assert answered({"password": value, "n": value}) == {"password": REDACTED, "n": value}
+
+    def test_a_list_of_credentials_is_redacted_item_by_item(self):
+        assert answered({"api_keys": ["a1", "b2"], "passwords": [["c3"]]}) == {
+            "api_keys": [REDACTED, REDACTED],
+            "passwords": [[REDACTED]],
+        }
+
+    def test_the_value_inside_an_object_of_a_credential_is_redacted(self):
+        body = {"client_secret": {"value": "ephemeral", "expires_at": 5}}
+
+        assert answered(body) == {"client_secret": {"value": REDACTED, "expires_at": 5}}
+
+    @pytest.mark.parametrize("depth", [1, 2, 3])
+    def test_json_in_a_string_is_read_too(self, depth):
+        def wrapped(password):
+            value = json.dumps({"user": "é\n", "password": password})
+            for _ in range(depth):
+                value = json.dumps({"arguments": value}, ensure_ascii=depth % 2 == 0)
+            return value
+
+        answer = Redactor().response(answer_of(wrapped("hunter2").encode()))
+
+        assert answer.body == wrapped(REDACTED).encode()
+
+    def test_fields_of_forms_are_redacted_by_name(self):
+        form = Outgoing(
+            "POST", URL, (("content-type", "application/x-www-form-urlencoded"),), b"a=1&client_secret=x%20y"
+        )
+        body = b'--x\r\nContent-Disposition: form-data; name="api_key"\r\n\r\nhunter2\r\n--x--\r\n'
+        parts = request_of(body, headers=[("content-type", "multipart/form-data; boundary=x")])
+
+        assert Redactor().request(form).body == b"a=1&client_secret=REDACTED"
+        assert Redactor().request(parts).body == body.replace(b"hunter2", b"REDACTED")
+
+
+class TestShapes:
+    @pytest.mark.parametrize("token", TOKENS.values(), ids=list(TOKENS))
+    @pytest.mark.parametrize("around", ["{}", "my key is {}, é", "\n{}\n", "KEY={}", "'{}'", "({})", "x/{}"])
+    def test_a_token_is_redacted_wherever_it_stands(self, token, around):
+        body = {"messages": [{"role": "user", "content": around.format(token)}]}
+        expected = {"messages": [{"role": "user", "content": around.format(REDACTED)}]}
+
+        assert sent(body) == expected
+        assert answered(body) == expected
+        assert leaks(request_of(body)) == ["request.body.messages[0].content"]
+        assert Redactor().text(around.format(token)) == around.format(REDACTED)
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (f"Authorization: Bearer {WORD}", "Authorization: Bearer REDACTED"),
+            (f"authorization: bearer {WORD}", "authorization: bearer REDACTED"),
+            ("Basic " + base64.b64encode(b"user:password").decode(), "Basic REDACTED"),
+            ("postgres://me:hunter2@db.example/x", "postgres://REDACTED@db.example/x"),
+            (
+                f"https://a.example/b?c=1&X-Amz-Signature={WORD}&d=2",
+                "https://a.example/b?c=1&X-Amz-Signature=REDACTED&d=2",
+            ),
+            (f"[x](https://a.example/?sig={WORD}%3D)", "[x](https://a.example/?sig=REDACTED)"),
+            (f"https://a.example/?b=1&amp;api_key={WORD}", "https://a.example/?b=1&amp;api_key=REDACTED"),
+        ],
+        ids=["bearer", "lower-case", "basic", "userinfo", "signed", "markdown", "html"],
+    )
+    def test_a_credential_is_redacted_by_what_stands_before_it(self, text, expected):
+        assert sent({"content": text}) == {"content": expected}
+        assert answered({"content": text}) == {"content": expected}
+        assert Redactor().text(text) == expected
+
+    @pytest.mark.parametrize("text", HARMLESS)
+    def test_prose_identifiers_and_code_are_left_alone(self, text):
+        assert sent({"content": text}) == {"content": text}
+        assert answered({"content": text}) == {"content": text}
+        assert Redactor().text(text) == text
+        assert leaks(answer_of({"content": text})) == []
+
+    def test_escapes_hide_nothing(self):
+        body = rb'{"url": "https:\/\/a.example\/?b=1\u0026X-Amz-Signature\u003d' + WORD.encode() + rb'\u0026c=2"}'
+
+        redacted = Redactor().response(answer_of(body)).body
+
+        assert redacted == body.replace(WORD.encode(), b"REDACTED")
+        assert Redactor().request(request_of(body)).body == redacted
+
+    def test_text_and_pages_are_read_as_they_are(self):
+        page = f"<a href='/?key={WORD}'>{TOKENS['openai']}</a> é".encode()
+
+        answer = Redactor().response(answer_of(page, headers=[("content-type", "text/html")]))
+
+        assert answer.body == b"<a href='/?key=REDACTED'>REDACTED</a> \xc3\xa9"
+
+    @pytest.mark.parametrize("name", ["signature", "thoughtSignature", "thought_signature", "encrypted_content"])
+    def test_what_its_provider_needs_back_is_left_alone(self, name):
+        body = {"a": [{name: TOKENS["jwt"], "text": TOKENS["jwt"]}]}
+
+        assert answered(body) == {"a": [{name: TOKENS["jwt"], "text": REDACTED}]}
+
+    def test_bytes_that_are_no_text_are_left_alone_and_reported(self):
+        frame = b"\x00\x00\x00\x87" + TOKENS["openai"].encode() + b"\xff\xfe"
+        answer = answer_of(frame, headers=[("content-type", "application/vnd.amazon.eventstream")])
+
+        assert Redactor().response(answer) == answer
+        assert leaks(answer) == ["response.body"]
+
+    def test_a_broken_string_is_redacted_as_a_whole(self):
+        body = b'{"a": "\\q ' + TOKENS["openai"].encode() + b'", "b": 1}'
+
+        assert Redactor().response(answer_of(body)).body == b'{"a": "REDACTED", "b": 1}'
+
+    def test_json_that_is_cut_off_is_read_as_far_as_it_goes(self):
+        body = b'{"a": [{"password": "hunter2", "b": "' + TOKENS["openai"].encode()
+
+        redacted = Redactor().response(answer_of(body)).body
+
+        assert redacted.startswith(b'{"a": [{"password": "REDACTED", "b": "REDACTED')
+        assert TOKENS["openai"].encode() not in redacted
+
+
+PIECES = st.sampled_from([
+    *TOKENS.values(), *HARMLESS, "sk-", "Bearer ", "Basic ", "https://me:", "word@a.example", "?sig=",
+    "&X-Amz-Signature=", WORD, "é", "\n", '"', "\\", " ", "=", "/", "{", '{"password": "x"}', "dXNlcjpwYXNzd29yZA==",
+])  # fmt: skip
+NAMES = st.sampled_from(
+    ["content", "api_key", "x-api-key", "secret", "token", "signature", "value", "a b", "pass\\word"]
+)
+BODIES = st.recursive(
+    st.lists(PIECES, max_size=4).map("".join) | st.integers(),
+    lambda inner: st.dictionaries(NAMES, inner, max_size=3) | st.lists(inner, max_size=3) | inner.map(json.dumps),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(NAMES, BODIES, max_size=3), st.sampled_from([None, 2]), st.booleans(), st.booleans())
+def test_the_quick_look_at_a_request_misses_nothing(body, indent, ascii_only, spaced):
+    """An answer that is a list is always read in full: nothing is left to find in what a request was redacted to."""
+    separators = (" , ", " : ") if spaced else (",", ":")
+    data = json.dumps(body, indent=indent, ensure_ascii=ascii_only, separators=separators).encode()
+
+    redacted = Redactor().request(request_of(data)).body
+
+    assert Redactor().response(answer_of(b"[" + redacted + b"]")).body == b"[" + redacted + b"]"
+    assert json.loads(redacted).keys() == body.keys()
+
+
+class TestKnown:
+    KEY = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("authorization", f"Bearer {KEY}"), ("X-Api-Key", KEY), ("api-key", KEY), ("cookie", KEY)]
+    )
+    def test_what_a_request_bore_is_taken_out_of_every_body_whatever_it_looks_like(self, name, value):
+        redactor = Redactor()
+
+        request = redactor.request(request_of({"content": f"My key is {self.KEY}."}, headers=[*JSON, (name, value)]))
+        answer = redactor.response(answer_of({"error": f"Incorrect API key provided: {self.KEY}."}))
+
+        assert json.loads(request.body) == {"content": "My key is REDACTED."}
+        assert json.loads(answer.body) == {"error": "Incorrect API key provided: REDACTED."}
+        assert redactor.text(f"It was {self.KEY}") == "It was REDACTED"
+
+    def test_one_that_stood_in_the_query_is_known_too(self):
+        redactor = Redactor()
+        redactor.request(request_of(url=f"{URL}?key={self.KEY}"))
+
+        assert redactor.text(self.KEY) == REDACTED
+
+    def test_a_short_word_is_not_known(self):
+        redactor = Redactor()
+        redactor.request(request_of(headers=[("authorization", "Bearer test")]))
+
+        assert redactor.text("a test") == "a test"
+
+
+class TestSameRequest:
+    """The key of a request is the same at record and replay, with a real credential or without."""
+
+    @staticmethod
+    def key(body, headers=JSON, url=URL):
+        return Matcher().key_of(Redactor().request(request_of(body, headers=headers, url=url)))
+
+    @pytest.mark.parametrize("other", [{"api_key": "placeholder"}, {"api_key": ""}, {"api_key": None}, {}])
+    def test_a_field_of_a_credential_never_counts(self, other):
+        body = {"model": "m", "messages": []}
+
+        assert self.key(body | {"api_key": TOKENS["openai"], "tools": [{"api_key": WORD}]}) == self.key(
+            body | other | {"tools": [dict(other)]}
+        )
+
+    def test_neither_headers_nor_the_query_count(self):
+        real = self.key({}, [*JSON, ("authorization", f"Bearer {WORD}")], f"{URL}?key={WORD}")
+
+        assert real == self.key({}, [*JSON, ("authorization", "Bearer x")], f"{URL}?key=x") == self.key({})
+
+    @given(st.sampled_from(sorted(set(TOKENS) - {"private-key"})), st.text(max_size=20))
+    def test_redacting_twice_changes_nothing_more(self, name, text):
+        redactor = Redactor()
+        once = redactor.request(request_of({"content": f"{text} {TOKENS[name]} {text}", "password": text}))
+
+        assert redactor.request(once) == once
+        assert leaks(once) == []
+
+    def test_a_compressed_request_is_kept_as_it_was_before(self):
+        body = {"api_key": WORD, "a": 1}
+        packed = Outgoing("POST", URL, (*JSON, ("content-encoding", "gzip")), gzip.compress(json.dumps(body).encode()))
+
+        assert Redactor().request(packed) == Redactor().request(request_of(body))
+
+    def test_an_encoding_that_nobody_knows_leaves_the_body_as_it_is(self):
+        request = Outgoing("POST", URL, (*JSON, ("content-encoding", "amz-1.0")), b'{"a": 1}')
+
+        assert Redactor().request(request).body == b'{"a": 1}'
+
+
+def events(*pieces):
+    return b"".join(b"data: " + json.dumps(piece, ensure_ascii=False).encode() + b"\n\n" for piece in pieces)
+
+
+def recut(body, places):
+    ends = [0, *sorted(min(place, len(body)) for place in places), len(body)]
+    return [body[start:end] for start, end in pairwise(ends)]
+
+
+class TestStreams:
+    BODY = events(
+        {"choices": [{"index": 0, "delta": {"content": "Your key: é "}}]},
+        {"choices": [{"index": 0, "delta": {"content": TOKENS["openai"]}}]},
+        {"choices": [{"index": 0, "delta": {"content": " – keep it"}}], "usage": {"total_tokens": 5}},
+    )
+
+    @given(st.lists(st.integers(0, 400), max_size=8))
+    def test_a_token_is_found_wherever_the_body_is_cut(self, places):
+        answer = answer_of(*recut(self.BODY, places), headers=EVENTS)
+
+        redacted = Redactor().response(answer)
+
+        assert redacted.body == self.BODY.replace(TOKENS["openai"].encode(), b"REDACTED")
+        assert {chunk.offset for chunk in redacted.chunks} <= {chunk.offset for chunk in answer.chunks}
+        assert b"" not in {chunk.data for chunk in redacted.chunks}
+
+    def test_chunks_end_where_they_did(self):
+        token = TOKENS["openai"].encode()
+        pieces = (b'data: {"a": "x', b"y " + token[:9], token[9:20], token[20:] + b' z"}', b"\n\n")
+
+        redacted = Redactor().response(answer_of(*pieces, headers=EVENTS))
+
+        assert redacted.chunks == (
+            Chunk(0.0, b'data: {"a": "x'),
+            Chunk(10.0, b"y REDACTED"),
+            Chunk(30.0, b' z"}'),
+            Chunk(40.0, b"\n\n"),
+        )
+
+    @given(st.lists(st.integers(0, 43), min_size=1, max_size=12))
+    def test_a_token_is_found_over_several_events(self, places):
+        """A model says it in pieces, each in an event of its own."""
+        parts = recut(f"key {TOKENS['openai']} ok".encode(), [place + 4 for place in places])
+        body = events(*({"index": 0, "delta": {"text": part.decode()}} for part in parts))
+
+        redacted = Redactor().response(answer_of(body, headers=EVENTS))
+
+        said = [json.loads(line[6:])["delta"]["text"] for line in redacted.body.decode().split("\n\n") if line]
+        assert "".join(said) == "key REDACTED ok"
+        assert len(said) == len(parts)
+        assert leaks(answer_of(body, headers=EVENTS)) != []
+        assert leaks(redacted) == []
+
+    def test_answers_side_by_side_are_told_apart(self):
+        token = TOKENS["openai"]
+        pieces = [(0, token[:9]), (1, "Hi "), (0, token[9:30]), (1, "you"), (0, token[30:])]
+        body = events(*({"choices": [{"index": index, "delta": {"content": text}}]} for index, text in pieces))
+
+        redacted = Redactor().response(answer_of(body, headers=EVENTS)).body
+
+        assert redacted.count(b"REDACTED") == 1
+        assert b"Hi " in redacted
+        assert token[9:30].encode() not in redacted
+
+    def test_arguments_that_come_in_pieces_are_read_as_json(self):
+        texts = ['{"user": "me", "pass', 'word": "hun', 'ter2", "n": 1}']
+        body = events(*({"index": 1, "delta": {"partial_json": text}} for text in texts))
+
+        redacted = Redactor().response(answer_of(body, headers=EVENTS)).body
+
+        said = [json.loads(line[6:])["delta"]["partial_json"] for line in redacted.decode().split("\n\n") if line]
+        assert json.loads("".join(said)) == {"user": "me", "password": REDACTED, "n": 1}
+
+    @pytest.mark.parametrize("headers", [LINES, JSON], ids=["ndjson", "json"])
+    def test_lines_of_json_are_a_stream_too(self, headers):
+        token = TOKENS["groq"]
+        lines = [json.dumps({"message": {"content": text}}).encode() + b"\n" for text in (token[:8], token[8:])]
+
+        redacted = Redactor().response(answer_of(*lines, headers=headers)).body
+
+        assert redacted == b'{"message": {"content": "REDACTED"}}\n{"message": {"content": ""}}\n'
+
+    def test_a_list_of_parts_is_a_stream_too(self):
+        token = TOKENS["google"]
+        parts = [{"candidates": [{"content": {"parts": [{"text": text}]}}]} for text in (token[:8], token[8:])]
+
+        redacted = json.loads(Redactor().response(answer_of(parts)).body)
+
+        assert [part["candidates"][0]["content"]["parts"][0]["text"] for part in redacted] == [REDACTED, ""]
+
+    def test_lines_that_are_no_json_are_read_as_text(self):
+        body = f": {TOKENS['openai']}\nevent: x\ndata: {TOKENS['groq']}\r\ndata: [DONE]\n\n".encode()
+
+        redacted = Redactor().response(answer_of(body, headers=EVENTS)).body
+
+        assert redacted == b": REDACTED\nevent: x\ndata: REDACTED\r\ndata: [DONE]\n\n"
+
+    def test_a_stream_is_known_without_its_type(self):
+        redacted = Redactor().response(answer_of(events({"password": "hunter2"}), headers=()))
+
+        assert redacted.body == events({"password": REDACTED})
+
+
+class TestLeaks:
+    def test_each_place_is_named_once(self):
+        request = Outgoing(
+            "POST", f"https://me:word@a.example/b?key=abc&c=1&d={TOKENS['openai']}",
+            (("Authorization", "Bearer x"), ("x-mine", TOKENS["groq"]), ("x-token", WORD), ("accept", "*/*")),
+            json.dumps({"data": {"token": WORD}, "list": [{"password": "hunter2"}], "a": TOKENS["aws"] * 2}).encode(),
+        )  # fmt: skip
+
+        assert leaks(request) == [
+            "request.url",
+            "request.query.key",
+            "request.query.d",
+            "request.headers.authorization",
+            "request.headers.x-mine",
+            "request.headers.x-token",
+            "request.body.data.token",
+            "request.body.list[0].password",
+        ]
+
+    def test_of_a_stream_the_chunk_is_named(self):
+        chunks = [b"data: {}\n\n", b'data: {"a": 1}\n\n', b'data: {"password": "hunter2"}\n\n']
+
+        assert leaks(answer_of(*chunks, headers=EVENTS)) == ["response.chunks[2]"]
+
+    @pytest.mark.parametrize(
+        "name", ["webhook_token", "adminKey", "auth_code", "license_key", "SSH_KEY", "sessionCookie"]
+    )
+    def test_random_text_behind_a_telling_name_is_one(self, name):
+        assert leaks(answer_of({"a": {name: WORD}})) == [f"response.body.a.{name}"]
+        assert leaks(answer_of({"a": {name: "see below"}})) == []
+
+    @pytest.mark.parametrize(
+        "name", ["id", "key", "cache_key", "page_token", "next_token", "author", "token_count", "hash"]
+    )
+    def test_random_text_behind_any_other_name_is_none(self, name):
+        assert leaks(answer_of({name: WORD})) == []
+
+    @pytest.mark.parametrize("value", ["", REDACTED, f"Bearer {REDACTED}", f"**{REDACTED}**"])
+    def test_what_is_redacted_is_none(self, value):
+        assert leaks(request_of(url=f"{URL}?key={value}", headers=[("authorization", value)])) == []
+
+    def test_a_secret_error_is_one_of_ours(self):
+        assert issubclass(SecretError, LLMCacheError)
+
+
+class TestRecordings:
+    @pytest.mark.parametrize("recording", load_all(), ids=lambda recording: recording.name)
+    def test_real_traffic_is_left_as_it_is(self, recording):
+        body = recording.request_body
+        is_text = isinstance(body, str)
+        headers = [("content-type", "multipart/form-data; boundary=x" if is_text else "application/json")]
+        request = request_of(body.encode() if is_text else body, url=recording.url, headers=headers)
+        answer = answer_of(recording.response_body, headers=recording.headers.items())
+        redactor = Redactor()
+
+        assert redactor.request(request) == request
+        assert redactor.response(answer).chunks == answer.chunks
+        assert leaks(redactor.request(request)) == leaks(redactor.response(answer)) == []
+
+    @pytest.mark.parametrize(
+        "name", ["openai-responses-sse", "gemini-sse-1", "gemini-tools-json-array-1", "ollama-chat"]
+    )
+    @given(data=st.data())
+    def test_a_token_put_into_any_string_of_it_is_found(self, name, data):
+        body = next(recording for recording in load_all() if recording.name == name).response_body
+        places = [match.end() for match in re.finditer(rb'"(?!thoughtSignature|encrypted)\w+": ?"', body)]
+        place = data.draw(st.sampled_from(places))
+        secret = data.draw(st.sampled_from([TOKENS["anthropic"], TOKENS["groq"], TOKENS["jwt"]])).encode() + b" "
+        answer = answer_of(body[:place] + secret + body[place:], headers=())
+
+        assert Redactor().response(answer).body == body[:place] + b"REDACTED " + body[place:]
