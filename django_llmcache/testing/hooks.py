@@ -14,6 +14,7 @@ from django_llmcache import backends, conf
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
+from django_llmcache.telemetry import counters
 
 from .live import NAME, options_of
 from .sessions import recorded
@@ -53,6 +54,7 @@ def _around_run(run: Callable[..., Any]) -> Callable[..., Any]:
         if not _at_work():
             return run(self, result)
         backends.empty()
+        counters.reset()
         options = wanted(self)
         if options is None or result is None:
             return run(self, result)

@@ -73,7 +73,7 @@ def _tags(item: pytest.Item) -> set[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin each test with an empty in-process store, and a live_api test with a session."""
+    """Begin each test with an empty in-process store and counts of zero, and a live_api test with a session."""
     _empty_store()
     marker = item.get_closest_marker(NAME)
     if marker is None:
@@ -89,9 +89,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _empty_store() -> None:
     from sys import modules
 
-    backends = modules.get("django_llmcache.backends")
+    backends, telemetry = (modules.get(f"django_llmcache.{name}") for name in ("backends", "telemetry"))
     if backends is not None:
         backends.empty()
+    if telemetry is not None:
+        telemetry.counters.reset()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
