@@ -6,8 +6,9 @@ lists as they are and every string untouched. Numbers are as they are written, b
 there ``0``, ``0.0`` and ``-0.0`` are one number, and NaN and infinity, which JSON cannot say, get no key.
 
 Two bodies share their canonical bytes only where the provider is sent the same JSON. That is all orjson leaves
-open: a tuple is a list, an enum its value, a UUID its text, and NaN below the top level ``null``. Anything else that
-is not JSON already (a set, a date, a dataclass, a subclass of ``str`` or ``dict``, …) gets no key.
+open: a tuple is a list, an enum its value, a UUID its text, and NaN below the top level ``null``. What a template
+gives (``SafeString``, ``Markup``: whatever has ``__html__``) is the text that it is. Anything else that is not JSON
+already (a set, a date, a dataclass, another subclass of ``str`` or of ``dict``, …) gets no key.
 """
 
 from __future__ import annotations
@@ -157,9 +158,16 @@ def canonical_body(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: 
             payload = _plain_numbers(payload)
             break
     try:
-        return orjson.dumps(payload, option=OPTIONS)
+        return orjson.dumps(payload, _template_text, OPTIONS)
     except (TypeError, ValueError) as error:
         raise UncacheableRequest(f"The request's body cannot be written as JSON exactly: {error}.") from error
+
+
+def _template_text(value: Any) -> str:
+    """Return the text that a template gave: a prompt that ``render_to_string`` made is not a plain ``str``."""
+    if isinstance(value, str) and hasattr(value, "__html__"):
+        return str.__str__(value)
+    raise TypeError(f"Type is not JSON serializable: {type(value).__name__}")
 
 
 def _counted(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Mapping[str, Any]:
@@ -245,4 +253,4 @@ def unpack_parts(text: str) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=OPTIONS)).hexdigest()[:8]
+    return hashlib.sha256(orjson.dumps(value, _template_text, OPTIONS)).hexdigest()[:8]

@@ -202,7 +202,7 @@ class RequestRules:
     def _mentions(self, value: Any) -> bool:
         if value.__class__ is dict or isinstance(value, Mapping):
             for name, inner in value.items():
-                if inner.__class__ is str:
+                if isinstance(inner, str):
                     if inner and (name in self.references or (name == "type" and inner in self.references)):
                         return True
                 elif inner and (name in self.references or (name not in OPAQUE and self._mentions(inner))):
