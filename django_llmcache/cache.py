@@ -174,6 +174,11 @@ def _under(policy: CachePolicy, request: LLMRequest) -> LLMRequest:
     return LLMRequest.to(request._endpoint, request._model, request._payload, request._stream, wanted, request._target)
 
 
+def __dir__() -> list[str]:
+    """List what is public, which a shell offers on Tab."""
+    return sorted(__all__)
+
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, Unpack, overload
 from uuid import uuid4
 
 import orjson
@@ -13,7 +13,7 @@ from asgiref.sync import iscoroutinefunction
 
 from . import strategies
 from .messages import LLMRequest, LLMResponse
-from .policies import CachePolicy
+from .policies import CachePolicy, Wishes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ _MAPPING: Final = (("content-type", "application/x-llmcache-mapping+json"),)
 @overload
 def cached(function: Function, /) -> Function: ...
 @overload
-def cached(**wishes: Any) -> Callable[[Function], Function]: ...
+def cached(**wishes: Unpack[Wishes]) -> Callable[[Function], Function]: ...
 def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
     """Cache a plain or async function from messages to an answer.
 

@@ -56,6 +56,10 @@ def test_each_function_of_the_cache_has_an_async_twin_with_the_same_arguments(na
     assert inspect.signature(function).parameters.keys() == inspect.signature(twin).parameters.keys()
 
 
+def test_a_shell_offers_the_functions_of_the_cache_and_their_twins_alone():
+    assert set(dir(cache)) == FACADE | {f"a{name}" for name in FACADE}
+
+
 def test_the_client_has_the_functions_of_the_package_as_methods():
     for name in ("chat", "achat", "stream", "astream", "embed", "aembed"):
         function, method = getattr(django_llmcache, name), getattr(django_llmcache.LLMClient, name)

@@ -92,3 +92,4 @@ def decorators_keep_types() -> None:
     assert_type(decorated("a"), int)
     with policy(scope="user:42") as in_force:
         assert_type(in_force, CachePolicy)
+    cached(ttl="soon")  # type: ignore[call-overload]  # its words are typed, as those of policy() are
