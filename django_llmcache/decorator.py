@@ -21,6 +21,7 @@ PROVIDER: Final = "function"
 """What an entry of ``@cached`` says of its provider, for ``clear(provider="function")``."""
 
 _TEXT: Final = (("content-type", "application/x-llmcache-text+json"),)
+_NO_JSON: Final = (("content-type", "application/x-llmcache-text"),)
 _MAPPING: Final = (("content-type", "application/x-llmcache-mapping+json"),)
 
 
@@ -126,7 +127,10 @@ def _pack(answer: Any, path: str) -> LLMResponse:
     if isinstance(answer, LLMResponse):
         return answer
     if isinstance(answer, str):
-        return LLMResponse(orjson.dumps({"text": answer}), headers=_TEXT)
+        try:
+            return LLMResponse(orjson.dumps({"text": answer}), headers=_TEXT)
+        except TypeError:  # half of an emoji that was cut in two: handed back and, as no JSON, not stored
+            return LLMResponse(answer.encode("utf-8", "surrogatepass"), headers=_NO_JSON)
     if isinstance(answer, Mapping):
         return LLMResponse(orjson.dumps(dict(answer)), headers=_MAPPING)
     raise TypeError(
@@ -137,4 +141,6 @@ def _pack(answer: Any, path: str) -> LLMResponse:
 def _unpack(response: LLMResponse) -> Any:
     if response._headers == _TEXT:
         return response.data["text"]
+    if response._headers == _NO_JSON:
+        return response.body.decode("utf-8", "surrogatepass")
     return response.data if response._headers == _MAPPING else response

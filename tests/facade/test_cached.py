@@ -140,6 +140,16 @@ def test_an_empty_answer_is_not_stored(given):
     assert len(asked) == 2
 
 
+def test_a_text_that_no_json_can_say_comes_back_and_is_not_stored():
+    @cached
+    def cut(messages):
+        asked.append(messages)
+        return "half of an emoji: \ud83d"
+
+    assert cut(MESSAGES) == cut(MESSAGES) == "half of an emoji: \ud83d"
+    assert len(asked) == 2
+
+
 def test_what_it_raises_comes_through_and_is_not_stored():
     @cached
     def fails_once(messages):
