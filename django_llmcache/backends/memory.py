@@ -71,8 +71,7 @@ class MemoryBackend(BaseBackend):
         self.count_anew()
 
     def count_anew(self) -> None:
-        self._hits = Counter()
-        self._misses = Counter()
+        self._hits, self._misses = Counter(), Counter()
         self._puts = 0
         self._errors = 0
         self._evictions: dict[str, int] = {}
