@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from .contents import SideFile
@@ -97,6 +98,27 @@ def create(path: Path, content: bytes, side: bytes | None) -> None:
     except BaseException:
         for file in made:
             file.unlink(missing_ok=True)
+        raise
+
+
+def put(path: Path, content: bytes, side: bytes | None) -> None:
+    """Write a fixture under a name that is free or its own already; what a writer that was killed left is no obstacle.
+
+    Where it has a side file already, that stays as it is if the content is the same.
+    """
+    beside = path.with_suffix(SIDE)
+    if side is not None and not (beside.exists() and read_bytes(beside) == side):
+        _replace(beside, side)
+    _replace(path, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}-{token_hex(2)}.json.tmp")
+    _write_new(temporary, content)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -20,8 +20,8 @@ SCHEMA: Final = 1
 KEY: Final = re.compile(r"[0-9a-f]{64}")
 
 _FIELDS: Final = (
-    "elapsed_ms", "endpoint", "key", "key_format", "provider", "recorded_at", "recorded_by", "request", "response",
-    "sample", "schema", "sequence", "side_file", "take", "tests",
+    "elapsed_ms", "endpoint", "ignore", "key", "key_format", "provider", "recorded_at", "recorded_by", "request",
+    "response", "sample", "schema", "sequence", "side_file", "take", "tests",
 )  # fmt: skip
 _REQUEST: Final = ("base64", "body", "body_layout", "headers", "method", "side", "text", "url")
 _RESPONSE: Final = (
@@ -48,12 +48,13 @@ class Fixture:
         tests: ids of the tests that asked.
         sample: which of several answers to the same request.
         key_format: version of the key's making.
+        ignore: dotted paths in the request's body that the test itself left out of the key.
         path: its file, ``None`` for one that is not on disk.
     """
 
     __slots__ = (
-        "endpoint", "key", "key_format", "path", "provider", "recorded_at", "recorded_by", "request", "response",
-        "sample", "sequence", "take", "tests",
+        "endpoint", "ignore", "key", "key_format", "path", "provider", "recorded_at", "recorded_by", "request",
+        "response", "sample", "sequence", "take", "tests",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +72,7 @@ class Fixture:
         tests: tuple[str, ...] = (),
         sample: int = 0,
         key_format: int = 1,
+        ignore: tuple[str, ...] = (),
         path: Path | None = None,
     ) -> None:
         self.key = key
@@ -85,6 +87,7 @@ class Fixture:
         self.tests = tests
         self.sample = sample
         self.key_format = key_format
+        self.ignore = ignore
         self.path = path
 
     @property
@@ -124,6 +127,8 @@ class Fixture:
             "take": self.take,
             "tests": sorted(self.tests),
         }
+        if self.ignore:
+            fields["ignore"] = sorted(self.ignore)
         if side.content is not None:
             fields["side_file"] = side.description
         return json.dumps(_sorted(fields), ensure_ascii=False, indent=2, allow_nan=False) + "\n", side.content
@@ -153,7 +158,7 @@ class Fixture:
             response=_read_response(fields.part("response"), aside, elapsed=fields.number("elapsed_ms")),
             recorded_at=_read_time(fields), recorded_by=fields.text("recorded_by"), take=fields.text("take"),
             sequence=fields.whole("sequence"), tests=fields.texts("tests"), sample=fields.whole("sample"),
-            key_format=fields.whole("key_format"), path=path,
+            key_format=fields.whole("key_format"), ignore=fields.texts("ignore"), path=path,
         )  # fmt: skip
 
     def _request(self, side: SideFile) -> dict[str, Any]:

@@ -34,12 +34,18 @@ class InteractionError(LLMCacheError, ValueError):
     """A cassette, or one interaction of it, has something that can't be read; the message says what."""
 
 
+class NoCassetteError(InteractionError):
+    """A file is something else than a cassette."""
+
+
 def interactions_of(cassette: Any) -> list[Raw]:
     """Return the requests of a cassette with their answers, in the order in which they were recorded.
 
     Raises:
-        InteractionError: it has none of the known forms.
+        NoCassetteError: it has none of the known forms.
+        InteractionError: it has, and something in it is not what it should be.
     """
+    named: list[str] = []
     if isinstance(cassette, dict):
         if isinstance(cassette.get("requests"), list) and isinstance(cassette.get("responses"), list):
             sent, came = cassette["requests"], cassette["responses"]
@@ -49,10 +55,11 @@ def interactions_of(cassette: Any) -> list[Raw]:
         named = [name for name in ("interactions", "http_interactions") if name in cassette]
         cassette = (cassette[named[0]] or []) if named else None
     if not isinstance(cassette, list):
-        raise InteractionError("it is no cassette: it has neither interactions nor requests and responses")
-    for number, interaction in enumerate(cassette, 1):
-        if not isinstance(interaction, dict) or not {"request", "response"} <= interaction.keys():
-            raise InteractionError(f"interaction {number} is not a request with its response")
+        raise NoCassetteError("it is no cassette: it has neither interactions nor requests and responses")
+    whole = [isinstance(each, dict) and {"request", "response"} <= each.keys() for each in cassette]
+    if not all(whole):
+        kind = InteractionError if named or any(whole) else NoCassetteError
+        raise kind(f"interaction {whole.index(False) + 1} is not a request with its response")
     return [(interaction["request"], interaction["response"]) for interaction in cassette]
 
 

@@ -48,11 +48,11 @@ def explain_miss(
         why: a key of ``WHYS``.
     """
     lines = [f"{WHYS[why]}: {asked.method} {asked.url}", f"  test     {test}"]
-    body = _body(asked.body)
+    body = value_of(asked.body)
     model = _model(asked, body)
     if model:
         lines.append(f"  model    {model}")
-    nearest = _nearest(asked, body, candidates) if why in _NOWHERE else None
+    nearest = nearest_to(asked, body, candidates) if why in _NOWHERE else None
     if nearest is None:
         lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if why in _NOWHERE else ""))
     else:
@@ -63,12 +63,12 @@ def explain_miss(
     return "\n".join(lines)
 
 
-def _nearest(asked: Outgoing, body: Any, candidates: Iterable[Fixture]) -> Fixture | None:
+def nearest_to(asked: Outgoing, body: Any, candidates: Iterable[Fixture]) -> Fixture | None:
     """Return the recording most like the request, of the same host and model. For the text only: it never serves."""
     best: tuple[float, Fixture] | None = None
     model, text = _model(asked, body), _text(body)
     for fixture in candidates:
-        other = _body(fixture.request.body)
+        other = value_of(fixture.request.body)
         if fixture.request.host != asked.host or _model(fixture.request, other) != model:
             continue
         same_path = fixture.request.parts.path == asked.parts.path
@@ -88,7 +88,7 @@ def _differences(asked: Outgoing, body: Any, nearest: Fixture) -> Iterator[str]:
         if now != then:
             told += 1
             yield f"{name}: recorded {then!r}, asked {now!r}"
-    for place, then, now in _apart(_body(nearest.request.body), body):
+    for place, then, now in apart(value_of(nearest.request.body), body):
         told += 1
         if told > _SHOWN:
             yield "… and more"
@@ -98,16 +98,16 @@ def _differences(asked: Outgoing, body: Any, nearest: Fixture) -> Iterator[str]:
         yield "the same method, address and body: a header that counts differs, or the fixture is of another key format"
 
 
-def _apart(then: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+def apart(then: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield each place where two JSON values differ, the outermost that says it all."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for name in [*then, *(name for name in now if name not in then)]:
             inner = f"{place}.{name}" if place else str(name)
-            yield from _apart(then.get(name, _ABSENT), now.get(name, _ABSENT), inner)
+            yield from apart(then.get(name, _ABSENT), now.get(name, _ABSENT), inner)
     elif isinstance(then, list) and isinstance(now, list):
         for index in range(max(len(then), len(now))):
             old, new = (side[index] if index < len(side) else _ABSENT for side in (then, now))
-            yield from _apart(old, new, f"{place}[{index}]")
+            yield from apart(old, new, f"{place}[{index}]")
     elif then != now or isinstance(then, bool) != isinstance(now, bool):
         yield place or "body", then, now
 
@@ -123,12 +123,12 @@ _ABSENT: Final = _Absent()
 def _difference(place: str, then: Any, now: Any) -> Iterator[str]:
     if isinstance(then, str) and isinstance(now, str):
         yield f"{place}:"
-        yield f"  {_word_diff(then, now)}"
+        yield f"  {word_diff(then, now)}"
     else:
         yield f"{place}: recorded {_short(then)}, asked {_short(now)}"
 
 
-def _word_diff(then: str, now: str) -> str:
+def word_diff(then: str, now: str) -> str:
     """Return one text with what went as ``[-…-]`` and what came as ``{+…+}``, and long stretches in common cut."""
     old, new = then.split(), now.split()
     pieces = []
@@ -156,7 +156,7 @@ def _short(value: Any) -> str:
     return _cut(repr(value))
 
 
-def _body(data: bytes) -> Any:
+def value_of(data: bytes) -> Any:
     try:
         return json.loads(data)
     except ValueError:

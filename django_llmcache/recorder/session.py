@@ -36,7 +36,8 @@ class Session:
 
     Attributes:
         counts: how many calls were ``replayed``, ``recorded``, ``live`` and ``missed``.
-        misses: what was asked for in vain.
+        misses: what was asked for in vain, as far as it still has to be told.
+        unanswered: all that was asked for in vain: the provider and the redacted request.
         leaks: what went to a provider past the recorder.
         expired: the fixtures that were replayed though they have expired.
         failed: whether the test failed, where the runner knows it and no exception says so.
@@ -50,6 +51,7 @@ class Session:
         self.mode = options.mode or setup.mode
         self.counts: Counter[str] = Counter()
         self.misses: list[FixtureMiss] = []
+        self.unanswered: list[tuple[str, Outgoing]] = []
         self.leaks: list[str] = []
         self.failed = False
         self.expired: list[str] = []
@@ -120,8 +122,9 @@ class Session:
             kept = [tape for tape in tapes if tape.finished and (self.options.record_errors or tape.successful)]
             for sequence, tape in enumerate(kept):
                 yield tape.fixture(
-                    take=take, sequence=sequence, test=self.test, sample=sample, version=self.setup.version
-                )
+                    take=take, sequence=sequence, test=self.test, sample=sample, version=self.setup.version,
+                    ignore=self.options.ignore,
+                )  # fmt: skip
 
     def _tell(self, event: str, fixture: Fixture, path: Path | None) -> None:
         details = {"key": fixture.key, "provider": fixture.provider, "model": fixture.model, "path": path}
@@ -147,6 +150,7 @@ class Session:
         error = FixtureMiss(text)
         with self._lock:
             self.misses.append(error)
+            self.unanswered.append((provider, asked))
             self.counts["missed"] += 1
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
         return error

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from django_llmcache.locks import fork_safe_lock
 
 from .contents import LARGE
-from .files import SIDE, Stamp, create, fixtures_in, folders_in, key_folders, leftovers_in, read_bytes, stamp_of
+from .files import SIDE, Stamp, create, fixtures_in, folders_in, key_folders, leftovers_in, put, read_bytes, stamp_of
 from .fixture import KEY, Fixture, FixtureError
 from .names import file_stem, folder_name
 
@@ -68,14 +68,18 @@ class FixtureStore:
         found = self._look(self._folder(provider, endpoint, key))
         return [fixture for fixture in found if fixture.key == key]
 
-    def read(self, path: Path) -> Fixture:
+    def read(self, path: Path, *, anywhere: bool = False) -> Fixture:
         """Return the fixture of one file.
+
+        Args:
+            path: of the file.
+            anywhere: whether it may lie in the folder of another key than its own.
 
         Raises:
             FixtureError: damaged, or not a file of this folder.
             FileNotFoundError: it is not there.
         """
-        return self._read(self._inside(path))
+        return self._read(self._inside(path), anywhere=anywhere)
 
     def write(self, fixture: Fixture) -> Path:
         """Write a fixture to a file of its own and return its path. A reader sees the whole file or none.
@@ -91,11 +95,7 @@ class FixtureStore:
                 f"{HARD_LIMIT} times LLMCACHE['TEST_CACHE']['MAX_FIXTURE_BYTES'], which is {self.max_bytes:,}, are "
                 "written; raise that setting, or let the test ask for less",
             )  # fmt: skip
-        text, side = fixture.to_text(largest=min(LARGE, self.max_bytes))
-        try:
-            content = text.encode()
-        except UnicodeEncodeError as error:
-            raise FixtureError(None, "", f"a text in it can't be written in UTF-8 ({error.reason})") from error
+        content, side = self._content(fixture)
         folder = Path(self._folder(fixture.provider, fixture.endpoint, fixture.key))
         for _ in range(_TRIES):
             path = folder / f"{file_stem(fixture.recorded_at)}.json"
@@ -109,6 +109,32 @@ class FixtureStore:
                 continue  # another process took the name, or removed the folder while it was empty
             return path
         raise FixtureError(folder, "", "no file name is free there")
+
+    def move(self, old: Path, fixture: Fixture) -> Path:
+        """Write a fixture anew, in the folder of its key and under the name that it has; return its path.
+
+        Whatever interrupts this, the fixture is there, whole. Done once more, it comes to the same end.
+
+        Args:
+            old: where the fixture is.
+            fixture: what it becomes.
+
+        Raises:
+            FixtureError: one of the two places is not in this folder, or the fixture can't be written.
+        """
+        old = self._inside(old)
+        new = self._inside(Path(self._folder(fixture.provider, fixture.endpoint, fixture.key)) / old.name)
+        content, side = self._content(fixture)
+        if self._is_free(new, old, fixture, side):
+            new.parent.mkdir(parents=True, exist_ok=True)
+            put(new, content, side)
+        else:
+            new = self.write(fixture)
+        if new != old:
+            self.delete([old])
+        elif side is None:
+            new.with_suffix(SIDE).unlink(missing_ok=True)
+        return new
 
     def all(self) -> Iterator[Fixture | Damaged]:
         """Return every fixture, sorted by path, and each file that should be one and can't be read."""
@@ -159,6 +185,28 @@ class FixtureStore:
                             count += 1
         return count
 
+    def _content(self, fixture: Fixture) -> tuple[bytes, bytes | None]:
+        text, side = fixture.to_text(largest=min(LARGE, self.max_bytes))
+        try:
+            return text.encode(), side
+        except UnicodeEncodeError as error:
+            raise FixtureError(None, "", f"a text in it can't be written in UTF-8 ({error.reason})") from error
+
+    def _is_free(self, new: Path, old: Path, fixture: Fixture, side: bytes | None) -> bool:
+        """Return whether nothing is lost if a fixture is written there: it may be there already, half moved."""
+        if not new.exists():
+            return True
+        beside = new.with_suffix(SIDE)
+        if new == old:  # two files can't be changed at once
+            return side is None or (beside.exists() and read_bytes(beside) == side)
+        try:
+            there = self._read(new, anywhere=True)
+        except FixtureError:
+            return False
+        return (there.take, there.recorded_at, there.response) == (
+            fixture.take, fixture.recorded_at, fixture.response,
+        )  # fmt: skip
+
     def _folder(self, provider: str, endpoint: str, key: str) -> str:
         if not KEY.fullmatch(key):
             raise FixtureError(None, "key", f"it is {key!r}; it must be 64 hex digits in lower case")
@@ -189,7 +237,7 @@ class FixtureStore:
                 return self._load(folder, stamp)
         raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
 
-    def _read(self, path: Path) -> Fixture:
+    def _read(self, path: Path, *, anywhere: bool = False) -> Fixture:
         try:
             text = read_bytes(path).decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -199,7 +247,7 @@ class FixtureStore:
         except FileNotFoundError:
             side = None
         fixture = Fixture.from_text(text, path=path, side=side)
-        if self._folder(fixture.provider, fixture.endpoint, fixture.key) != str(path.parent):
+        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != str(path.parent):
             raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
         return fixture
 

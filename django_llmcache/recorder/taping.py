@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Final
 from .decoding import decoded
 from .exchange import Chunk, Incoming, Outgoing, Pairs, first
 from .fixture import Fixture
+from .matcher import FORMAT
 from .redaction import Redactor, SecretError, leaks
 
 STREAMS: Final = frozenset({
@@ -20,6 +22,12 @@ STREAMS: Final = frozenset({
 
 FRAMING: Final = frozenset({"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"})
 """Headers that speak of the bytes on the wire, which a replay has no more."""
+
+
+LAST: Final = re.compile(
+    rb"""data:[ ]*\[DONE\]|"type":[ ]*"(message_stop|response\.(completed|failed|incomplete))"|"done":[ ]*true"""
+)
+"""What the last line of a stream says at its end: SDKs stop reading there, before the connection is at its own."""
 
 
 class Taping:
@@ -90,7 +98,9 @@ class Taping:
         """Return whether the answer is no error."""
         return self._head is not None and 200 <= self._head[0] < 400
 
-    def fixture(self, *, take: str, sequence: int, test: str, sample: int, version: str) -> Fixture:
+    def fixture(
+        self, *, take: str, sequence: int, test: str, sample: int, version: str, ignore: tuple[str, ...] = ()
+    ) -> Fixture:
         """Return the recording as a fixture.
 
         Raises:
@@ -106,17 +116,19 @@ class Taping:
         return Fixture(
             key=self.key, provider=self.provider, endpoint=self.endpoint, request=self.request, response=response,
             recorded_at=self._recorded_at, recorded_by=version, take=take, sequence=sequence, tests=(test,),
-            sample=sample,
+            sample=sample, key_format=FORMAT, ignore=ignore,
         )  # fmt: skip
 
     def _incoming(self) -> Incoming:
         assert self._head is not None  # noqa: S101 - finished() was asked
         status, reason, headers = self._head
         encoding = first(headers, "content-encoding")
-        truncated, unread = self._end == "truncated", self._end == "unread"
+        chunks = decoded(self._chunks, encoding)
+        truncated = self._end == "truncated"
+        unread = self._end == "unread" and not _says_its_end(chunks)
         kept = tuple((name, value) for name, value in headers if name.lower() not in FRAMING)
         answer = Incoming(
-            status, reason, kept, decoded(self._chunks, encoding), encoding=encoding, truncated=truncated,
+            status, reason, kept, chunks, encoding=encoding, truncated=truncated,
             unread=unread, elapsed=self._elapsed,
         )  # fmt: skip
         if answer.content_type in STREAMS or ":stream" in self.request.parts.path or truncated or unread:
@@ -132,3 +144,9 @@ class Taping:
 
     def _milliseconds(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
+
+
+def _says_its_end(chunks: tuple[Chunk, ...]) -> bool:
+    """Return whether the last line of a stream is its last by its own word."""
+    lines = b"".join(chunk.data for chunk in chunks[-2:]).rstrip().splitlines()
+    return bool(lines) and LAST.search(lines[-1]) is not None

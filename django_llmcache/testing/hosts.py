@@ -35,7 +35,7 @@ COMMON_PORTS: Final = frozenset({"localhost:1234", "localhost:8000"})
 def provider_hosts() -> tuple[tuple[str, str], ...]:
     """Return a pattern of ``host`` or ``host:port`` with the provider's name for each, the user's own first."""
     settings = conf.current()
-    own = [(pattern.lower(), _name_of(pattern)) for pattern in settings.test_cache.hosts]
+    own = [(pattern.lower(), name_of(pattern)) for pattern in settings.test_cache.hosts]
     configured = [
         (host, name)
         for name, words in settings.providers.items()
@@ -64,7 +64,7 @@ def _hosts_of(urls: Iterable[str]) -> list[str]:
     return hosts
 
 
-def _name_of(pattern: str) -> str:
+def name_of(pattern: str) -> str:
     """Return what a host of the user's own is called in the folder of the fixtures."""
     name = "".join(char if char.isalnum() or char in "-." else "-" for char in pattern.lower())
     return name.strip("-.") or "other"

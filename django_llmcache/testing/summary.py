@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from django_llmcache import bodies, conf
-from django_llmcache.recorder.exchange import Incoming
+from django_llmcache.recorder.exchange import Incoming, Outgoing
 from django_llmcache.recorder.session import Session
 
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
@@ -30,6 +30,7 @@ def add(session: Session, written: Iterable[Path], *, passed: bool) -> None:
         "written": [str(path) for path in written],
         "expired": session.expired,
         "leaks": session.leaks,
+        "unanswered": [_request(provider, asked) for provider, asked in session.unanswered],
         "tokens": sum(_tokens(fixture.response) for fixture in session.replayed),
         "seconds": sum(fixture.response.elapsed for fixture in session.replayed) / 1000,
     }
@@ -86,6 +87,13 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
 
 
 _SHOWN: Final = 20
+
+
+def _request(provider: str, asked: Outgoing) -> dict[str, Any]:
+    return {
+        "provider": provider, "method": asked.method, "url": asked.url, "headers": asked.headers,
+        "body": asked.body.decode("utf-8", "replace"),
+    }  # fmt: skip
 
 
 def _kind(test: Mapping[str, Any]) -> str:

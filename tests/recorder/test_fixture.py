@@ -144,6 +144,7 @@ class TestForm:
     def test_everything_else_comes_back(self):
         one = fixture(
             b"data: 1\n\n", b"data: 2\n\n", sequence=3, sample=2, tests=("a.B.test_c", "d"), key_format=4,
+            ignore=("metadata.trace", "nonce"),
             response=answered(b"x", b"y", status=429, encoding="br", truncated=True, unread=True, elapsed=31.25),
         )  # fmt: skip
 
@@ -312,6 +313,7 @@ class TestDamage:
             ({"elapsed_ms": -3}, "elapsed_ms: it is -3; it must be a number that is not negative"),
             ({"elapsed_ms": "fast"}, "elapsed_ms: it is 'fast'"),
             ({"tests": "a"}, "tests: it is 'a'; it must be a list of texts"),
+            ({"ignore": "a"}, "ignore: it is 'a'; it must be a list of texts"),
             ({"tests": [1]}, "tests: it is a list; it must be a list of texts"),
             ({"recorded_at": "yesterday"}, "recorded_at: it is 'yesterday'; it must be a time such as"),
             ({"recorded_at": "2026-01-01T12:00:00"}, "recorded_at: it is '2026-01-01T12:00:00'; it must be a time"),
