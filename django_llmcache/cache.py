@@ -19,7 +19,7 @@ from .keys import scope_digest
 from .messages import LLMRequest, LLMResponse
 from .policies import UNSET, CachePolicy, ambient
 from .stats import CacheStats
-from .telemetry import counters, emit
+from .telemetry import counters, emit, told
 
 __all__ = [
     "aclear",
@@ -158,7 +158,7 @@ def explain(request: LLMRequest) -> Explanation:
 
 
 def _tell(error: Exception, key: str | None, operation: str) -> None:
-    emit("error", type(strategies.current()), key=key, operation=operation, error=repr(error))
+    emit("error", type(strategies.current()), key=key, operation=operation, error=told(error))
 
 
 def _no_request(given: object) -> TypeError:

@@ -19,7 +19,7 @@ from .keys import pack_parts, scope_digest
 from .messages import LLMRequest, LLMResponse
 from .policies import UNSET, ambient
 from .stats import CacheStats
-from .telemetry import counters, emit, emit_hit
+from .telemetry import counters, emit, emit_hit, told
 
 Call = Callable[[LLMRequest], Any]
 AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
@@ -96,7 +96,7 @@ class ProductionStrategy:
         except ConfigurationError:
             raise
         except Exception as error:
-            emit("error", type(self), key=None, operation="get", error=repr(error))
+            emit("error", type(self), key=None, operation="get", error=told(error))
             found = Bypass("error")
         if not isinstance(found, LLMResponse):
             self._tell_miss(request, found)
@@ -116,7 +116,7 @@ class ProductionStrategy:
         try:
             stored = self._store(request, answer, found, latency)
         except Exception as error:
-            emit("error", type(self), key=found.key, operation="put", error=repr(error))
+            emit("error", type(self), key=found.key, operation="put", error=told(error))
             stored = "error"
         if isinstance(stored, Entry):
             return answer.marked("miss", key=found.key, entry=stored, backend=found.backend.name)

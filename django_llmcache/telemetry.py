@@ -84,8 +84,20 @@ def _tell(event: str, sender: Any, details: Mapping[str, Any]) -> None:
     level = logging.WARNING if event.endswith("error") else logging.DEBUG
     if logger.isEnabledFor(level):
         shown = {**details, "key": short(details["key"])}
-        logger.log(level, "llmcache %s %s", event, one_line(" ".join(f"{k}={v}" for k, v in sorted(shown.items()))))
+        line = one_line(" ".join(f"{k}={v}" for k, v in sorted(shown.items())))
+        try:
+            logger.log(level, "llmcache %s %s", event, line)
+        except Exception:  # of a filter or a handler of the project's own: it must not cost an answer that was paid for
+            counters.add("error")
     SIGNALS[event].tell(sender, details)
+
+
+def told(error: Exception) -> str:
+    """Return what an error says of itself, or its class where even that fails."""
+    try:
+        return repr(error)
+    except Exception:
+        return type(error).__name__
 
 
 def short(key: str | None) -> str:

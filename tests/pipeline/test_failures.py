@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from django_llmcache import LLMRequest, backends, cache
+from django_llmcache import LLMRequest, backends, cache, telemetry
 from django_llmcache.exceptions import ConfigurationError
 from tests.pipeline.world import MESSAGES, aask, ask, fate
 
@@ -62,6 +62,25 @@ def test_the_failures_are_counted(configure):
     ask()
 
     assert (cache.stats().errors, cache.stats().puts, cache.stats().misses) == (2, 0, 2)
+
+
+@both_ways
+def test_a_failure_that_cannot_even_be_shown_costs_the_caching(configure, provider, events, call):
+    configure(BACKEND="tests.pipeline.deciders.Unspeakable")
+
+    assert [fate(call()), fate(call())] == [("bypass", "error")] * 2
+    assert [error["error"] for error in events.of("error")] == ["UnspeakableError"] * 2
+
+
+@both_ways
+def test_a_filter_of_the_log_that_raises_costs_no_answer(configure, provider, call, monkeypatch):
+    def look_for_a_user(record):
+        return record.request.user.is_staff
+
+    configure(BACKEND="tests.pipeline.deciders.Broken", OPTIONS={"FAILS": ["put"]})
+    monkeypatch.setattr(telemetry.logger, "filters", [look_for_a_user])
+
+    assert fate(call()) == ("miss", "error")
 
 
 def test_a_clear_that_fails_is_heard_by_who_asked_and_by_no_call(configure, provider):
