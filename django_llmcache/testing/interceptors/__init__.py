@@ -18,6 +18,8 @@ INTERCEPTORS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("over_requests", ("requests", "responses")),
     ("over_httpx", ("httpx2",)),
     ("over_httpx", ("httpx",)),
+    ("over_aiohttp", ("aiohttp",)),
+    ("over_botocore", ("botocore",)),
     ("sockets", ()),
 )
 """Each with the libraries that it needs; named twice, it needs one or the other."""

@@ -9,6 +9,7 @@ from itertools import islice
 from types import ModuleType
 from typing import NamedTuple
 
+import aiohttp
 import httpx
 import httpx2
 import requests
@@ -130,6 +131,42 @@ async def _one(content: bytes) -> AsyncIterable[bytes]:
     yield content
 
 
+def over_aiohttp(wish: Wish) -> Seen:
+    return asyncio.run(_over_aiohttp(wish))
+
+
+async def _over_aiohttp(wish: Wish) -> Seen:
+    seen = Seen()
+    limits = aiohttp.ClientTimeout(total=None, sock_read=wish.timeout)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limits) as session,
+            session.request(wish.method, wish.url, data=wish.body, headers=wish.headers) as answer,
+        ):
+            pairs = tuple((name.lower(), value) for name, value in answer.headers.items())
+            seen = Seen(answer.status, answer.reason or "", pairs)
+            pieces = _unmarked(answer.content) if wish.streamed else _one(await answer.read())
+            async for piece in pieces:
+                wish.told(piece)
+                seen = seen._replace(pieces=(*seen.pieces, piece))
+                if len(seen.pieces) == wish.upto:
+                    break
+    except aiohttp.ClientPayloadError:
+        return seen._replace(error="dropped")
+    except TimeoutError:
+        return seen._replace(error="timeout")
+    except aiohttp.ClientConnectorError:
+        return seen._replace(error="refused")
+    return seen
+
+
+async def _unmarked(content: aiohttp.StreamReader) -> AsyncIterable[bytes]:
+    while not content.at_eof():  # iter_chunks() never ends where there is no body
+        piece, _ = await content.readchunk()
+        if piece:
+            yield piece
+
+
 def _head(answer) -> Seen:
     return Seen(answer.status_code, answer.reason_phrase, tuple(answer.headers.multi_items()))
 
@@ -146,4 +183,5 @@ CLIENTS: dict[str, Callable[[Wish], Seen]] = {
     "httpx2 async": partial(over_httpx_async, httpx2),
     "httpx": partial(over_httpx, httpx),
     "httpx async": partial(over_httpx_async, httpx),
+    "aiohttp": over_aiohttp,
 }
