@@ -95,7 +95,7 @@ class Fault(NamedTuple):
             recorded: the recording that it is cut from, where it needs one.
             timeout: seconds that the client would wait for the first byte, where it is known.
         """
-        answer = recorded or _NOTHING
+        answer = (recorded or _NOTHING)._replace(unread=False)
         if self.kind == "status":
             answer = error_answer(provider, self.status, retry_after=self.retry_after)
         elif self.kind in ("timeout", "refused"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest import SkipTest
@@ -16,7 +17,11 @@ from .modes import decide
 from .setups import PLACEHOLDER, refuse_outside_tests, setup_for
 
 STRATEGY = "django_llmcache.strategies.TestStrategy"
-EXTRA_VARIABLES = ("AZURE_OPENAI_API_KEY", "CO_API_KEY", "COHERE_API_KEY", "GOOGLE_API_KEY", "PERPLEXITYAI_API_KEY")
+EXTRA_VARIABLES = ("AZURE_OPENAI_API_KEY", "CO_API_KEY", "PERPLEXITYAI_API_KEY")
+"""Variables of providers that ``chat()`` has no name for."""
+
+ALIASES = {"GEMINI_API_KEY": "GOOGLE_API_KEY", "CO_API_KEY": "COHERE_API_KEY"}
+"""Other names of the same key: where the user has one, a made-up other could go before it."""
 
 
 class LiveCallWarning(UserWarning):
@@ -59,6 +64,8 @@ def recorded(test: str, options: Options = NO_OPTIONS, *, sample: int = 0) -> It
 
 def _finish(session: Session, *, passed: bool) -> None:
     written = session.end(passed=passed)
+    for leak in session.leaks:
+        warnings.warn(f"{session.test} asked a provider past the recorder: {leak}", LiveCallWarning, stacklevel=2)
     summary.add(session, written, passed=passed)
 
 
@@ -67,4 +74,5 @@ def _placeholders(session: Session) -> dict[str, str]:
     if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
         return {}
     variables = [providers.get(name).key_variable for name in providers.names()]
-    return {name: PLACEHOLDER for name in (*variables, *EXTRA_VARIABLES) if name and conf.environment(name) is None}
+    missing = [name for name in (*variables, *EXTRA_VARIABLES) if name and conf.environment(name) is None]
+    return {name: PLACEHOLDER for name in missing if conf.environment(ALIASES.get(name, name)) is None}
