@@ -9,6 +9,7 @@ from importlib import import_module
 BENCHMARKS = {
     "hit": "a whole hit through chat() beside other caches",
     "store": "the in-process store beside other stores",
+    "replay": "replayed calls and a replayed suite beside other recorders",
 }
 
 
