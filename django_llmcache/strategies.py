@@ -153,6 +153,8 @@ class ProductionStrategy:
 
     def _store(self, request: LLMRequest, answer: LLMResponse, plan: Plan, latency: float) -> Entry | str:
         """Return the entry that was stored, or the reason code that was against it."""
+        if answer._reason == "secret":  # the provider's file has seen the credential in it
+            return "secret"
         policy, settings = plan.route.policy, plan.route.settings
         admit = policy.admit or admission.NOTHING
         reason = admission.reason_against(request, answer, max_bytes=settings.max_entry_bytes, admit=admit)

@@ -14,6 +14,9 @@ from django_llmcache.transports.wire import WireAnswer, shown
 
 from .base import Provider
 
+SHORTEST: Final = 8
+"""Characters from which a credential in an answer is one, and not a word by chance."""
+
 REDACTED: Final = "[redacted]"
 REQUEST_IDS: Final = ("x-request-id", "request-id", "x-goog-request-id", "cf-ray")
 STATUSES: Final[Mapping[str, int]] = {
@@ -54,6 +57,10 @@ class Failure:
         moved = f" It has moved to {headers['location']}: set BASE_URL." if "location" in headers else ""
         lost = f" (BASE_URL is {self._base_url}: is it right, and the model's name?)" if answer.status == 404 else ""
         return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}{lost}", answer, body, status)
+
+    def is_echoed_in(self, body: bytes) -> bool:
+        """Return whether an answer has the credential in it."""
+        return self._key is not None and len(self._key) >= SHORTEST and self._key.encode("utf-8", "replace") in body
 
     def not_json(self, answer: WireAnswer) -> ProviderError:
         """Return the error for an answer that is not what the API promises, such as an HTML page."""

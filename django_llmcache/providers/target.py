@@ -133,7 +133,7 @@ def _checked(answer: WireAnswer, failure: Failure) -> LLMResponse:
         raise failure.not_json(answer)
     if isinstance(data, dict) and data.get("error"):
         raise failure.of(answer)
-    return response
+    return response.marked("bypass", reason="secret") if failure.is_echoed_in(answer.body) else response
 
 
 def _data_of(response: LLMResponse) -> Any:

@@ -40,6 +40,7 @@ REASONS = {
     ("too_large", "miss"): lambda: mine(b'{"text": "' + b"x" * 5000 + b'"}'),
     ("disabled", "miss"): lambda: ask(ttl=0),
     ("changed", "miss"): changing,
+    ("secret", "miss"): lambda: ask(api_key="How can I assist you today?"),  # which the stand-in answers with
     ("not_kept", "miss"): clearing,
 }
 SETTINGS = {
