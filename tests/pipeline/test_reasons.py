@@ -9,6 +9,7 @@ from tests.pipeline.pages import TELEMETRY, names, rows
 from tests.pipeline.world import ask
 
 DECIDERS = "tests.pipeline.deciders"
+HI = [{"role": "user", "content": "Hi"}]
 
 
 def mine(answer, **payload):
@@ -40,7 +41,7 @@ REASONS = {
     ("too_large", "miss"): lambda: mine(b'{"text": "' + b"x" * 5000 + b'"}'),
     ("disabled", "miss"): lambda: ask(ttl=0),
     ("changed", "miss"): changing,
-    ("secret", "miss"): lambda: ask(api_key="How can I assist you today?"),  # which the stand-in answers with
+    ("secret", "miss"): lambda: ask(messages=HI, api_key="How can I assist you today?"),  # the stand-in's own words
     ("not_kept", "miss"): clearing,
 }
 SETTINGS = {
