@@ -220,8 +220,7 @@ def merged(spans: list[Span]) -> list[Span]:
     found: list[Span] = []
     for span in sorted(spans):
         if found and span.start < found[-1].end:
-            last = found[-1]
-            found[-1] = Span(last.start, max(last.end, span.end), last.replacement or span.replacement)
+            found[-1] = found[-1]._replace(end=max(found[-1].end, span.end))
         else:
             found.append(span)
     return found

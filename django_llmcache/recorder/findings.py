@@ -122,7 +122,7 @@ class _Search:
             if last is None or finding.start >= last.end:
                 kept.append(finding)
             elif finding.end > last.end:
-                kept[-1] = last._replace(end=finding.end, replacement=last.replacement or finding.replacement)
+                kept[-1] = last._replace(end=finding.end)
         return kept
 
     def plain(self, start: int, end: int) -> None:

@@ -63,7 +63,7 @@ class TestJson:
         "content_type", ["", "text/plain", "application/json; charset=utf-8", "application/x-amz-json"]
     )
     def test_json_is_known_whatever_it_is_called(self, content_type):
-        assert form_of({"b": 1, "a": 2}, content_type) == form_of({"a": 2, "b": 1})
+        assert form_of(b' \n{"b": 1, "a": 2}', content_type) == form_of({"a": 2, "b": 1})
 
     @pytest.mark.parametrize("body", [b"1", b'"text"', b"null"])
     def test_json_that_is_one_value_is_json(self, body):
@@ -139,7 +139,7 @@ class TestMultipart:
     @pytest.mark.parametrize(("name", "path"), [("a[b]", "a.b"), ("a[][b]", "a.*.b"), ("a[b]", "a")])
     def test_a_dotted_path_reaches_into_names_with_brackets(self, name, path):
         assert parts_form([*UPLOAD, (name, None, None, b"x")], ignore=(path,)) == parts_form(UPLOAD)
-        assert parts_form([*UPLOAD, (name, None, None, b"x")], ignore=("a.c", "b")) != parts_form(UPLOAD)
+        assert parts_form([*UPLOAD, (name, None, None, b"x")], ignore=("a.c", "b", "a.b.c.d")) != parts_form(UPLOAD)
 
     def test_parts_without_a_name_are_told_by_what_they_hold(self):
         def related(*contents):

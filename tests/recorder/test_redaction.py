@@ -223,6 +223,10 @@ class TestNames:
 
         assert answered(body) == {"client_secret": {"value": REDACTED, "expires_at": 5}}
 
+    def test_a_field_with_a_credential_in_it_is_redacted_as_a_whole(self):
+        """What would be left around it might pass for one."""
+        assert answered({"my_password": f"<{TOKENS['private-key']}>"}) == {"my_password": REDACTED}
+
     @pytest.mark.parametrize("depth", [1, 2, 3])
     def test_json_in_a_string_is_read_too(self, depth):
         def wrapped(password):
@@ -293,6 +297,11 @@ class TestShapes:
 
         assert redacted == body.replace(WORD.encode(), b"REDACTED")
         assert Redactor().request(request_of(body)).body == redacted
+
+    def test_an_escaped_sign_between_name_and_value_hides_nothing(self):
+        body = rb'{"url": "https://a.example/?sig\u003d' + WORD.encode() + rb'"}'
+
+        assert Redactor().request(request_of(body)).body == body.replace(WORD.encode(), b"REDACTED")
 
     def test_text_and_pages_are_read_as_they_are(self):
         page = f"<a href='/?key={WORD}'>{TOKENS['openai']}</a> é".encode()
@@ -375,6 +384,14 @@ class TestKnown:
         redactor.request(request_of(url=f"{URL}?key={self.KEY}"))
 
         assert redactor.text(self.KEY) == REDACTED
+
+    def test_a_header_that_was_harmless_before_is_read_again(self):
+        redactor = Redactor()
+        answer = answer_of({}, headers=[("x-request-id", self.KEY)])
+
+        assert redactor.response(answer) == answer
+        redactor.request(request_of(headers=[("authorization", f"Bearer {self.KEY}")]))
+        assert redactor.response(answer).headers == (("x-request-id", REDACTED),)
 
     def test_a_short_word_is_not_known(self):
         redactor = Redactor()
@@ -496,6 +513,11 @@ class TestStreams:
         said = [json.loads(line[6:])["delta"]["partial_json"] for line in redacted.decode().split("\n\n") if line]
         assert json.loads("".join(said)) == {"user": "me", "password": REDACTED, "n": 1}
 
+    def test_what_every_event_says_again_is_not_joined(self):
+        body = events(*[{"object": "sk-chunk-"}] * 3)
+
+        assert Redactor().response(answer_of(body, headers=EVENTS)).body == body
+
     @pytest.mark.parametrize("headers", [LINES, JSON], ids=["ndjson", "json"])
     def test_lines_of_json_are_a_stream_too(self, headers):
         token = TOKENS["groq"]
@@ -544,6 +566,9 @@ class TestLeaks:
             "request.body.data.token",
             "request.body.list[0].password",
         ]
+
+    def test_numbers_in_a_list_are_counted(self):
+        assert leaks(answer_of({"a": [1, 2, None, {"password": "hunter2"}]})) == ["response.body.a[3].password"]
 
     def test_of_a_stream_the_chunk_is_named(self):
         chunks = [b"data: {}\n\n", b'data: {"a": 1}\n\n', b'data: {"password": "hunter2"}\n\n']
