@@ -90,8 +90,9 @@ class Redactor:
 
         It is the same request whichever key was sent, or none.
         """
-        headers = self._request_head(outgoing.headers)
+        kept = self._kept(outgoing.headers)
         url = self._value(outgoing.url)
+        headers = tuple((name, self._value(value)) for name, value in kept)
         body = _plain_body(outgoing)
         content_type = first(headers, "content-type").lower()
         if body and not content_type.startswith(BINARY) and may_find(body, content_type, self._known_bytes):
@@ -116,16 +117,17 @@ class Redactor:
         """Return a text for people, such as a message or a difference, without credentials."""
         return _replaced(text, in_text(text, self._look))
 
-    def _request_head(self, headers: Pairs) -> Pairs:
+    def _kept(self, headers: Pairs) -> list[tuple[str, str]]:
+        """Return the headers of a request that are kept; remember the credentials among the others."""
         kept = []
         for name, value in headers:
             lower = name.lower()
             if lower in self._request_headers:
-                kept.append((lower, self._value(value)))
+                kept.append((lower, value))
             elif lower in HEADERS:
                 # A scheme such as "Bearer" is no part of it.
                 self._remember(value.rpartition(" ")[2])
-        return tuple(kept)
+        return kept
 
     def _is_kept(self, name: str) -> bool:
         return name in self._response_headers or name.startswith(self._response_prefixes)
@@ -160,7 +162,7 @@ class Redactor:
                 yield pair
 
     def _remember(self, value: str) -> None:
-        if len(value) >= _LEAST and value != REDACTED and value not in self._known:
+        if len(value) >= _LEAST and REDACTED not in value and value not in self._known:
             self._clean.clear()
             self._known += (value,)
             self._known_bytes += (value.encode("utf-8", "surrogatepass"),)

@@ -393,6 +393,19 @@ class TestKnown:
         redactor.request(request_of(headers=[("authorization", f"Bearer {self.KEY}")]))
         assert redactor.response(answer).headers == (("x-request-id", REDACTED),)
 
+    def test_it_is_taken_out_of_the_address_and_the_headers_too(self):
+        headers = [("prefer", f"wait {self.KEY}"), ("authorization", f"Bearer {self.KEY}")]
+
+        request = Redactor().request(request_of(url=f"https://a.example/{self.KEY}/b", headers=headers))
+
+        assert request == request_of(url="https://a.example/REDACTED/b", headers=[("prefer", "wait REDACTED")])
+
+    @pytest.mark.parametrize("value", [f"**{REDACTED}**", f"Bearer {REDACTED}-{REDACTED}"])
+    def test_what_stands_for_a_credential_in_a_recording_is_not_known(self, value):
+        headers = [("content-type", value), ("authorization", value)]
+
+        assert Redactor().request(request_of(headers=headers)).headers == (("content-type", value),)
+
     def test_a_short_word_is_not_known(self):
         redactor = Redactor()
         redactor.request(request_of(headers=[("authorization", "Bearer test")]))
