@@ -6,9 +6,9 @@ lists as they are and every string untouched. Numbers are as they are written, b
 there ``0``, ``0.0`` and ``-0.0`` are one number, and NaN and infinity, which JSON cannot say, get no key.
 
 Two bodies share their canonical bytes only where the provider is sent the same JSON. That is all orjson leaves
-open: a tuple is a list, an enum its value, a UUID its text, and NaN below the top level ``null``. What a template
-gives (``SafeString``, ``Markup``: whatever has ``__html__``) is the text that it is. Anything else that is not JSON
-already (a set, a date, a dataclass, another subclass of ``str`` or of ``dict``, …) gets no key.
+open: a tuple is a list, an enum its value (``TextChoices`` as well), a UUID its text, and NaN below the top level
+``null``. What a template gives (``SafeString``, ``Markup``: whatever has ``__html__``) is the text that it is. Anything
+else that is not JSON already (a set, a date, a dataclass, another subclass of ``str`` or of ``dict``, …) gets no key.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -135,7 +136,7 @@ def canonical_envelope(endpoint: Endpoint, model: str, version: int | str, scope
         endpoint.query, endpoint.headers, model, scope, sample,
     )  # fmt: skip
     try:
-        return orjson.dumps(parts, option=OPTIONS) + b"\n"
+        return orjson.dumps(parts, _as_sent, OPTIONS) + b"\n"
     except (TypeError, ValueError) as error:
         raise UncacheableRequest(f"The request's address cannot be written as JSON exactly: {error}.") from error
 
@@ -158,15 +159,20 @@ def canonical_body(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: 
             payload = _plain_numbers(payload)
             break
     try:
-        return orjson.dumps(payload, _template_text, OPTIONS)
+        return orjson.dumps(payload, _as_sent, OPTIONS)
     except (TypeError, ValueError) as error:
         raise UncacheableRequest(f"The request's body cannot be written as JSON exactly: {error}.") from error
 
 
-def _template_text(value: Any) -> str:
-    """Return the text that a template gave: a prompt that ``render_to_string`` made is not a plain ``str``."""
+def _as_sent(value: Any) -> Any:
+    """Return the text that a template gave, or the value of an enum: two that orjson takes for unknown classes.
+
+    A prompt that ``render_to_string`` made is no plain ``str``, and Django's ``Choices`` have their own metaclass.
+    """
     if isinstance(value, str) and hasattr(value, "__html__"):
         return str.__str__(value)
+    if isinstance(value, Enum):
+        return value.value
     raise TypeError(f"Type is not JSON serializable: {type(value).__name__}")
 
 
@@ -253,4 +259,4 @@ def unpack_parts(text: str) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, _template_text, OPTIONS)).hexdigest()[:8]
+    return hashlib.sha256(orjson.dumps(value, _as_sent, OPTIONS)).hexdigest()[:8]

@@ -147,7 +147,7 @@ class RequestRules:
         if turns is not None and self._refer(turns):
             return True
         model = payload.get("model")
-        if model.__class__ is str:
+        if isinstance(model, str):
             searches = self._searches.get(model)
             if searches or (searches is None and self._searches_itself(model)):
                 return True
