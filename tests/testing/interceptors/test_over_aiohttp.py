@@ -66,6 +66,10 @@ async def exactly(answer):
     return await answer.content.readexactly(7), await answer.content.read()
 
 
+async def in_chunks(answer):
+    return [chunk async for chunk in answer.content.iter_chunks()]
+
+
 async def text(answer):
     return await answer.text()
 
@@ -83,7 +87,9 @@ async def mark(answer):
 
 
 @answers(STREAM)
-@pytest.mark.parametrize("read", [lines, as_it_comes, in_fives, exactly, text, body], ids=lambda read: read.__name__)
+@pytest.mark.parametrize(
+    "read", [lines, as_it_comes, in_chunks, in_fives, exactly, text, body], ids=lambda read: read.__name__
+)
 def test_however_a_stream_is_read_it_is_the_same_live_recorded_and_replayed(lab, server, read):
     live = asking(path(server), read)
     with lab.recording():
@@ -103,6 +109,20 @@ def test_recorded_calls_share_a_connection_as_others_do(lab, server, read):
 
     assert recorder.counts["recorded"] == 3
     assert server.connections == 1
+
+
+@answers(FINE)
+def test_an_answer_that_has_come_frees_its_connection_before_it_is_read(lab, server):
+    async def ask():
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+            first = await session.post(path(server), json={})
+            second = await asyncio.wait_for(session.post(path(server), json={}), LONG)
+            return await first.read(), await second.read()
+
+    with lab.recording():
+        first, second = asyncio.run(ask())
+
+    assert first == second == b'{"id": "x-1"}'
 
 
 @answers(FINE)
@@ -181,10 +201,15 @@ def test_a_multipart_body_finds_its_recording_whatever_its_boundary(lab):
 
 
 def test_a_stream_to_another_host_is_sent_as_a_stream(lab):
-    with uploads() as server, lab.recording():
-        asking(path(server), body, data=_pieces())
+    async def slowly():
+        for piece in server.slowly():
+            yield piece
+            await asyncio.sleep(0)
 
-    assert (server.bodies, server.framings) == ([b"a=1"], ["transfer-encoding"])
+    with uploads() as server, lab.recording():
+        asking(path(server), body, data=slowly())
+
+    assert (server.bodies, server.framings) == ([b"ab"], ["transfer-encoding"])
 
 
 @answers(b"HTTP/1.1 100 Continue\r\n\r\n" + FINE)

@@ -62,6 +62,19 @@ def test_a_recorded_stream_that_is_closed_early_gives_up_its_connection(lab, lib
         assert server.closed.acquire(timeout=LONG)
 
 
+@answers(lambda connection: (connection.sendall(STALLED), connection.recv(1)))
+def test_a_recorded_async_stream_that_is_closed_early_gives_up_its_connection(lab, library, server):
+    async def ask():
+        async with library.AsyncClient(verify=False) as client:
+            async with client.stream("POST", path(server), json={}) as answer:
+                await anext(answer.aiter_bytes())
+
+            return await asyncio.to_thread(server.closed.acquire, timeout=LONG)
+
+    with lab.recording():
+        assert asyncio.run(ask())
+
+
 @answers(FINE)
 def test_a_live_answer_keeps_what_the_library_knows_of_its_connection(lab, library, server):
     with lab.recording(), library.Client(verify=False) as client:
@@ -126,7 +139,7 @@ def test_an_async_body_reaches_the_provider_and_finds_its_recording(lab, library
 
 def test_a_stream_to_another_host_is_sent_as_a_stream(lab, library):
     with uploads() as server, lab.recording(), library.Client(verify=False) as client:
-        client.post(path(server), content=iter([b"a", b"b"]))
+        client.post(path(server), content=server.slowly())
 
     assert (server.bodies, server.framings) == ([b"ab"], ["transfer-encoding"])
 

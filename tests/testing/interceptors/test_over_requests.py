@@ -12,7 +12,6 @@ import pytest
 import requests
 import responses
 from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.misses import FixtureMiss
@@ -20,30 +19,9 @@ from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
 
 from .uploads import Uploads, uploads
 
-BUSY = whole(b'{"error": {}}', status="429 Too Many Requests", headers=("retry-after: 3",))
 FINE = whole(b'{"id": "x-1"}')
 EVENTS = tuple(b'data: {"n": %d}\n\n' % number for number in range(4))
 STREAM = chunked_head("text/event-stream") + b"".join(map(chunk, EVENTS)) + b"0\r\n\r\n"
-
-
-class Patient(Retry):
-    """Notes how long it would have waited."""
-
-    waited: list[float] = []
-
-    def sleep(self, response=None) -> None:
-        self.waited.append(self.get_retry_after(response) or self.get_backoff_time())
-
-
-def patient(**options) -> Patient:
-    return Patient(status_forcelist=(429,), allowed_methods=None, **options)
-
-
-@pytest.fixture
-def waited(monkeypatch):
-    """Return the seconds that would have been waited for between two tries."""
-    monkeypatch.setattr(Patient, "waited", [])
-    return Patient.waited
 
 
 @pytest.fixture
@@ -57,68 +35,9 @@ def answers(*steps):
     return pytest.mark.parametrize("server", [steps], indirect=True, ids=[""])
 
 
-def retrying(retries: Retry) -> requests.Session:
-    session = requests.Session()
-    session.mount("http://", HTTPAdapter(max_retries=retries))
-    return session
-
-
 def post(session: requests.Session, server: Loopback | Uploads, **options) -> requests.Response:
-    options.setdefault("json", {"model": "m"})
-    return session.post(f"{server.url}/v1/chat/completions", timeout=LONG, **options)
-
-
-@answers(BUSY, BUSY, FINE)
-def test_each_try_of_an_adapter_is_recorded_and_replayed_without_waiting(lab, server, waited):
-    with lab.recording() as first, retrying(patient(total=3)) as session:
-        recorded = post(session, server)
-    waited_live = waited.copy()
-    waited.clear()
-
-    with lab.replaying() as second, retrying(patient(total=3)) as session:
-        replayed = post(session, server)
-
-    assert recorded.status_code == replayed.status_code == 200
-    assert len(server.requests) == first.counts["recorded"] == second.counts["replayed"] == 3
-    assert (waited_live, waited) == ([3, 3], [])
-
-
-@answers(BUSY)
-@pytest.mark.parametrize("recorded", [True, False])
-def test_an_adapter_tries_as_often_as_it_says_and_gives_up(lab, server, waited, recorded):
-    with lab.recording() if recorded else lab.live(), retrying(patient(total=2, raise_on_status=False)) as session:
-        answer = post(session, server)
-
-    assert answer.status_code == 429
-    assert len(server.requests) == 3
-
-
-@answers(BUSY)
-def test_an_adapter_that_gives_up_leaves_its_connection_free(lab, server, waited):
-    with lab.recording(), retrying(patient(total=2)) as session:
-        for _ in range(2):
-            with pytest.raises(requests.exceptions.RetryError):
-                post(session, server)
-
-    assert server.connections == 1
-
-
-@answers(FINE)
-def test_a_fault_that_an_adapter_gets_over_is_got_over(lab, server, waited):
-    with lab.recording(), requests.Session() as session:
-        post(session, server)
-
-    for fault in ("refusedx2", "timeoutx2", "429x2"):
-        with lab.replaying(fault=Fault.parse(fault)), retrying(patient(total=2)) as session:
-            assert post(session, server).json() == {"id": "x-1"}
-    assert len(server.requests) == 1
-
-
-@answers(FINE)
-def test_a_fault_that_lasts_longer_than_an_adapter_tries_is_its_own_error(lab, server, waited):
-    timed_out = pytest.raises(requests.ConnectionError, match="timed out")
-    with lab.replaying(fault=Fault.parse("timeout")), retrying(patient(total=2)) as session, timed_out:
-        post(session, server)
+    options = {"json": {"model": "m"}, "timeout": LONG, **options}
+    return session.post(f"{server.url}/v1/chat/completions", **options)
 
 
 @answers(FINE, FINE, STREAM, b"HTTP/1.1 204 No Content\r\n\r\n", FINE)
@@ -140,6 +59,23 @@ def test_a_recorded_stream_that_is_closed_early_gives_up_its_connection(lab, ser
         answer.close()
 
         assert server.gone.acquire(timeout=LONG)
+
+
+@answers(STREAM, FINE)
+def test_a_recorded_stream_that_is_closed_early_leaves_its_place_in_the_pool(lab, server):
+    seen = []
+
+    def ask(session):
+        post(session, server, stream=True).close()
+        seen.append(post(session, server).json())
+
+    with lab.recording(), requests.Session() as session:
+        session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
+        asking = threading.Thread(target=ask, args=(session,), daemon=True)
+        asking.start()
+        asking.join(LONG)
+
+    assert seen == [{"id": "x-1"}]
 
 
 @answers(STREAM)
@@ -225,7 +161,7 @@ def test_a_body_of_any_kind_reaches_the_provider_and_finds_its_recording(lab, bo
 
 def test_a_stream_to_another_host_is_sent_as_a_stream(lab):
     with uploads() as server, lab.recording(), requests.Session() as session:
-        post(session, server, json=None, data=iter([b"a", b"b"]))
+        post(session, server, json=None, data=server.slowly())
 
     assert (server.bodies, server.framings) == ([b"ab"], ["transfer-encoding"])
 
@@ -240,8 +176,10 @@ def test_an_adapter_that_hands_on_its_arguments_by_position_is_seen_too(lab, ser
         session.mount("http://", Positional())
         with lab.recording():
             post(session, server)
-        with lab.replaying():
+        with lab.replaying(fault=Fault.parse("slow(ttft=3)")):
             replayed = post(session, server)
+            with pytest.raises(requests.ReadTimeout):
+                post(session, server, timeout=2)
 
     assert replayed.headers["x-llmcache"] == "replay"
 

@@ -83,6 +83,14 @@ def test_a_replay_refuses_a_connection_to_a_provider_and_names_who_asked(lab, se
     assert server.connections == 0
 
 
+def test_a_socket_whose_connection_was_refused_is_closed(lab, server):
+    with lab.replaying(), socket.socket() as connection:
+        with contextlib.suppress(FixtureMiss):
+            connection.connect(("127.0.0.1", port(server)))
+
+        assert connection.fileno() == -1
+
+
 def test_a_connection_that_was_refused_is_noted_also_where_somebody_hides_it(lab, server):
     with lab.replaying() as session:
         with contextlib.suppress(BaseException):

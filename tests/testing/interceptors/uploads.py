@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.transports.loopback import LONG
+
 
 class Uploads(ThreadingHTTPServer):
     """Attributes:
     bodies: each body that came.
     framings: how the length of each was told: ``content-length`` or ``transfer-encoding``.
+    came: released once for each chunk.
     """
 
     daemon_threads = True
@@ -20,10 +23,17 @@ class Uploads(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[bytes] = []
         self.framings: list[str] = []
+        self.came = threading.Semaphore(0)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def slowly(self) -> Iterator[bytes]:
+        """Yield a body whose second piece is there when the first has come: nobody can read it beforehand."""
+        yield b"a"
+        assert self.came.acquire(timeout=LONG)
+        yield b"b"
 
 
 @contextmanager
@@ -54,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         while size := int(self.rfile.readline(), 16):
             yield self.rfile.read(size)
             self.rfile.readline()
+            self.server.came.release()
         self.rfile.readline()
 
     def log_message(self, format, *args) -> None:  # noqa: A002 - its base's name for it
