@@ -67,7 +67,8 @@ def test_a_recorded_async_stream_that_is_closed_early_gives_up_its_connection(la
     async def ask():
         async with library.AsyncClient(verify=False) as client:
             async with client.stream("POST", path(server), json={}) as answer:
-                await anext(answer.aiter_bytes())
+                pieces = answer.aiter_bytes()  # held: a generator that goes away closes what it reads from
+                await anext(pieces)
 
             return await asyncio.to_thread(server.closed.acquire, timeout=LONG)
 
