@@ -1,7 +1,7 @@
-"""Answers in the classes that ``urllib3`` and ``http.client`` have for them, read from bytes as they are on the wire.
+"""Answers in the classes that ``urllib3`` and ``http.client`` have for them, with bodies read as they are on the wire.
 
 One constructor for both ways: what is replayed, and what is recorded while its caller reads it. The standard library
-parses the head and the framing, so that pieces, trailers and broken connections are what they are to a live client.
+parses the framing, so that pieces, lengths and broken connections are what they are to a live client.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import http.client
 import io
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
-from django_llmcache.recorder.exchange import Pairs, first
+from django_llmcache.recorder.exchange import Pairs
 from django_llmcache.recorder.replay import Replay
-from django_llmcache.recorder.taping import FRAMING, Taping
+from django_llmcache.recorder.taping import Taping
 
-from .answering import headers_of, is_stream, latin, reason_of
+from .answering import headers_of, is_stream, reason_of
 
 _PIECE = 65536
 
@@ -26,18 +26,21 @@ _PIECE = 65536
 def replayed(replay: Replay, *, method: str, url: str) -> HTTPResponse:
     """Return a recorded answer as if it came from a connection."""
     answer = replay.response
-    chunked, pairs = is_stream(answer), headers_of(answer, method)
-    head = _head(11, answer.status, reason_of(answer), pairs)
-    source = _Wire(_framed(head, _paced(replay), chunked=chunked, cut=answer.truncated))
-    return _response(source, pairs, method=method, url=url)
+    pairs = headers_of(answer, method)
+    head = _Head(11, answer.status, reason_of(answer), pairs, chunked=is_stream(answer), length=len(answer.body))
+    pieces = _framed(_paced(replay), cut=answer.truncated) if head.chunked else _paced(replay)
+    return _response(head, _Wire(pieces), method=method, url=url)
 
 
 def taped(live: HTTPResponse, tape: Taping, *, method: str, url: str) -> HTTPResponse:
     """Return an answer that tells the tape of each piece of the live one as its caller reads it."""
     pairs = tuple(live.headers.items())
-    tape.began(live.status, live.reason or "", pairs)
+    head = _Head(
+        live.version, live.status, live.reason or "", pairs, chunked=live.chunked, length=live.length_remaining
+    )
+    tape.began(head.status, head.reason, pairs)
     pieces = _told(live, tape)
-    if live.length_remaining == 0:  # nothing will be read, so nobody would give the connection back
+    if head.length == 0:  # nothing will be read, so nobody would give the connection back
         next(pieces, None)
 
     def close() -> None:
@@ -45,9 +48,44 @@ def taped(live: HTTPResponse, tape: Taping, *, method: str, url: str) -> HTTPRes
         live.close()
         live.release_conn()
 
-    head = _head(live.version, live.status, live.reason or "", pairs)
-    chunked = "chunked" in first(pairs, "transfer-encoding").lower()
-    return _response(_Wire(_framed(head, pieces, chunked=chunked), close), pairs, method=method, url=url)
+    return _response(head, _Wire(_framed(pieces) if head.chunked else pieces, close), method=method, url=url)
+
+
+class _Head(NamedTuple):
+    """What is known of an answer before its body.
+
+    Attributes:
+        version: 10 or 11.
+        status, reason, pairs: as they came.
+        chunked: whether the body comes in chunks.
+        length: of the body, ``None`` for one that ends with its connection.
+    """
+
+    version: int
+    status: int
+    reason: str
+    pairs: Pairs
+    chunked: bool
+    length: int | None
+
+
+class _Parsed(http.client.HTTPResponse):
+    """An answer whose head is known, and need not be parsed: that would take as long as all else."""
+
+    def __init__(self, head: _Head, source: _Wire, *, method: str) -> None:
+        super().__init__(source, method=method)  # type: ignore[arg-type] # it asks for makefile() alone
+        self._head = head
+        self.begin()
+
+    def begin(self) -> None:
+        head = self._head
+        self.version, self.reason = head.version, head.reason
+        self.code = self.status = head.status
+        self.headers = self.msg = http.client.HTTPMessage()
+        for name, value in head.pairs:
+            self.msg[name] = value  # adds: a name may come more than once
+        self.chunked, self.chunk_left, self.will_close = head.chunked, None, False
+        self.length = None if head.chunked else head.length
 
 
 class _Wire(io.RawIOBase):
@@ -80,11 +118,7 @@ class _Wire(io.RawIOBase):
                 self._when_closed()
 
 
-def _framed(head: bytes, pieces: Iterator[bytes], *, chunked: bool, cut: bool = False) -> Iterator[bytes]:
-    yield head
-    if not chunked:
-        yield from pieces
-        return
+def _framed(pieces: Iterator[bytes], *, cut: bool = False) -> Iterator[bytes]:
     for piece in pieces:
         yield b"%x\r\n%b\r\n" % (len(piece), piece)
     if not cut:
@@ -114,20 +148,9 @@ def _told(live: HTTPResponse, tape: Taping) -> Iterator[bytes]:
         yield piece
 
 
-def _head(version: int, status: int, reason: str, pairs: Pairs) -> bytes:
-    """Return the status line with those headers that say how the body is framed: the others need no parsing."""
-    lines = [b"HTTP/1.%d %d %b" % (version - 10, status, latin(reason))]
-    lines += [b"%b: %b" % (latin(name), latin(value)) for name, value in pairs if name.lower() in FRAMING]
-    return b"\r\n".join([*lines, b"", b""])
-
-
-def _response(source: _Wire, pairs: Pairs, *, method: str, url: str) -> HTTPResponse:
-    parsed = http.client.HTTPResponse(source, method=method)  # type: ignore[arg-type] # it asks for makefile() alone
-    parsed.begin()
-    for name, value in pairs:
-        if name.lower() not in FRAMING:
-            parsed.msg[name] = value  # adds: a name may come more than once
+def _response(head: _Head, source: _Wire, *, method: str, url: str) -> HTTPResponse:
+    parsed = _Parsed(head, source, method=method)
     return HTTPResponse(
-        body=parsed, headers=HTTPHeaderDict(pairs), status=parsed.status, reason=parsed.reason, version=parsed.version,
+        body=parsed, headers=HTTPHeaderDict(head.pairs), status=head.status, reason=head.reason, version=head.version,
         preload_content=False, decode_content=False, original_response=parsed, request_method=method, request_url=url,
     )  # fmt: skip
