@@ -126,8 +126,9 @@ def _counts(name: str, unkeyed: Iterable[str], ignore: tuple[str, ...]) -> bool:
     path = name.replace("]", "").split("[")
     if path[0] in unkeyed:
         return False
-    return not any(_covers(ignored.split("."), path) for ignored in ignore)
+    return not any(covers(ignored.split("."), path) for ignored in ignore)
 
 
-def _covers(ignored: list[str], path: list[str]) -> bool:
+def covers(ignored: list[str], path: list[str]) -> bool:
+    """Return whether a field lies at or below a dotted path that is ignored; both are given step by step."""
     return len(ignored) <= len(path) and all(step in ("*", actual) for step, actual in zip(ignored, path, strict=False))

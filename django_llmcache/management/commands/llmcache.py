@@ -1,4 +1,4 @@
-"""``manage.py llmcache clear | stats | demo``."""
+"""``manage.py llmcache clear | stats | demo | fixtures``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from django.core.management.base import BaseCommand, CommandError
 from django_llmcache import workers
 from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.management import clearing, statistics
+from django_llmcache.management.fixtures import arguments, running
+from django_llmcache.management.fixtures.outcome import Outcome
 
 
 class Command(BaseCommand):
-    """Look after the response cache of this project's running workers."""
+    """Look after the response cache of this project's running workers, and the fixtures of its test cache."""
 
-    help = "Clear the response cache, show its statistics, or see it work."
+    help = "Clear the response cache, show its statistics, see it work; look after the test cache's fixtures."
     requires_system_checks = []  # what is wrong elsewhere in the project must not keep anybody from clearing
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the subcommands and their options."""
-        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="clear | stats | demo")
+        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="clear | stats | demo | fixtures")
         clear = commands.add_parser("clear", help="remove stored answers, of every running worker")
         clear.add_argument("--provider", help="only answers of this provider, such as openai")
         clear.add_argument("--model", help="only answers of this model, as it was asked for")
@@ -35,13 +37,16 @@ class Command(BaseCommand):
             default=workers.TIMEOUT,
             help=f"seconds to wait for the workers, at least 1 ({workers.TIMEOUT:g})",
         )
+        clear.add_argument("--fixtures", action="store_true", help="clear the test cache instead: its fixtures")
         stats = commands.add_parser("stats", help="show what the running workers hold and did")
         stats.add_argument("--json", action="store_true", help="print one JSON object")
         demo = commands.add_parser("demo", help="see the cache work, offline and without a key")
         demo.add_argument(
             "--latency", type=_seconds, default=0.4, help="seconds that the stand-in provider takes (0.4)"
         )
-        for subparser in (clear, stats, demo):
+        fixtures = commands.add_parser("fixtures", help="look after the files of the test cache")
+        arguments.add_arguments(fixtures, _add_base_options)
+        for subparser in (clear, stats, demo, fixtures):
             _add_base_options(subparser)
 
     def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
@@ -59,10 +64,29 @@ class Command(BaseCommand):
         conditions = {name: options[name] for name in clearing.CONDITIONS if options[name] is not None}
         if empty := [name for name, value in conditions.items() if not value]:
             raise CommandError(f"--{empty[0]} is empty, so nothing was removed. Leave it out to clear whatever it is.")
+        if options["fixtures"]:
+            self._clear_fixtures(conditions, interactive=options["interactive"])
+            return
         if options["interactive"] and not self._agreed(clearing.question(conditions)):
             raise CommandError("Nothing was removed.")
         outcome = clearing.clear(conditions, timeout=options["timeout"])
         self.stdout.write(outcome.text)
+        if outcome.problem:
+            raise CommandError(outcome.problem)
+
+    def _clear_fixtures(self, conditions: dict[str, Any], *, interactive: bool) -> None:
+        provider = conditions.pop("provider", None)
+        if conditions:
+            raise CommandError(f"--{next(iter(conditions))} is of the response cache alone, so nothing was removed.")
+        self._tell(running.clear(provider, self._agreed if interactive else None))
+
+    def _fixtures(self, options: dict[str, Any]) -> None:
+        self._tell(running.run(options["action"], options, self._agreed), as_json=options["json"])
+
+    def _tell(self, outcome: Outcome, *, as_json: bool = False) -> None:
+        text = outcome.as_json() if as_json else outcome.shown()
+        if text:
+            self.stdout.write(text)
         if outcome.problem:
             raise CommandError(outcome.problem)
 
