@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 from unittest import SkipTest
+from unittest.mock import patch
 from unittest.suite import TestSuite
 
 from django_llmcache import backends, conf
@@ -58,25 +60,51 @@ def _around_run(run: Callable[..., Any]) -> Callable[..., Any]:
         options = wanted(self)
         if options is None or result is None:
             return run(self, result)
-        before = _failures(result)
+        outcome = _Outcome()
         try:
-            with recorded(self.id(), options) as session:
+            with recorded(self.id(), options) as session, outcome.heard_from(result):
                 _fail_on_a_miss(self, session)
-                done = run(self, result)
-                session.failed = _failures(result) > before
-                if session.failed:
+                run(self, result)
+                session.failed = outcome.failed or outcome.skipped
+                if outcome.failed:
                     session.misses.clear()  # told already
         except SkipTest as skip:
             result.startTest(self)
             result.addSkip(self, str(skip))
             result.stopTest(self)
-            return result
         except FixtureMiss:  # in a tearDown, or in another thread meanwhile
             result.addFailure(self, sys.exc_info())
-            return result
-        return done
+        except Exception:  # a wrong option, or a recording that can't be written: this test's, not the whole run's
+            result.addError(self, sys.exc_info())
+        return result
 
     return run_recorded
+
+
+class _Outcome:
+    """What a test tells its result while it runs; in the processes of ``--parallel`` no list of it says so."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self.skipped = False
+
+    @contextmanager
+    def heard_from(self, result: unittest.TestResult) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name in ("addError", "addFailure", "addSkip", "addSubTest", "addUnexpectedSuccess"):
+                stack.enter_context(patch.object(result, name, self._noting(name, getattr(result, name))))
+            yield
+
+    def _noting(self, name: str, tell: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(tell)
+        def noting(test: Any, *details: Any) -> Any:
+            if name == "addSkip":
+                self.skipped = True
+            elif name != "addSubTest" or details[-1] is not None:
+                self.failed = True
+            return tell(test, *details)
+
+        return noting
 
 
 def _fail_on_a_miss(test: unittest.TestCase, session: Session) -> None:
@@ -89,10 +117,6 @@ def _fail_on_a_miss(test: unittest.TestCase, session: Session) -> None:
             raise session.misses[0]
 
     test._callTestMethod = call_and_look  # type: ignore[attr-defined]
-
-
-def _failures(result: unittest.TestResult) -> int:
-    return len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
 
 
 def _around_class(set_up: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,12 +22,15 @@ LLMCACHE = {
 }
 """
 MANAGE = """
-import os, sys
+import multiprocessing, os, sys
 
+if __name__ == "__main__" and os.environ.get("START_METHOD"):
+    multiprocessing.set_start_method(os.environ["START_METHOD"])
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project_settings")
 from django.core.management import execute_from_command_line
 
-execute_from_command_line(sys.argv)
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)
 """
 
 

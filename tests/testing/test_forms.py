@@ -1,0 +1,271 @@
+"""Every form that ``live_api`` has, under both runners: each test asks, and each is answered from a fixture."""
+
+from __future__ import annotations
+
+import django
+import pytest
+
+from .conftest import ON
+
+STARTS = ["fork", "spawn", *(["forkserver"] if django.VERSION >= (6,) else [])]
+"""How Django's runner may start its processes."""
+
+UNITTEST = """
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+    from unittest import IsolatedAsyncioTestCase
+
+    from django.test import LiveServerTestCase, SimpleTestCase, TestCase, tag
+    from django_llmcache import achat, chat
+    from django_llmcache.testing import live_api
+
+
+    def ask(text="Hi"):
+        return chat("openai", [{"role": "user", "content": text}])
+
+
+    @live_api
+    class OnAClass(SimpleTestCase):
+        def test_answers(self):
+            self.assertTrue(ask().text)
+
+
+    class OfASubclass(OnAClass):
+        def test_answers_too(self):
+            self.assertTrue(ask("In a subclass").text)
+
+
+    @live_api(ttl=60)
+    class WithOptions(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            cls.answer = ask("In the set-up of a class")
+
+        def test_answers(self):
+            self.assertTrue(self.answer.text)
+
+
+    @tag("live_api")
+    class ByTag(SimpleTestCase):
+        def test_answers(self):
+            self.assertTrue(ask("By tag").text)
+
+
+    class InThreads(SimpleTestCase):
+        @live_api
+        def test_answers(self):
+            with ThreadPoolExecutor(4) as pool:
+                self.assertTrue(all(answer.text for answer in pool.map(ask, ["In threads"] * 4)))
+"""
+# Apart from the others: Django cannot send one of these to a process of --parallel.
+ON_A_LOOP = """
+
+    class OnALoop(IsolatedAsyncioTestCase):
+        @live_api
+        async def test_answers(self):
+            self.assertTrue((await achat("openai", [{"role": "user", "content": "On a loop"}])).text)
+
+        @live_api
+        async def test_answers_in_an_executor(self):
+            loop = asyncio.get_running_loop()
+            self.assertTrue((await loop.run_in_executor(None, ask, "In an executor")).text)
+"""
+FUNCTIONS = """
+    import pytest
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def ask(text="Hi"):
+        return chat("openai", [{"role": "user", "content": text}])
+
+
+    @live_api
+    def test_a_function():
+        assert ask().text
+
+
+    @pytest.mark.live_api(ttl=60)
+    def test_a_marked_function():
+        assert ask("Marked").text
+
+
+    @pytest.mark.parametrize("text", ["One", "Two"])
+    @live_api
+    def test_a_parametrised_function(text):
+        assert ask(text).text
+
+
+    def test_a_block():
+        with live_api():
+            assert ask("In a block").text
+
+
+    def test_another():
+        assert True
+"""
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_every_form_of_unittest_is_recorded_and_replayed(project, provider, runner):
+    project.write("test_forms.py", UNITTEST + ON_A_LOOP)
+    args = {"pytest": ("-m", "live_api"), "manage": ("test", "--tag", "live_api")}[runner]
+    run = getattr(project, runner)
+
+    first = run(*args, **ON)
+    provider.stop()
+    second = run(*args, LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert "8 passed" in second.text or "Ran 8 tests" in second.text
+
+
+def test_every_form_of_pytest_is_recorded_and_replayed(project, provider):
+    project.write("test_forms.py", FUNCTIONS)
+
+    first = project.pytest("-m", "live_api", **ON)
+    asked = provider.calls
+    provider.stop()
+    second = project.pytest("-m", "live_api", LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert asked == 4
+    assert "4 passed" in second.text
+    assert "2 deselected" in second.text
+
+
+def test_workers_of_xdist_record_and_replay(project, provider):
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed: pip install pytest-xdist")
+    project.write("test_forms.py", UNITTEST)
+
+    first = project.pytest("-n", "2", **ON)
+    provider.stop()
+    second = project.pytest("-n", "2", LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert "replayed" in second.text
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_parallel_processes_of_django_record_and_replay(project, provider, start):
+    project.write("test_forms.py", UNITTEST)
+
+    line = ("test", "--parallel", "2", "--testrunner", "django_llmcache.testing.LLMCacheDiscoverRunner")
+
+    first = project.manage(*line, "--llmcache-mode", "once", START_METHOD=start, OPENAI_API_KEY="made-up")
+    provider.stop()
+    second = project.manage(*line, "--llmcache-mode", "replay", START_METHOD=start)
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert "Ran 6 tests" in second.text
+    assert "replayed" in second.text
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_samples_run_the_test_once_on_each(project, provider, runner):
+    project.write(
+        "test_forms.py",
+        """
+        from pathlib import Path
+
+        from django.test import SimpleTestCase
+        from django_llmcache import chat
+        from django_llmcache.testing import live_api
+
+
+        class Sampled(SimpleTestCase):
+            @live_api(samples=3)
+            def test_answers(self):
+                answer = chat("openai", [{"role": "user", "content": "Hi"}])
+                with Path("runs").open("a") as runs:
+                    runs.write(answer.text + "\\n")
+        """,
+    )
+    run = getattr(project, runner)
+    args = () if runner == "pytest" else ("test",)
+
+    first = run(*args, **ON)
+    asked = provider.calls
+    provider.stop()
+    second = run(*args, LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert asked == len(project.fixtures) == 3
+    assert len((project.folder / "runs").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_a_test_that_fails_writes_nothing(project, runner):
+    project.write(
+        "test_forms.py",
+        """
+        from django.test import SimpleTestCase
+        from django_llmcache import chat
+        from django_llmcache.testing import live_api
+
+
+        class Failing(SimpleTestCase):
+            @live_api
+            def test_fails(self):
+                chat("openai", [{"role": "user", "content": "Hi"}])
+                self.fail("on purpose")
+        """,
+    )
+
+    done = getattr(project, runner)(*(() if runner == "pytest" else ("test",)), **ON)
+
+    assert "on purpose" in done.text
+    assert project.fixtures == []
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_a_miss_that_somebody_swallowed_fails_the_test_all_the_same(project, runner):
+    project.write(
+        "test_forms.py",
+        """
+        import threading
+
+        from django.test import SimpleTestCase
+        from django_llmcache import chat
+        from django_llmcache.testing import live_api
+
+
+        def swallow():
+            try:
+                chat("openai", [{"role": "user", "content": "Never recorded"}])
+            except BaseException:
+                pass
+
+
+        class Swallowing(SimpleTestCase):
+            @live_api(mode="replay")
+            def test_here(self):
+                swallow()
+
+            @live_api(mode="replay")
+            def test_in_a_thread(self):
+                thread = threading.Thread(target=swallow)
+                thread.start()
+                thread.join()
+        """,
+    )
+
+    done = getattr(project, runner)(*(() if runner == "pytest" else ("test",)), **ON)
+
+    assert done.code != 0
+    assert "2 failed" in done.text or "failures=2" in done.text or "errors=2" in done.text
+    assert "Nothing is recorded for this request" in done.text
+
+
+def test_outside_a_test_run_nothing_is_armed_and_commands_work(project):
+    project.write(
+        "arm.py",
+        "import django\ndjango.setup()\nfrom django_llmcache.testing import live_api\nwith live_api():\n    pass\n",
+    )
+
+    armed = project._run("arm.py", **ON, DJANGO_SETTINGS_MODULE="project_settings")
+    checked = project.manage("check", **ON)
+
+    assert "ImproperlyConfigured" in armed.text
+    assert "outside a test run" in armed.text
+    assert checked.code == 0, checked

@@ -1,0 +1,76 @@
+"""Who decides whether the test cache is on, and in which mode."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_llmcache import conf
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.recorder.setup import Mode
+from django_llmcache.testing import modes, override_llmcache
+
+ENABLED, MODE = "LLMCACHE_TEST_CACHE_ENABLED", "LLMCACHE_TEST_CACHE_MODE"
+
+
+@pytest.fixture(autouse=True)
+def nobody_said(monkeypatch):
+    """Begin with no word from the command line or the machine."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv(conf.COMMAND_LINE_MODE, raising=False)
+    monkeypatch.setattr(modes, "_from_command_line", None)
+
+
+def decided(monkeypatch, *, asked=None, line=None, setting=None, **environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if line is not None:
+        monkeypatch.setattr(modes, "_from_command_line", line)
+    with override_llmcache(TEST_CACHE=setting or {}):
+        return modes.decide(Mode(asked) if asked else None)
+
+
+def test_nothing_said_is_off_and_says_what_to_set(monkeypatch):
+    decision = decided(monkeypatch)
+
+    assert "LLMCACHE_TEST_CACHE_ENABLED=true" in decision.skip
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ({ENABLED: "true"}, "once"),
+        ({ENABLED: "true", "CI": "true"}, "replay"),
+        ({"setting": {"ENABLED": True}}, "once"),
+        ({"setting": {"ENABLED": True, "MODE": "refresh"}, "CI": "1"}, "refresh"),
+        ({"setting": {"ENABLED": True, "MODE": "refresh"}, MODE: "replay"}, "replay"),
+        ({ENABLED: "yes", MODE: "replay", "line": "once"}, "once"),
+        ({ENABLED: "on", MODE: "replay", "line": "once", "asked": "refresh"}, "refresh"),
+        ({"line": "replay"}, "replay"),
+        ({MODE: "live"}, "live"),
+        ({MODE: "refresh"}, "refresh"),
+        ({"asked": "replay"}, "replay"),
+    ],
+    ids=str,
+)
+def test_the_nearest_word_holds(monkeypatch, words, mode):
+    assert decided(monkeypatch, **words) == (Mode(mode), None)
+
+
+@pytest.mark.parametrize(
+    "words", [{ENABLED: "false", MODE: "replay"}, {"setting": {"ENABLED": False}, MODE: "once"}], ids=str
+)
+def test_off_is_off(monkeypatch, words):
+    assert decided(monkeypatch, **words).skip
+
+
+def test_a_switch_that_is_neither_is_an_error(monkeypatch):
+    with pytest.raises(ConfigurationError, match="LLMCACHE_TEST_CACHE_ENABLED is 'maybe'; give true, 1, yes or on"):
+        decided(monkeypatch, **{ENABLED: "maybe"})
+
+
+@pytest.mark.parametrize("source", [MODE, "--llmcache-mode"])
+def test_a_mode_that_is_none_is_an_error_that_names_its_source(monkeypatch, source):
+    words = {MODE: "sometimes"} if source == MODE else {"line": "sometimes"}
+
+    with pytest.raises(ConfigurationError, match=f"{source} is 'sometimes'; give one of replay, once, refresh, live"):
+        decided(monkeypatch, **words)
