@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
@@ -24,6 +26,7 @@ from .shapes import (
     RULE_KEYS,
     SETTINGS,
     TEST_CACHE_KEYS,
+    TIMEOUT,
     TestCacheSettings,
     check_type,
     names_of,
@@ -88,6 +91,11 @@ class Settings:
             if rule.matches(provider, model, operation):
                 return rule.ttl
         return self.default_ttl
+
+    def timeout_for(self, provider: str) -> float:
+        """Return the seconds to wait for a connection to a provider, and for each piece of its answer."""
+        timeout: float = self.providers.get(provider, {}).get("TIMEOUT", TIMEOUT)
+        return timeout
 
 
 snapshot: Settings | None = None
@@ -253,6 +261,17 @@ def project() -> tuple[str, str]:
         file = getattr(sys.modules.get(module), "__file__", None)
         folder = Path(file).parent if file else "."
     return str(Path(folder).resolve()), module
+
+
+_random: Final = token_bytes(32)
+
+
+def secret() -> bytes:
+    """Return the project's secret, a random one of this process where it has none."""
+    try:
+        return str(settings.SECRET_KEY).encode()
+    except ImproperlyConfigured:
+        return _random
 
 
 def under_test_runner() -> bool:

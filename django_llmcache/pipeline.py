@@ -15,6 +15,7 @@ from django.core.exceptions import MiddlewareNotUsed
 from . import conf
 from .exceptions import ConfigurationError
 from .messages import LLMRequest, LLMResponse
+from .upstream import under_way
 
 Handler = Callable[[LLMRequest], LLMResponse]
 AsyncHandler = Callable[[LLMRequest], Awaitable[LLMResponse]]
@@ -24,12 +25,20 @@ _in_thread: ContextVar[bool] = ContextVar("llmcache_in_thread", default=False)
 
 
 def _send(request: LLMRequest) -> LLMResponse:
-    response: LLMResponse = request._target.send(request)
+    token = under_way.set(True)
+    try:
+        response: LLMResponse = request._target.send(request)
+    finally:
+        under_way.reset(token)
     return response
 
 
 async def _asend(request: LLMRequest) -> LLMResponse:
-    response: LLMResponse = await request._target.asend(request)
+    token = under_way.set(True)
+    try:
+        response: LLMResponse = await request._target.asend(request)
+    finally:
+        under_way.reset(token)
     return response
 
 

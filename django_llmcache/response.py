@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -198,3 +199,21 @@ class LLMResponse:
 
 
 _STATE: Final = tuple(name for name in LLMResponse.__slots__ if name != "_data")
+
+
+def as_response(answer: Any) -> LLMResponse:
+    """Return what a ``call`` gave as an LLMResponse.
+
+    Raises:
+        TypeError: it is neither an LLMResponse nor bytes nor a JSON mapping.
+    """
+    if isinstance(answer, LLMResponse):
+        return answer
+    if isinstance(answer, bytes | bytearray | memoryview):
+        return LLMResponse(bytes(answer))
+    if isinstance(answer, Mapping):
+        return LLMResponse(orjson.dumps(dict(answer)), headers=(("content-type", "application/json"),))
+    if iscoroutine(answer):
+        answer.close()
+        raise TypeError("call() is an async function: use `await cache.awith_cache(request, call)`.")
+    raise TypeError(f"call() returned a {type(answer).__name__}; return an LLMResponse, bytes or a JSON mapping.")

@@ -73,6 +73,9 @@ TEST_CACHE_KEYS: Final[Mapping[str, Setting]] = {
 }
 """Every key of ``TEST_CACHE``."""
 
+TIMEOUT: Final = 60.0
+"""Seconds to wait for a provider's connection and for each piece of its answer, where nobody says otherwise."""
+
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "MODE": ("replay", "once", "refresh", "live"),
     "FALLBACK": ("latest_success", "latest_any", "error"),

@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
-from inspect import iscoroutine
-from typing import Any, NamedTuple
 
-import orjson
-
-from . import admission, backends, conf, workers
+from . import admission, backends, conf, sharing, workers
 from .backends.base import BaseBackend
 from .decisions import Route, has_state, parts_of, route_of
 from .entry import Entry, Selector
 from .exceptions import ConfigurationError, UncacheableRequest
 from .keys import pack_parts, scope_digest
 from .messages import LLMRequest, LLMResponse
+from .plans import AsyncCall, Bypass, Call, Plan
 from .policies import UNSET, ambient
+from .response import as_response
 from .stats import CacheStats
 from .telemetry import counters, emit, emit_hit, told
-
-Call = Callable[[LLMRequest], Any]
-AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
+from .upstream import under_way
 
 _channel = workers.current()
-_inside: ContextVar[bool] = ContextVar("llmcache_inside", default=False)
-
-
-class Bypass(NamedTuple):
-    """The answer that comes goes nowhere, for this reason (a reason code)."""
-
-    reason: str
-
-
-class Plan(NamedTuple):
-    """Where the answer that comes goes, if it may be stored."""
-
-    key: str
-    route: Route
-    backend: BaseBackend
-    mark: int
 
 
 class ProductionStrategy:
@@ -49,37 +27,74 @@ class ProductionStrategy:
     def with_cache(self, request: LLMRequest, call: Call) -> LLMResponse:
         """Return the stored answer, or what ``call(request)`` gives.
 
+        Who asks in vain while another asks the same waits for that answer, and is spared the call as by a hit.
+
         Args:
             request: what is asked.
             call: asks the provider; returns an LLMResponse, bytes or a JSON mapping.
         """
-        if _inside.get():
+        if under_way.get():
             return as_response(call(request))
         found = self.look_up(request)
         if isinstance(found, LLMResponse):
             return found
-        token = _inside.set(True)
-        started = time.perf_counter()
-        try:
-            answer = as_response(call(request))
-        finally:
-            _inside.reset(token)
-        return self.keep(request, answer, found, latency=time.perf_counter() - started)
+        if isinstance(found, Bypass) or found.route.refresh:
+            return self.ask(request, call, found)
+        flown = sharing.do(self, request, call, found)
+        return self._told_by_another(request, flown.value, found) if flown.shared else flown.value
 
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Return the stored answer, or what ``await call(request)`` gives."""
-        if _inside.get():
+        if under_way.get():
             return as_response(await call(request))
         found = self.look_up(request)
         if isinstance(found, LLMResponse):
             return found
-        token = _inside.set(True)
+        if isinstance(found, Bypass) or found.route.refresh:
+            return await self.aask(request, call, found)
+        flown = await sharing.ado(self, request, call, found)
+        return self._told_by_another(request, flown.value, found) if flown.shared else flown.value
+
+    def ask(self, request: LLMRequest, call: Call, found: Plan | Bypass) -> LLMResponse:
+        """Return what ``call(request)`` gives, and store it where it may be stored."""
+        self._tell_miss(request, found)
+        token = under_way.set(True)
+        started = time.perf_counter()
+        try:
+            answer = as_response(call(request))
+        finally:
+            under_way.reset(token)
+        return self.keep(request, answer, found, latency=time.perf_counter() - started)
+
+    async def aask(self, request: LLMRequest, call: AsyncCall, found: Plan | Bypass) -> LLMResponse:
+        """Return what ``await call(request)`` gives, and store it where it may be stored."""
+        self._tell_miss(request, found)
+        token = under_way.set(True)
         started = time.perf_counter()
         try:
             answer = as_response(await call(request))
         finally:
-            _inside.reset(token)
+            under_way.reset(token)
         return self.keep(request, answer, found, latency=time.perf_counter() - started)
+
+    def look_again(self, plan: Plan) -> LLMResponse | None:
+        """Return the answer that has come since the look-up, to somebody who asked the same."""
+        try:
+            return self._stored(plan.key, plan.route, plan.backend)
+        except Exception as error:
+            emit("error", type(self), key=plan.key, operation="get", error=told(error))
+            return None
+
+    def _told_by_another(self, request: LLMRequest, answer: LLMResponse, plan: Plan) -> LLMResponse:
+        """Return the answer to somebody else's call as this caller's own."""
+        entry = answer._entry
+        if entry is None and answer.status >= 400:
+            self._tell_miss(request, plan)
+            return LLMResponse.marked(answer, "miss", key=plan.key, reason=answer._reason)
+        if entry is None:
+            entry = _entry(request, answer, plan, ttl=0.0, latency=0.0)
+        emit_hit(type(self), plan.key, entry)
+        return LLMResponse.from_entry(entry, plan.key, plan.backend.name)
 
     def look_up(self, request: LLMRequest) -> LLMResponse | Plan | Bypass:
         """Return the stored answer, or what becomes of the one that comes.
@@ -98,8 +113,6 @@ class ProductionStrategy:
         except Exception as error:
             emit("error", type(self), key=None, operation="get", error=told(error))
             found = Bypass("error")
-        if not isinstance(found, LLMResponse):
-            self._tell_miss(request, found)
         return found
 
     def keep(self, request: LLMRequest, answer: LLMResponse, found: Plan | Bypass, *, latency: float) -> LLMResponse:
@@ -142,19 +155,25 @@ class ProductionStrategy:
         backend = backends.current()
         if not backend.in_process and has_state(request):
             return Bypass("stateful")
-        entry = None if route.refresh else backend.get(key)
-        if entry is not None and (route.max_age is None or time.time() - entry.created <= route.max_age):
-            emit_hit(type(self), key, entry)
-            return LLMResponse.from_entry(entry, key, backend.name)
+        landed = sharing.flights.landed
+        if not route.refresh and (stored := self._stored(key, route, backend)) is not None:
+            return stored
         # Only now, where looking costs nothing: what has state was never stored, so a hit needs no second opinion.
         if backend.in_process and has_state(request):
             return Bypass("stateful")
-        return Plan(key, route, backend, backend.mark())
+        return Plan(key, route, backend, backend.mark(), landed)
+
+    def _stored(self, key: str, route: Route, backend: BaseBackend) -> LLMResponse | None:
+        entry = backend.get(key)
+        if entry is None or (route.max_age is not None and time.time() - entry.created > route.max_age):
+            return None
+        emit_hit(type(self), key, entry)
+        return LLMResponse.from_entry(entry, key, backend.name)
 
     def _store(self, request: LLMRequest, answer: LLMResponse, plan: Plan, latency: float) -> Entry | str:
         """Return the entry that was stored, or the reason code that was against it."""
-        if answer._reason == "secret":  # the provider's file has seen the credential in it
-            return "secret"
+        if answer._reason is not None:  # whoever sent the request has seen what is against it
+            return answer._reason
         policy, settings = plan.route.policy, plan.route.settings
         admit = policy.admit or admission.NOTHING
         reason = admission.reason_against(request, answer, max_bytes=settings.max_entry_bytes, admit=admit)
@@ -225,24 +244,6 @@ def _recording() -> bool:
 def _replayed(answer: LLMResponse) -> LLMResponse:
     """Return an answer marked as a replay where the HTTP level says that it is one."""
     return answer.marked("replay") if answer.headers.get("x-llmcache") == "replay" else answer
-
-
-def as_response(answer: Any) -> LLMResponse:
-    """Return what a ``call`` gave as an LLMResponse.
-
-    Raises:
-        TypeError: it is neither an LLMResponse nor bytes nor a JSON mapping.
-    """
-    if isinstance(answer, LLMResponse):
-        return answer
-    if isinstance(answer, bytes | bytearray | memoryview):
-        return LLMResponse(bytes(answer))
-    if isinstance(answer, Mapping):
-        return LLMResponse(orjson.dumps(dict(answer)), headers=(("content-type", "application/json"),))
-    if iscoroutine(answer):
-        answer.close()
-        raise TypeError("call() is an async function: use `await cache.awith_cache(request, call)`.")
-    raise TypeError(f"call() returned a {type(answer).__name__}; return an LLMResponse, bytes or a JSON mapping.")
 
 
 def _told_of_eviction(entry: Entry, reason: str) -> None:

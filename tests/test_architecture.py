@@ -15,12 +15,13 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 
 FLOORS = (
     {
-        "admission", "bodies", "cacheinfo", "counting", "endpoints", "entry", "events", "exceptions", "explanation",
-        "headers", "keys", "locks", "messages", "policies", "request", "response", "rules", "shapes",
+        "admission", "bodies", "cacheinfo", "control", "counting", "endpoints", "entry", "events", "exceptions",
+        "explanation", "headers", "keys", "locks", "messages", "policies", "request", "response", "rules", "shapes",
+        "singleflight", "upstream",
     },
     {"conf", "signals", "telemetry"},
     {"backends", "recorder", "workers"},
-    {"decisions", "stats", "strategies"},
+    {"decisions", "plans", "sharing", "stats", "strategies"},
     {"pipeline", "middleware"},
     {"providers", "transports"},
     {"binding", "cache", "client", "decorator"},

@@ -111,6 +111,22 @@ class BaseBackend(ABC):
         """Return a stamp to hand to ``put`` later."""
         return 0
 
+    def acquire(self, key: str, token: str, seconds: float) -> bool:
+        """Take the lock on a key, which keeps others from asking a provider for the same answer.
+
+        Args:
+            key: the answer's.
+            token: who takes it; nobody else can release it.
+            seconds: after which it is free again, whatever became of its holder.
+
+        Returns:
+            Whether it was free. A backend that only this process uses needs no lock, and says so each time.
+        """
+        return True
+
+    def release(self, key: str, token: str) -> None:  # noqa: B027 - nothing was taken
+        """Give the lock back, where this token has it."""
+
     def count_anew(self) -> None:  # noqa: B027 - most are counted elsewhere
         """Count from zero, as a child does after a fork: what its parent counted is the parent's."""
 

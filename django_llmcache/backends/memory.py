@@ -22,7 +22,9 @@ from django_llmcache.locks import fork_safe_lock
 
 from .base import BackendStats, BaseBackend
 from .clearlog import ClearLog
+from .lease import Leases
 from .sweeper import Sweeper
+from .texts import shared_headers, shared_text
 
 MAX_ENTRIES: Final = 10_000
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -32,11 +34,6 @@ _ENTRIES_A_SHARD: Final = 4800
 _MOST_SHARDS: Final = 1024
 _CHANCES: Final = 8
 """Entries that one eviction passes over because they were read; a store where all were read must not stop a put."""
-_HEADERS_KEPT: Final = 256
-_TEXTS_KEPT: Final = 1024
-_LONGEST_SHARED: Final = 100
-
-Headers = tuple[tuple[str, str], ...]
 
 logger = logging.getLogger("django_llmcache")
 _lock = fork_safe_lock()
@@ -67,6 +64,7 @@ class MemoryBackend(BaseBackend):
         self._count = 0
         self._bytes = 0
         self._clears = ClearLog()
+        self._leases = Leases(self.clock)
         self._sweeper: Sweeper | None = None
         self.count_anew()
 
@@ -161,6 +159,14 @@ class MemoryBackend(BaseBackend):
         if sweeper is not None:
             sweeper.stop()
 
+    def acquire(self, key: str, token: str, seconds: float) -> bool:
+        with _lock:
+            return self._leases.take(key, token, seconds)
+
+    def release(self, key: str, token: str) -> None:
+        with _lock:
+            self._leases.give_back(key, token)
+
     def _shard(self, key: str) -> dict[str, _Held]:
         return self._shards[hash(key) % self._split]
 
@@ -248,37 +254,17 @@ class _Held(Entry):
         self.created = entry.created
         self.ttl = entry.ttl
         self.status = entry.status
-        self.headers = _shared_headers(entry.headers)
-        self.provider = _shared(entry.provider)
-        self.operation = _shared(entry.operation)
-        self.model = _shared(entry.model)
-        self.scope = _shared(entry.scope)
+        self.headers = shared_headers(entry.headers)
+        self.provider = shared_text(entry.provider)
+        self.operation = shared_text(entry.operation)
+        self.model = shared_text(entry.model)
+        self.scope = shared_text(entry.scope)
         self.tags = entry.tags
         self.usage = entry.usage
         self.latency = entry.latency
         self.parts = entry.parts
         self.deadline = deadline
         self.read = False
-
-
-_texts: dict[str, str] = {}
-_headers: dict[Headers, Headers] = {}
-
-
-def _shared(text: str) -> str:
-    """Return the one copy of a text that many entries bear. Not ``sys.intern``: Python 3.12 never forgets those."""
-    if text.__class__ is not str or len(text) > _LONGEST_SHARED:
-        return text
-    if len(_texts) >= _TEXTS_KEPT:
-        _texts.clear()
-    return _texts.setdefault(text, text)
-
-
-def _shared_headers(headers: Headers) -> Headers:
-    """Return the one copy of headers that many entries bear: as many bytes as the rest of an entry."""
-    if len(_headers) >= _HEADERS_KEPT:
-        _headers.clear()
-    return _headers.setdefault(headers, headers)
 
 
 def _look_again(shard: dict[str, _Held], key: str) -> _Held | None:

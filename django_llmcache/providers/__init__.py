@@ -10,9 +10,9 @@ from typing import Final
 from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
 
-from .base import Messages, Provider
+from .base import Messages, Place, Provider
 
-__all__ = ["Messages", "Provider", "get", "names"]
+__all__ = ["Messages", "Place", "Provider", "get", "names"]
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "anthropic": "django_llmcache.providers.anthropic.Anthropic",

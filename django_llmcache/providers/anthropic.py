@@ -23,6 +23,7 @@ class Anthropic(Provider):
     """Claude, from Anthropic."""
 
     base_url = "https://api.anthropic.com/v1"
+    operations = {"/messages": "chat"}
     key_variable = "ANTHROPIC_API_KEY"
     rules = RULES
 

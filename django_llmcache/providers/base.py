@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -14,11 +14,23 @@ from django_llmcache.rules import DEFAULT_RULES, RequestRules
 Messages = Sequence[Mapping[str, Any]]
 """A conversation: ``{"role": …, "content": …}`` mappings, or the provider's own shape."""
 
-TIMEOUT: Final = 60.0
-"""Seconds to wait for a connection and for each piece of an answer, unless a setting or a call says otherwise."""
-
-
 _DICTS: Final = frozenset({dict})
+
+
+class Place(NamedTuple):
+    """What the path of an address says.
+
+    Attributes:
+        root: what comes before a provider's own paths, such as ``/v1``.
+        path: the rest, as ``chat_path`` gives it.
+        operation: what is asked there, such as ``chat``.
+        model: the model that it names, ``""`` where the body does.
+    """
+
+    root: str
+    path: str
+    operation: str
+    model: str = ""
 
 
 class Provider:
@@ -28,10 +40,14 @@ class Provider:
         base_url: where the service is; ``BASE_URL`` in the settings overrides it.
         key_variable: the environment variable that has the API key.
         needs_key: whether a call without an API key is refused before it is sent.
+        hosts: other hosts with the same API, as shell patterns: regions, and clouds that sell it.
+        operations: what is asked at an address, by how its path ends; whatever else the service does is not cached.
         rules: what counts in a key, what streams and what has state on the provider's side.
     """
 
     base_url: str = ""
+    hosts: tuple[str, ...] = ()
+    operations: Mapping[str, str] = {}
     key_variable: str | None = None
     needs_key: bool = True
     rules: RequestRules = DEFAULT_RULES
@@ -60,6 +76,13 @@ class Provider:
     def embed_payload(self, texts: str | Sequence[str], model: str, options: dict[str, Any]) -> dict[str, Any]:
         """Return the body of an embeddings call."""
         return {"model": model, "input": texts if isinstance(texts, str) else list(texts), **options}
+
+    def place_of(self, path: str) -> Place | None:
+        """Return what is asked at the path of an address, ``None`` where it is nothing that this cache knows."""
+        for ending, operation in self.operations.items():
+            if path.endswith(ending):
+                return Place(path.removesuffix(ending), ending, operation)
+        return None
 
     def auth_headers(self, api_key: str) -> dict[str, str]:
         """Return the headers that carry the credential."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django_llmcache.rules import UNKEYED, RequestRules
 
-from .base import Messages, Provider, is_portable
+from .base import Messages, Place, Provider, is_portable
 
+METHODS: Final = {
+    "generateContent": "chat", "streamGenerateContent": "chat",
+    "embedContent": "embeddings", "batchEmbedContents": "embeddings",
+}  # fmt: skip
+_PLACE: Final = re.compile(
+    rf"(?P<root>.*?)(?P<path>/(?:models|tunedModels)/(?P<model>[^/:]+):(?P<method>{'|'.join(METHODS)}))"
+)
 ROLES: Final = {"assistant": "model", "model": "model"}
 
 
@@ -24,6 +32,7 @@ class Gemini(Provider):
     """Gemini, from Google."""
 
     base_url = "https://generativelanguage.googleapis.com/v1beta"
+    hosts = ("*aiplatform.googleapis.com",)
     key_variable = "GEMINI_API_KEY"
     rules = RULES
 
@@ -44,6 +53,12 @@ class Gemini(Provider):
         if system:
             payload["systemInstruction"] = {"parts": [{"text": text} for text in system]}
         return payload | options
+
+    def place_of(self, path: str) -> Place | None:
+        found = _PLACE.fullmatch(path)
+        if found is None:
+            return None
+        return Place(found["root"], found["path"], METHODS[found["method"]], found["model"])
 
     def embed_path(self, model: str) -> str:
         return f"/{_resource(model)}:batchEmbedContents"

@@ -26,6 +26,9 @@ class Ollama(Provider):
     """A model on this machine, served by Ollama."""
 
     base_url = "http://localhost:11434"
+    operations = {
+        "/api/chat": "chat", "/api/generate": "generate", "/api/embed": "embeddings", "/api/embeddings": "embeddings",
+    }  # fmt: skip
     key_variable = "OLLAMA_API_KEY"
     needs_key = False
     rules = RULES

@@ -17,6 +17,11 @@ RULES: Final = RequestRules(
     headers=frozenset({"openai-beta"}),
 )
 
+OPERATIONS: Final = {
+    "/chat/completions": "chat", "/responses": "responses", "/embeddings": "embeddings", "/completions": "completions",
+}  # fmt: skip
+"""The first ending that fits is meant."""
+
 
 def _may_search(body: Mapping[str, Any]) -> bool:
     """Return whether one of the models that OpenRouter may fall back to searches the web."""
@@ -28,6 +33,10 @@ class OpenAI(Provider):
     """OpenAI's own API."""
 
     base_url = "https://api.openai.com/v1"
+    hosts: tuple[str, ...] = (
+        "*.api.openai.com", "*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com",
+    )  # fmt: skip
+    operations = OPERATIONS
     key_variable: str | None = "OPENAI_API_KEY"
     rules = RULES
 
@@ -47,6 +56,7 @@ class OpenAI(Provider):
 class Compatible(OpenAI):
     """A service with OpenAI's API at another address."""
 
+    hosts = ()
     # OpenAI's own key is not for others: this one is named after the provider where a subclass says nothing.
     key_variable: str | None = None
 
@@ -69,6 +79,7 @@ class Mistral(Compatible):
     """Mistral (docs.mistral.ai/api)."""
 
     base_url = "https://api.mistral.ai/v1"
+    operations = {"/fim/completions": "completions", "/agents/completions": "chat"} | OPERATIONS
     key_variable = "MISTRAL_API_KEY"
     rules = RequestRules(client_tools=frozenset({"function"}))
 

@@ -11,15 +11,12 @@ from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError, InvalidAnswerError, MissingAPIKeyError
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.transports import over_requests
-from django_llmcache.transports.wire import WireAnswer, WireRequest
+from django_llmcache.transports.wire import WireAnswer, WireRequest, kept
 
-from .base import TIMEOUT, Provider
+from .base import Provider
 from .encoding import encode
 from .failures import Failure
 from .streams import AsyncLLMStream, LLMStream
-
-KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms", "x-llmcache")
-KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-request-id", "request-id")
 
 _NOT_JSON: Final = object()
 
@@ -80,7 +77,7 @@ class Target:
             f"{request.base_url}{request.path}{query}",
             self._all_headers(key, words, stream=request.stream),
             body,
-            words.get("TIMEOUT", TIMEOUT) if self._timeout is None else self._timeout,
+            conf.current().timeout_for(name) if self._timeout is None else self._timeout,
         ), Failure(self.provider, key, request.base_url)
 
     def _key(self, words: Mapping[str, Any]) -> str | None:
@@ -127,7 +124,7 @@ def _checked(answer: WireAnswer, failure: Failure) -> LLMResponse:
     """Return an answer that is one; raise what is wrong with it otherwise."""
     if not 200 <= answer.status < 300:
         raise failure.of(answer)
-    response = LLMResponse(answer.body, status=answer.status, headers=_kept(answer.headers))
+    response = LLMResponse(answer.body, status=answer.status, headers=kept(answer.headers))
     data = _data_of(response)
     if data is _NOT_JSON:
         raise failure.not_json(answer)
@@ -145,11 +142,3 @@ def _data_of(response: LLMResponse) -> Any:
         return response.data
     except InvalidAnswerError:
         return _NOT_JSON
-
-
-def _kept(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if name.lower() in KEPT_HEADERS or name.lower().startswith(KEPT_PREFIXES)
-    )

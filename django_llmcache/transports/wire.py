@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
+
+KEPT: Final = (
+    "content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms", "x-llmcache",
+    "x-ratelimit-", "anthropic-ratelimit-", "x-request-id", "request-id", "x-should-retry",
+)  # fmt: skip
+"""How the names of such headers begin."""
 
 _USER: Final = re.compile(r"//[^/@\s]*@")
 
@@ -64,6 +70,11 @@ class AsyncWireStream(Protocol):
     async def close(self) -> None:
         """Give the connection back, or cut it where the body has not ended."""
         ...
+
+
+def kept(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the headers of an answer that its reader may want; no cookie."""
+    return tuple((name, value) for name, value in headers if name.lower().startswith(KEPT))
 
 
 def shown(text: str) -> str:

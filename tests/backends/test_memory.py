@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_llmcache.backends import memory
+from django_llmcache.backends import texts
 from django_llmcache.backends.clearlog import KEPT
 from django_llmcache.backends.memory import MAX_BYTES, MAX_ENTRIES, MemoryBackend
 from django_llmcache.entry import Selector
@@ -219,7 +219,7 @@ def test_names_are_shared_by_entries_and_not_kept_for_ever(small):
 
     first, second = store.backend.entries()
     assert first.scope is second.scope
-    assert len(memory._texts) <= 1024
+    assert len(texts._texts) <= 1024
 
 
 def test_an_answer_that_too_many_clears_have_overtaken_is_not_stored(small):
@@ -264,7 +264,7 @@ def test_headers_that_differ_are_kept_each(small):
         store.backend.put(entry)
 
     assert [fields_of(entry) for entry in entries] == [fields_of(store.backend.get(entry.key)) for entry in entries]
-    assert len(memory._headers) <= 256
+    assert len(texts._headers) <= 256
 
 
 def test_the_first_error_of_on_evict_is_logged_and_the_others_are_counted(caplog):

@@ -1,0 +1,91 @@
+"""One call for all who want the same answer now: those of this process, and of all that share its backend."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Final, Protocol
+
+from .backends.lease import Lease
+from .messages import LLMRequest, LLMResponse
+from .plans import AsyncCall, Call, Plan
+from .singleflight import Outcome, SingleFlight
+from .telemetry import emit, told
+
+PATIENCE: Final = 2.0
+"""Times a provider's time-out for which a caller waits for somebody else's call; then it makes its own."""
+
+flights: Final[SingleFlight[LLMResponse]] = SingleFlight()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=flights.forget)
+
+
+class Asker(Protocol):
+    """The strategy that asks."""
+
+    def ask(self, request: LLMRequest, call: Call, found: Plan) -> LLMResponse:
+        """Return what the provider answers, stored where it may be."""
+        ...
+
+    async def aask(self, request: LLMRequest, call: AsyncCall, found: Plan) -> LLMResponse:
+        """Return the same on the event loop."""
+        ...
+
+    def look_again(self, plan: Plan) -> LLMResponse | None:
+        """Return the answer that has come since the look-up."""
+        ...
+
+
+def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLMResponse]:
+    """Return the answer to this call, or to that of another who asked the same; raises as the call does."""
+
+    def ask() -> LLMResponse:
+        if plan.backend.in_process:
+            return _missed(asker, plan) or asker.ask(request, call, plan)
+        lease = _lease(asker, request, plan)
+        while not lease.is_mine():
+            time.sleep(lease.pause)
+            if (found := asker.look_again(plan)) is not None:
+                return found
+        try:
+            return asker.look_again(plan) or asker.ask(request, call, plan)
+        finally:
+            lease.give_back()
+
+    return flights.do(plan.flight, ask, patience=_patience(request, plan))
+
+
+async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> Outcome[LLMResponse]:
+    """Do what ``do`` does on an event loop."""
+
+    async def ask() -> LLMResponse:
+        if plan.backend.in_process:
+            return _missed(asker, plan) or await asker.aask(request, call, plan)
+        lease = _lease(asker, request, plan)
+        while not lease.is_mine():
+            await asyncio.sleep(lease.pause)
+            if (found := asker.look_again(plan)) is not None:
+                return found
+        try:
+            return asker.look_again(plan) or await asker.aask(request, call, plan)
+        finally:
+            lease.give_back()
+
+    return await flights.ado(plan.flight, ask, patience=_patience(request, plan))
+
+
+def _missed(asker: Asker, plan: Plan) -> LLMResponse | None:
+    """Return the answer of a call that ended between the look-up and now, where one did."""
+    return None if plan.landed == flights.landed else asker.look_again(plan)
+
+
+def _lease(asker: Asker, request: LLMRequest, plan: Plan) -> Lease:
+    def tell(error: Exception) -> None:
+        emit("error", type(asker), key=plan.key, operation="lock", error=told(error))
+
+    return Lease(plan.backend, plan.key, seconds=_patience(request, plan), tell=tell)
+
+
+def _patience(request: LLMRequest, plan: Plan) -> float:
+    return PATIENCE * plan.route.settings.timeout_for(request.provider)

@@ -1,0 +1,246 @@
+"""One call for all who ask the same at the same time: threads, and asyncio tasks of any loop.
+
+Whoever asks first leads and makes the call; the others wait for what comes of it. They are told a value, which is to be
+an immutable one, or an error of their own. The pattern and its name are from Go's ``golang.org/x/sync/singleflight``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import Future
+from contextlib import suppress
+from copy import copy
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from .locks import fork_safe_lock
+
+Value = TypeVar("Value")
+
+_GLANCE: Final = 0.5
+"""Seconds after which a waiter looks whether its leader's event loop is still there."""
+
+_lock = fork_safe_lock()
+
+
+class Outcome(NamedTuple, Generic[Value]):
+    """What a caller gets.
+
+    Attributes:
+        value: what the call gave.
+        shared: whether it was somebody else's call.
+    """
+
+    value: Value
+    shared: bool
+
+
+class _Landing(NamedTuple, Generic[Value]):
+    """How a flight ended: with a value, or with an error."""
+
+    value: Value | None = None
+    error: BaseException | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        """Return whether it was no answer that ended it, but its leader's end: a cancellation, an interrupt."""
+        return self.error is not None and not isinstance(self.error, Exception)
+
+    def outcome(self, *, shared: bool) -> Outcome[Value]:
+        """Return what a caller gets of it, or raise what it was told; a fresh error for all but the leader."""
+        if self.error is not None:
+            raise fresh(self.error) if shared else self.error
+        return Outcome(self.value, shared)  # type: ignore[arg-type] # there is a value where there is no error
+
+
+class _Flight(Generic[Value]):
+    """One call under way.
+
+    Attributes:
+        landing: where all who wait hear how it ended.
+        loop: the event loop that it needs, ``None`` where a thread makes the call.
+        task: what makes the call on that loop.
+        wanted: how many wait for it, the leader among them; changed under the lock.
+    """
+
+    __slots__ = ("landing", "loop", "task", "wanted")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.landing: Future[_Landing[Value]] = Future()
+        self.landing.set_running_or_notify_cancel()  # from here on, no waiter's cancellation cancels it
+        self.loop = loop
+        self.task: asyncio.Task[None] | None = None
+        self.wanted = 1
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether its loop was closed under it."""
+        return self.loop is not None and self.loop.is_closed()
+
+
+class SingleFlight(Generic[Value]):
+    """Calls by name, of which there is never more than one under way.
+
+    Attributes:
+        landed: how many calls have ended so far. Where this has grown between a look-up in vain and the lead, it is
+            worth another look: the answer may have come meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, _Flight[Value]] = {}
+        self.landed = 0
+
+    def __len__(self) -> int:
+        """Return how many calls are under way."""
+        return len(self._flights)
+
+    def forget(self) -> None:
+        """Forget every call, as a forked child must: the threads that make them are its parent's."""
+        self._flights.clear()
+
+    def do(self, name: Hashable, call: Callable[[], Value], *, patience: float) -> Outcome[Value]:
+        """Return what ``call()`` gives, or what somebody's call of the same name gives that is under way.
+
+        Args:
+            name: calls of one name are the same.
+            call: may raise: whoever waits gets an error like it, and the next who asks calls again.
+            patience: seconds to wait for somebody else; then ``call`` is made all the same.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            flight, leads = self._join(name, None)
+            if leads:
+                return self._lead(name, flight, call)
+            landing = self._wait(name, flight, deadline)
+            if landing is None:
+                return Outcome(call(), shared=False)
+            if not landing.abandoned:
+                return landing.outcome(shared=True)
+
+    async def ado(self, name: Hashable, call: Callable[[], Awaitable[Value]], *, patience: float) -> Outcome[Value]:
+        """Do what ``do`` does on an event loop; the call is made in a task of its own, in this one's context.
+
+        So a cancelled caller, the leader too, takes the answer from nobody else. Where nobody is left, the call is
+        cancelled.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # another library's than asyncio's
+            return Outcome(await call(), shared=False)
+        deadline = loop.time() + patience
+        while True:
+            flight, leads = self._join(name, loop)
+            if leads:
+                flight.task = loop.create_task(self._fly(name, flight, call))
+            landing = await self._await(name, flight, math.inf if leads else deadline)
+            if landing is None:
+                return Outcome(await call(), shared=False)
+            if leads or not landing.abandoned:
+                return landing.outcome(shared=not leads)
+
+    def _join(self, name: Hashable, loop: asyncio.AbstractEventLoop | None) -> tuple[_Flight[Value], bool]:
+        """Return the flight of this name, and whether it begins now, so that the call is the caller's to make."""
+        with _lock:
+            flight = self._flights.get(name)
+            if flight is not None and not flight.is_lost:
+                flight.wanted += 1
+                return flight, False
+            flight = self._flights[name] = _Flight(loop)
+            return flight, True
+
+    def _lead(self, name: Hashable, flight: _Flight[Value], call: Callable[[], Value]) -> Outcome[Value]:
+        try:
+            value = call()
+        except BaseException as error:
+            self._land(name, flight, _Landing(error=error))
+            raise
+        self._land(name, flight, _Landing(value))
+        return Outcome(value, shared=False)
+
+    async def _fly(self, name: Hashable, flight: _Flight[Value], call: Callable[[], Awaitable[Value]]) -> None:
+        try:
+            value = await call()
+        except BaseException as error:
+            self._land(name, flight, _Landing(error=error))
+            if isinstance(error, asyncio.CancelledError | GeneratorExit):
+                raise
+        else:
+            self._land(name, flight, _Landing(value))
+
+    def _land(self, name: Hashable, flight: _Flight[Value], landing: _Landing[Value]) -> None:
+        with _lock:
+            self._end(name, flight)
+            self.landed += 1
+        flight.landing.set_result(landing)
+
+    def _leave(self, name: Hashable, flight: _Flight[Value]) -> bool:
+        """Wait no longer; return whether nobody does any more."""
+        with _lock:
+            flight.wanted -= 1
+            if flight.wanted or flight.landing.done():
+                return False
+            self._end(name, flight)
+            return True
+
+    def _end(self, name: Hashable, flight: _Flight[Value]) -> None:
+        if self._flights.get(name) is flight:
+            del self._flights[name]
+
+    def _wait(self, name: Hashable, flight: _Flight[Value], deadline: float) -> _Landing[Value] | None:
+        """Return how a flight ended; ``None`` where that takes too long, or could not come while we wait."""
+        try:
+            if flight.loop is not None and flight.loop is asyncio._get_running_loop():
+                return None  # a sync call on the very loop that is to bring the answer
+            while (left := deadline - time.monotonic()) > 0:
+                with suppress(TimeoutError):
+                    return flight.landing.result(min(left, _GLANCE))
+                if flight.is_lost:
+                    return _Landing(error=asyncio.CancelledError())
+            return None
+        finally:
+            self._leave(name, flight)
+
+    async def _await(self, name: Hashable, flight: _Flight[Value], deadline: float) -> _Landing[Value] | None:
+        """Do what ``_wait`` does on an event loop."""
+        loop = asyncio.get_running_loop()
+        landing = asyncio.wrap_future(flight.landing)
+        glance = math.inf if flight.loop in (None, loop) else _GLANCE
+        try:
+            while (left := min(deadline - loop.time(), glance)) > 0:
+                await asyncio.wait((landing,), timeout=left if left < math.inf else None)
+                if landing.done():
+                    return landing.result()
+                if flight.is_lost:
+                    return _Landing(error=asyncio.CancelledError())
+            return None
+        finally:
+            landing.cancel()
+            if self._leave(name, flight) and flight.task is not None:
+                await _ended(flight.task, loop)
+
+
+async def _ended(task: asyncio.Task[None], here: asyncio.AbstractEventLoop) -> None:
+    """Cancel the call that nobody waits for any more; see it end, where it runs on this loop."""
+    loop = task.get_loop()
+    if loop is here:
+        task.cancel()
+        await asyncio.wait((task,))
+    else:
+        with suppress(RuntimeError):  # closed meanwhile
+            loop.call_soon_threadsafe(task.cancel)
+
+
+def fresh(error: BaseException) -> BaseException:
+    """Return an error like this one, without its traceback: one object raised in many threads would gather them all."""
+    other: object = None
+    with suppress(Exception):
+        other = copy(error)
+    if type(other) is not type(error):
+        with suppress(Exception):
+            other = type(error).__new__(type(error), *error.args)
+            vars(other).update(vars(error))
+    if not isinstance(other, BaseException) or type(other) is not type(error):
+        return error  # of a class that can't be made a second time
+    return other.with_traceback(None)
