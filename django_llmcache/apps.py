@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from importlib import import_module
+from typing import Any, Final
 
 from django.apps import AppConfig
+from django.core.signals import setting_changed
+
+from . import conf
+from .exceptions import ConfigurationError
+
+NEEDS_WRAPT: Final = (
+    "settings.LLMCACHE['INSTRUMENT'] is True, and needs wrapt: pip install 'django-llmcache[instrument]'. "
+    "Until then nothing is instrumented."
+)
+
+logger = logging.getLogger("django_llmcache")
 
 
 class LLMCacheConfig(AppConfig):
@@ -15,11 +29,31 @@ class LLMCacheConfig(AppConfig):
     verbose_name = "LLM cache"
 
     def ready(self) -> None:
-        """Register the system checks, and under ``manage.py test`` hook unittest for ``live_api`` tests."""
+        """Register the system checks, instrument, and under ``manage.py test`` hook unittest for ``live_api`` tests."""
         from . import checks
 
         checks.connect()
+        _instrument()
+        setting_changed.connect(_instrument, dispatch_uid="django_llmcache.instrument")
         if sys.argv[1:2] == ["test"]:
             from .testing import hooks
 
             hooks.install()
+
+
+def _instrument(*, setting: str = "LLMCACHE", **_: Any) -> None:
+    """Put the pipeline under the HTTP libraries, or take it away, as ``INSTRUMENT`` says."""
+    if setting != "LLMCACHE":
+        return
+    home = "django_llmcache.transports.instrument"
+    try:
+        settings = conf.current()
+    except ConfigurationError:
+        return  # the system checks tell of it, and every call does
+    if settings.instrument or home in sys.modules:
+        try:
+            instrument = import_module(home)
+        except ImportError:
+            logger.exception(NEEDS_WRAPT)
+        else:
+            instrument.follow(settings)

@@ -17,7 +17,7 @@ from .exceptions import ConfigurationError, UncacheableRequest
 from .explanation import Explanation, nearest_to
 from .keys import scope_digest
 from .messages import LLMRequest, LLMResponse
-from .policies import UNSET, CachePolicy, ambient
+from .policies import UNSET, CachePolicy, ambient, whose
 from .stats import CacheStats
 from .telemetry import counters, emit, told
 
@@ -136,6 +136,8 @@ def explain(request: LLMRequest) -> Explanation:
     policy, settings = request.policy.over(ambient()), conf.current()
     reason = "streaming" if request.stream else "stateful" if decisions.has_state(request) else None
     try:
+        if (ask := whose()) is not None:
+            policy = decisions.scoped(policy, ask, settings)
         reason = decisions.reason_against(request, policy, settings) or reason
         scope = decisions.scope_of(request, policy, settings)
         if scope is None and settings.require_scope and policy.scope is UNSET:

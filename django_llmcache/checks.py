@@ -7,6 +7,7 @@ llmcache.E001  an unknown key in ``LLMCACHE`` or in one of its parts
 llmcache.E002  a value of the wrong type or range
 llmcache.E003  a dotted path that does not import, or is not what it should be
 llmcache.E004  options that the backend refuses
+llmcache.E005  ``INSTRUMENT`` without the library that it needs
 llmcache.W001  an in-process backend in production: each worker process has its own (deploy only)
 llmcache.W002  the test strategy outside tests
 llmcache.W003  settings that contradict each other; the safer one holds
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any, Final
 
 from django.core import checks
@@ -47,7 +49,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         settings = conf.current()
     except ConfigurationError:
         return messages  # what imports and what contradicts is seen when the values can be read
-    return [*messages, *_imports(settings), *_contradictions(raw, settings), *_test_strategy(settings)]
+    found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings), *_test_strategy(settings)]
+    return [*messages, *found]
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -150,6 +153,12 @@ def _path_hint(where: str) -> str:
         return f"Mend the name, or set BASE_URL or CLASS in LLMCACHE{where}."
     hint = f"Mend the dotted path in LLMCACHE{where}, or install what it imports."
     return f"{hint} A SCOPE without a dot is taken as it stands." if where == "['SCOPE']" else hint
+
+
+def _instrument(settings: conf.Settings) -> Iterator[CheckMessage]:
+    if settings.instrument and find_spec("wrapt") is None:
+        hint = "Install it: pip install 'django-llmcache[instrument]', or leave INSTRUMENT out."
+        yield _error("E005", "settings.LLMCACHE['INSTRUMENT'] is True, and needs wrapt, which is missing.", hint=hint)
 
 
 def _contradictions(raw: Mapping[str, Any], settings: conf.Settings) -> Iterator[CheckMessage]:

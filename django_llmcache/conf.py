@@ -75,6 +75,7 @@ class Settings:
             self.scope = None  # the two contradict each other, and the safer one holds
         self.middleware = texts("MIDDLEWARE", values["MIDDLEWARE"])
         self.providers = {name: provider(name, words) for name, words in values["PROVIDERS"].items()}
+        self.instrument: bool = values["INSTRUMENT"]
         self.run_dir = rooted(values["RUN_DIR"]) if values["RUN_DIR"] else None
         self.async_threads = int(positive("['ASYNC_THREADS']", values["ASYNC_THREADS"]))
         self.test_cache = TestCacheSettings(values["TEST_CACHE"])

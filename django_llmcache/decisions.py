@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from . import conf, keys
@@ -107,6 +108,32 @@ def reason_against(request: LLMRequest, policy: CachePolicy, settings: conf.Sett
     if verdict is None or isinstance(verdict, bool | str):
         return None if verdict is True else verdict or "disabled"
     raise TypeError(f"LLMCACHE['CACHEABLE'] returned a {type(verdict).__name__}; return True, False or a reason.")
+
+
+def scoped(policy: CachePolicy, ask: Callable[[], str | None], settings: conf.Settings) -> CachePolicy:
+    """Return a policy with the scope of the web request that is served, where nobody has said another.
+
+    A ``SCOPE`` that is a function decides by itself. One that is a text stands before it: who set both wants both.
+
+    Raises:
+        UncacheableRequest: nobody can tell whose the request is (reason ``no_scope``): never taken for "shared".
+    """
+    outer = settings.scope
+    if policy.scope is not UNSET or (outer is not None and "." in outer):
+        return policy
+    try:
+        scope = checked_scope(ask(), source="the scope of the web request")
+    except Exception as error:
+        raise UncacheableRequest(f"The web request's scope is unknown: {error!r}", reason="no_scope") from error
+    if scope is None:
+        return policy
+    return policy.over(_scope_policy(scope if outer in (None, "public") else f"{outer}/{scope}"))
+
+
+@lru_cache(maxsize=1024)
+def _scope_policy(scope: str) -> CachePolicy:
+    """Return one object for one scope: what follows from a policy is known by it."""
+    return CachePolicy(scope=scope)
 
 
 def has_state(request: LLMRequest) -> bool:

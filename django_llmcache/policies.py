@@ -202,6 +202,10 @@ _ambient: ContextVar[CachePolicy | None] = ContextVar("llmcache_policy", default
 ambient = _ambient.get
 """Return the innermost ``policy()`` in force here, outer ones merged in, or ``None``."""
 
+asker: Final[ContextVar[Callable[[], str | None] | None]] = ContextVar("llmcache_asker", default=None)
+"""Set while a web request is served: returns the scope of whoever it is from, ``None`` for nobody in particular."""
+whose: Final = asker.get
+
 _entered: ContextVar[tuple[tuple[policy, CachePolicy | None], ...]] = ContextVar("llmcache_policies", default=())
 """Each ``policy()`` in force here with what held outside it: kept in the context, where no other task can reach."""
 

@@ -39,6 +39,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "SCOPE": Setting(None, (str, _NONE)),
     "MIDDLEWARE": Setting(["django_llmcache.middleware.cache.CacheMiddleware"], (list, tuple)),
     "PROVIDERS": Setting({}, (dict,)),
+    "INSTRUMENT": Setting(False, (bool,)),
     "RUN_DIR": Setting(None, (str, Path, _NONE)),
     "ASYNC_THREADS": Setting(64, (int,)),
     "TEST_CACHE": Setting({}, (dict,)),

@@ -216,9 +216,11 @@ class SingleFlight(Generic[Value]):
                     return _Landing(error=asyncio.CancelledError())
             return None
         finally:
-            landing.cancel()
-            if self._leave(name, flight) and flight.task is not None:
-                await _ended(flight.task, loop)
+            unwanted = self._leave(name, flight)
+            if not loop.is_closed():  # as it is where the garbage collector ends what nobody awaited to its end
+                landing.cancel()
+                if unwanted and flight.task is not None:
+                    await _ended(flight.task, loop)
 
 
 async def _ended(task: asyncio.Task[None], here: asyncio.AbstractEventLoop) -> None:

@@ -6,13 +6,13 @@ import time
 
 from . import admission, backends, conf, sharing, workers
 from .backends.base import BaseBackend
-from .decisions import Route, has_state, parts_of, route_of
+from .decisions import Route, has_state, parts_of, route_of, scoped
 from .entry import Entry, Selector
 from .exceptions import ConfigurationError, UncacheableRequest
 from .keys import pack_parts, scope_digest
 from .messages import LLMRequest, LLMResponse
 from .plans import AsyncCall, Bypass, Call, Plan
-from .policies import UNSET, ambient
+from .policies import UNSET, ambient, whose
 from .response import as_response
 from .stats import CacheStats
 from .telemetry import counters, emit, emit_hit, told
@@ -146,7 +146,10 @@ class ProductionStrategy:
         policy, outer = request._policy, ambient()
         if outer is not None:
             policy = policy.over(outer)
-        route = route_of(request, policy, conf.snapshot or conf.current())
+        settings = conf.snapshot or conf.current()
+        if (ask := whose()) is not None:
+            policy = scoped(policy, ask, settings)
+        route = route_of(request, policy, settings)
         if route.reason is not None or request._stream:
             return Bypass(route.reason or "streaming")
         key = route.key_of(request._payload)

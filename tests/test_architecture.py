@@ -43,6 +43,8 @@ ADAPTERS = {
     "testing/plugin.py": {"pytest"},
     "testing/pytest_items.py": {"pytest"},
     "testing/pytest_runs.py": {"pytest"},
+    "transports/cached_httpx.py": {"httpx", "httpx2"},
+    "transports/instrument.py": {"wrapt"},
     "transports/over_httpx.py": {"httpx2"},
 }
 """Files that may import optional libraries, and which."""

@@ -29,10 +29,15 @@ _KEPT: Final = 512
 
 
 class _Known(NamedTuple):
-    """One provider at one host: a pattern of ``host`` or ``host:port``."""
+    """One provider at one host: a pattern of ``host`` or ``host:port``.
+
+    Attributes:
+        by_chance: whether anything else might be there: a common port that the settings don't name.
+    """
 
     host: str
     provider: Provider
+    by_chance: bool
 
 
 class _Found(NamedTuple):
@@ -41,10 +46,18 @@ class _Found(NamedTuple):
     provider: Provider
     base_url: str
     place: Place
+    by_chance: bool
 
 
 def request_of(
-    method: str, url: str, headers: Mapping[str, str], body: bytes, *, policy: CachePolicy, target: Any
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    policy: CachePolicy,
+    target: Any,
+    by_chance: bool = True,
 ) -> LLMRequest | None:
     """Return what an HTTP request asks an LLM provider, ``None`` where it is no such call.
 
@@ -55,11 +68,11 @@ def request_of(
         body: the bytes as they are sent.
         policy: what this call wants of the cache.
         target: what can send it.
+        by_chance: whether ``localhost:8000`` and its like are a provider's without being in ``PROVIDERS``.
     """
     address, _, query = url.partition("?")
-    found = _at(address) if method == "POST" else None
-    payload = None if found is None else payload_of(body)
-    if found is None or payload is None:
+    found = _current().at(address) if method == "POST" else None
+    if found is None or (found.by_chance and not by_chance) or (payload := payload_of(body)) is None:
         return None
     rules, place = found.provider.rules, found.place
     kept = [(name.lower(), value) for name, value in headers.items() if name.lower() in rules.headers]
@@ -71,15 +84,9 @@ def request_of(
     return LLMRequest.to(endpoint, model, payload, rules.is_stream(method, place.path, payload), policy, target)
 
 
-def is_known(url: str, *, common_ports: bool = True) -> bool:
-    """Return whether an address is of a provider, whatever is asked there.
-
-    Args:
-        url: absolute.
-        common_ports: whether ``localhost:8000`` and its like count without being in ``PROVIDERS``.
-    """
-    host = host_of(urlsplit(url))
-    return any(fnmatchcase(host, known.host) for known in _known(common_ports=common_ports))
+def is_known(url: str) -> bool:
+    """Return whether an address is at a provider's host, whatever is asked there."""
+    return _current().knows(host_of(urlsplit(url)))
 
 
 def host_of(parts: SplitResult) -> str:
@@ -131,50 +138,68 @@ def _counted(query: str) -> Pairs:
     return tuple(sorted(pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0].lower() not in SECRETS))
 
 
-_addresses: dict[str, _Found | None] = {}
-_made_for: conf.Settings | None = None
+class _Table:
+    """Where providers are, as one snapshot of the settings says, and what is at the addresses that were asked.
+
+    An address is looked up once: an SDK asks few, and asks them often.
+    """
+
+    def __init__(self, settings: conf.Settings) -> None:
+        self.settings = settings
+        self._known = tuple(_known(settings))
+        self._addresses: dict[str, _Found | None] = {}
+
+    def at(self, address: str) -> _Found | None:
+        """Return what is at an address."""
+        try:
+            return self._addresses[address]
+        except KeyError:
+            if len(self._addresses) >= _KEPT:
+                self._addresses.clear()
+            found = self._addresses[address] = self._find(address)
+            return found
+
+    def knows(self, host: str) -> bool:
+        """Return whether a host is a provider's."""
+        return any(fnmatchcase(host, known.host) for known in self._known)
+
+    def _find(self, address: str) -> _Found | None:
+        parts = urlsplit(address)
+        host = host_of(parts)
+        if not host:
+            return None
+        root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        founds = [
+            _Found(known.provider, f"{root}{place.root}", place, known.by_chance)
+            for known in self._known
+            if fnmatchcase(host, known.host) and (place := known.provider.place_of(parts.path)) is not None
+        ]
+        # Several may share a host: a gateway, or a stand-in. The one whose own address this is goes first.
+        return next((found for found in founds if _is_its_own(found)), founds[0] if founds else None)
 
 
-def _at(address: str) -> _Found | None:
-    """Return what is at an address; it is worked out once, since an SDK asks few and asks them often."""
-    global _made_for
+_table: _Table | None = None
+
+
+def _current() -> _Table:
+    global _table
     settings = conf.snapshot or conf.current()
-    if _made_for is not settings or len(_addresses) >= _KEPT:
-        _addresses.clear()
-        _made_for = settings
-    try:
-        return _addresses[address]
-    except KeyError:
-        found = _addresses[address] = _find(address)
-        return found
-
-
-def _find(address: str) -> _Found | None:
-    parts = urlsplit(address)
-    host = host_of(parts)
-    if not host:
-        return None
-    root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    founds = [
-        _Found(known.provider, f"{root}{place.root}", place)
-        for known in _known(common_ports=True)
-        if fnmatchcase(host, known.host) and (place := known.provider.place_of(parts.path)) is not None
-    ]
-    # Several may share a host: a gateway, or a stand-in. The one whose own address this is goes first.
-    return next((found for found in founds if _is_its_own(found)), founds[0] if founds else None)
+    table = _table
+    if table is None or table.settings is not settings:
+        table = _table = _Table(settings)
+    return table
 
 
 def _is_its_own(found: _Found) -> bool:
     return found.provider.base_url.rstrip("/").lower() == found.base_url.rstrip("/").lower()
 
 
-def _known(*, common_ports: bool) -> Iterator[_Known]:
+def _known(settings: conf.Settings) -> Iterator[_Known]:
     """Yield where providers are, those of the settings first."""
-    configured = conf.current().providers
-    for name in sorted(names(), key=lambda name: name not in configured):
+    for name in sorted(names(), key=lambda name: name not in settings.providers):
         provider = get(name)
         host = host_of(urlsplit(provider.base_url))
-        if host and (common_ports or name in configured or host not in COMMON_PORTS):
-            yield _Known(host, provider)
+        if host:
+            yield _Known(host, provider, host in COMMON_PORTS and name not in settings.providers)
         for pattern in provider.hosts:
-            yield _Known(pattern, provider)
+            yield _Known(pattern, provider, by_chance=False)

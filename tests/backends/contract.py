@@ -107,6 +107,13 @@ class BackendContract:
         assert stats.evictions == {}
         assert stats.hit_rate == 0.0
 
+    def test_a_lock_that_nobody_has_is_given_and_given_back(self):
+        assert self.backend.acquire("key", "mine", 60)
+        self.backend.release("key", "mine")
+        self.backend.release("key", "mine")
+
+        assert self.backend.acquire("key", "another's", 60)
+
     def test_it_can_be_closed_twice_and_used_again(self):
         self.backend.close()
         self.backend.close()
@@ -369,3 +376,29 @@ class StoringContract(BackendContract):
             assert (stats.entries, stats.bytes) == (1, entry_of("c").size)
         if self.tells:
             assert stats.evictions == {"expired": 1, "deleted": 1}
+
+    def test_a_lock_is_one_holders_alone(self):
+        assert self.backend.acquire("key", "mine", 60)
+
+        assert not self.backend.acquire("key", "another's", 60)
+        assert self.backend.acquire("another key", "another's", 60)
+
+    def test_nobody_else_releases_a_lock(self):
+        self.backend.acquire("key", "mine", 60)
+        self.backend.release("key", "another's")
+
+        assert not self.backend.acquire("key", "another's", 60)
+
+    def test_a_lock_is_free_when_its_time_is_over(self):
+        self.backend.acquire("key", "mine", 60)
+        self.advance(61)
+
+        assert self.backend.acquire("key", "another's", 60)
+
+    def test_who_has_a_lock_may_take_it_for_longer(self):
+        self.backend.acquire("key", "mine", 60)
+        self.advance(50)
+
+        assert self.backend.acquire("key", "mine", 60)
+        self.advance(50)
+        assert not self.backend.acquire("key", "another's", 60)

@@ -220,6 +220,19 @@ class TestOptions:
         assert (message.id, message.msg) == ("llmcache.E004", "settings.LLMCACHE['OPTIONS'] has HOST; give URL.")
 
 
+class TestInstrument:
+    def test_without_the_library_that_it_needs(self, monkeypatch):
+        monkeypatch.setattr(checks, "find_spec", lambda name: None)
+
+        message = only(found(INSTRUMENT=True))
+
+        assert message.id == "llmcache.E005"
+        assert "pip install 'django-llmcache[instrument]'" in message.hint
+
+    def test_with_it(self):
+        assert found(INSTRUMENT=True) == []
+
+
 class TestWorkers:
     def test_an_in_process_backend_is_a_warning_for_a_deployment(self):
         message = only(found(deploy=True))

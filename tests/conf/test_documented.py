@@ -12,8 +12,8 @@ from django.test import override_settings
 import django_llmcache
 from django_llmcache import checks, conf, providers
 from django_llmcache.backends.memory import MemoryBackend
-from django_llmcache.providers.base import TIMEOUT
 from django_llmcache.providers.target import Target
+from django_llmcache.shapes import TIMEOUT
 
 PACKAGE = Path(django_llmcache.__file__).parent
 PAGE = (PACKAGE.parent / "docs/settings.md").read_text(encoding="utf-8")

@@ -41,6 +41,7 @@ CASES = {
     "SCOPE": Case(None, "tenant-1", (5, True, len, "")),
     "MIDDLEWARE": Case((MIDDLEWARE,), ["a.B", MIDDLEWARE], (None, MIDDLEWARE, [None], [len]), ("a.B", MIDDLEWARE)),
     "PROVIDERS": Case({}, {"openai": {"MODEL": "m"}}, (None, [], "openai", {1: {}}, {"openai": None})),
+    "INSTRUMENT": Case(False, True, (1, "yes", None)),
     "RUN_DIR": Case(None, "/run/site", (True, 5, b"/run")),
     "ASYNC_THREADS": Case(64, 8, (None, "8", 1.5, True, 0, -1)),
     "TEST_CACHE": Case(

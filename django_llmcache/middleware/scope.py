@@ -1,0 +1,113 @@
+"""Whose answer it is, told by the web request: for Django's own ``MIDDLEWARE``, not for the LLM pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.functional import LazyObject, empty
+
+from django_llmcache.policies import asker
+
+_served: ContextVar[HttpRequest | None] = ContextVar("llmcache_served", default=None)
+web_request = _served.get
+"""Return the web request that is being served, ``None`` outside of one: for a ``SCOPE`` of one's own."""
+
+_USER = "_llmcache_user"
+
+
+class RequestScopeMiddleware:
+    """Keep apart what LLM calls answer while different users, sites or tenants are served.
+
+    Name it in ``MIDDLEWARE`` behind those that find out who asks: Django's ``AuthenticationMiddleware``,
+    ``CurrentSiteMiddleware``, a tenant's. The scope is ``tenant:…/site:…/user:…``, of these what the request has; a
+    request that has none, such as an anonymous visitor's, gets shared answers, or with ``REQUIRE_SCOPE`` none from the
+    cache. A ``policy(scope=…)`` or a call's own ``scope=…`` goes before it. Subclass it for another scope.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Return the response, or an awaitable of it where the view is served asynchronously."""
+        if self._is_async:
+            return self._acall(request)
+        with self._asking_for(request):
+            response: HttpResponseBase = self.get_response(request)
+        return self._streamed(request, response)
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        if hasattr(request, "auser"):  # now: a look-up in the cache can't wait for a database
+            setattr(request, _USER, await request.auser())
+        with self._asking_for(request):
+            response: HttpResponseBase = await self.get_response(request)
+        return self._streamed(request, response)
+
+    def scope_of(self, request: HttpRequest) -> str | None:
+        """Return whose answers a web request gets; ``None`` for shared ones. Asked at each LLM call.
+
+        Args:
+            request: what is served. In an async view a lazy ``request.user`` can't be read here: take ``user_of``.
+        """
+        tenant, site, user = getattr(request, "tenant", None), getattr(request, "site", None), user_of(request)
+        parts = []
+        if tenant is not None:
+            parts.append(f"tenant:{getattr(tenant, 'schema_name', None) or tenant.pk}")
+        if site is not None:
+            parts.append(f"site:{site.pk or site.domain}")
+        if user is not None and user.is_authenticated:
+            parts.append(f"user:{user.pk}")
+        return "/".join(parts) or None
+
+    @contextmanager
+    def _asking_for(self, request: HttpRequest) -> Iterator[None]:
+        served, ask = _served.set(request), asker.set(partial(self.scope_of, request))
+        try:
+            yield
+        finally:
+            asker.reset(ask)
+            _served.reset(served)
+
+    def _streamed(self, request: HttpRequest, response: Any) -> HttpResponseBase:
+        """Return the response; one that is made while it is sent, long after this, is made for the same user."""
+        if getattr(response, "streaming", False) and getattr(response, "file_to_stream", None) is None:
+            each = self._aeach if response.is_async else self._each
+            response.streaming_content = each(request, response.streaming_content)
+        return response  # type: ignore[no-any-return]
+
+    def _each(self, request: HttpRequest, content: Iterator[bytes]) -> Iterator[bytes]:
+        while True:
+            with self._asking_for(request):
+                try:
+                    piece = next(content)
+                except StopIteration:
+                    return
+            yield piece
+
+    async def _aeach(self, request: HttpRequest, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        while True:
+            with self._asking_for(request):
+                try:
+                    piece = await anext(content)
+                except StopAsyncIteration:
+                    return
+            yield piece
+
+
+def user_of(request: HttpRequest) -> Any:
+    """Return the user of a web request, ``None`` where nobody has found out; on an event loop without a database."""
+    user = getattr(request, "user", None)
+    if isinstance(user, LazyObject) and user._wrapped is empty:
+        return getattr(request, _USER, user)
+    return user

@@ -1,0 +1,242 @@
+"""The response cache under ``httpx2`` and ``httpx``: ordinary clients whose LLM calls go through the pipeline.
+
+A subclass that overrides the public ``send``, not a transport: a client that is given a transport drops the proxies of
+the environment, and its mounts, limits and TLS settings are the transport's alone.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
+
+from django_llmcache.control import HEADER
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.messages import LLMResponse
+
+from .answers import headers_of
+from .sending import AsyncSending, Sending, aanswered, answered
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+LIBRARIES: Final = ("httpx2", "httpx")
+_CONNECTIONS: Final = {"max_connections": 1000, "max_keepalive_connections": 100}
+"""What the SDKs of OpenAI and Anthropic give the clients that they make for themselves."""
+
+
+@overload
+def cached_client(*, library: Literal["httpx2"] = ..., **options: Any) -> httpx2.Client: ...
+@overload
+def cached_client(*, library: Literal["httpx"], **options: Any) -> httpx.Client: ...
+def cached_client(*, library: str = "httpx2", **options: Any) -> Any:
+    """Return a client whose LLM calls are answered from the response cache where they may.
+
+    Give it to an SDK, ``OpenAI(http_client=cached_client())``, or use it as any other. A call that is none passes
+    untouched, and so does a stream of events. A hit has the headers ``x-llmcache``, ``x-llmcache-age`` (seconds) and
+    ``x-llmcache-id``; it calls the client's event hooks as a live call does.
+
+    Args:
+        library: ``"httpx2"``, or ``"httpx"`` for SDKs that are still on it.
+        options: of the library's ``Client``. Not said, up to 1000 connections and redirects that are followed, as
+            in the clients that the SDKs make for themselves.
+
+    Raises:
+        ImportError: the library is not installed; the message names what to install.
+        ConfigurationError: ``library`` is another word.
+    """
+    module = _library(library)
+    return _client_class(module)(**_with_defaults(module, options))
+
+
+@overload
+def cached_async_client(*, library: Literal["httpx2"] = ..., **options: Any) -> httpx2.AsyncClient: ...
+@overload
+def cached_async_client(*, library: Literal["httpx"], **options: Any) -> httpx.AsyncClient: ...
+def cached_async_client(*, library: str = "httpx2", **options: Any) -> Any:
+    """Return what ``cached_client`` does for an event loop, which a hit never leaves."""
+    module = _library(library)
+    return _async_client_class(module)(**_with_defaults(module, options))
+
+
+def around(client: Any) -> Any:
+    """Return a client that asks through another, with all that the other has: transports, hooks, headers, cookies.
+
+    Args:
+        client: a ``Client`` or an ``AsyncClient`` of ``httpx2`` or ``httpx``.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    for name in LIBRARIES:
+        module = _installed(name)
+        for kind, make in (("Client", _client_class), ("AsyncClient", _async_client_class)):
+            if module is not None and isinstance(client, getattr(module, kind)):
+                return _around(make(module), client)
+    raise TypeError(f"{type(client).__name__} is no client of httpx2 or httpx.")
+
+
+def _around(kind: Any, client: Any) -> Any:
+    if isinstance(client, kind):
+        return client
+    made = kind(
+        headers=client.headers, cookies=client.cookies.jar, params=client.params, timeout=client.timeout,
+        base_url=client.base_url, follow_redirects=client.follow_redirects, trust_env=False,
+    )  # fmt: skip
+    made.inner = client
+    return made
+
+
+def send(
+    library: ModuleType, original: Any, client: Any, request: Any, options: dict[str, Any], *, by_chance: bool = True
+) -> Any:
+    """Answer a request of a client's from the cache where it may, else by ``original``.
+
+    Args:
+        library: ``httpx2`` or ``httpx``.
+        original: what sends it: ``send`` of a client.
+        client: whose event hooks a stored answer calls.
+        request: what is sent.
+        options: the other arguments of ``send``.
+        by_chance: as ``Sending`` takes it.
+    """
+    started = time.perf_counter()
+
+    def hooked(response: Any) -> Any:
+        response.elapsed = timedelta(seconds=time.perf_counter() - started)
+        for hook in client.event_hooks["request"]:
+            hook(request)
+        for hook in client.event_hooks["response"]:
+            hook(response)
+        return response
+
+    return answered(Sending(_reader(library), original, request, options, by_chance=by_chance), hooked)
+
+
+async def asend(
+    library: ModuleType, original: Any, client: Any, request: Any, options: dict[str, Any], *, by_chance: bool = True
+) -> Any:
+    """Do what ``send`` does for an async client."""
+    started = time.perf_counter()
+
+    async def hooked(response: Any) -> Any:
+        response.elapsed = timedelta(seconds=time.perf_counter() - started)
+        for hook in client.event_hooks["request"]:
+            await hook(request)
+        for hook in client.event_hooks["response"]:
+            await hook(response)
+        return response
+
+    return await aanswered(AsyncSending(_reader(library), original, request, options, by_chance=by_chance), hooked)
+
+
+@cache
+def _client_class(library: ModuleType) -> Any:
+    class CachedClient(library.Client):  # type: ignore[name-defined, misc] # of whichever library
+        """A client that answers LLM calls from the response cache where it may."""
+
+        inner: Any = None
+        """The client that it asks through, where it is made around one."""
+
+        def send(self, request: Any, **options: Any) -> Any:
+            original = super().send if self.inner is None else self.inner.send
+            return send(library, original, self.inner or self, request, options)
+
+        def close(self) -> None:
+            super().close()
+            if self.inner is not None:
+                self.inner.close()
+
+    return CachedClient
+
+
+@cache
+def _async_client_class(library: ModuleType) -> Any:
+    class CachedAsyncClient(library.AsyncClient):  # type: ignore[name-defined, misc] # of whichever library
+        """An async client that answers LLM calls from the response cache where it may."""
+
+        inner: Any = None
+        """The client that it asks through, where it is made around one."""
+
+        async def send(self, request: Any, **options: Any) -> Any:
+            original = super().send if self.inner is None else self.inner.send
+            return await asend(library, original, self.inner or self, request, options)
+
+        async def aclose(self) -> None:
+            await super().aclose()
+            if self.inner is not None:
+                await self.inner.aclose()
+
+    return CachedAsyncClient
+
+
+class _HTTPX:
+    """How the pipeline reads and makes what one of the two libraries sends and gets."""
+
+    def __init__(self, library: ModuleType) -> None:
+        self._library = library
+
+    def outgoing(self, request: Any) -> tuple[str, str, Any, bytes | None]:
+        try:
+            body = request.content
+        except self._library.RequestNotRead:  # it is sent as it is made; what an SDK asks is whole beforehand
+            body = None
+        return request.method, str(request.url), request.headers, body
+
+    def without_control(self, request: Any) -> Any:
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() != HEADER.encode()]
+        return self._library.Request(
+            request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
+        )
+
+    def changed(self, request: Any, url: str, body: bytes) -> Any:
+        framing = (b"content-length", b"transfer-encoding")
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in framing]
+        return self._library.Request(request.method, url, headers=headers, content=body, extensions=request.extensions)
+
+    def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
+        return response.status_code, response.headers.multi_items()
+
+    def read(self, response: Any) -> bytes:
+        body: bytes = response.read()
+        return body
+
+    def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
+        whole: dict[str, Any] = {"content": answer.body}
+        if options.get("stream"):  # its caller reads it, in whatever way
+            whole = {"stream": self._library.ByteStream(answer.body)}
+        return self._library.Response(answer.status, headers=headers_of(answer), request=request, **whole)
+
+
+@cache
+def _reader(library: ModuleType) -> _HTTPX:
+    return _HTTPX(library)
+
+
+def _with_defaults(library: ModuleType, options: dict[str, Any]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"follow_redirects": True}
+    if "limits" not in options:
+        defaults["limits"] = library.Limits(**_CONNECTIONS)
+    return defaults | options
+
+
+def _installed(name: str) -> ModuleType | None:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+def _library(name: str) -> ModuleType:
+    if name not in LIBRARIES:
+        raise ConfigurationError(f"library is {name!r}; give one of {', '.join(map(repr, LIBRARIES))}.")
+    module = _installed(name)
+    if module is not None:
+        return module
+    other = "" if name == "httpx" else " For an SDK that is still on httpx, say library='httpx'."
+    install = "pip install 'django-llmcache[httpx]'" if name == "httpx2" else "pip install httpx"
+    raise ImportError(f"A cached client is one of {name}, which is not installed: {install}.{other}")

@@ -1,0 +1,123 @@
+"""The response cache under ``requests``: an ordinary session whose LLM calls go through the pipeline."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.hooks import dispatch_hook
+from urllib3 import HTTPResponse
+
+from django_llmcache.control import HEADER
+from django_llmcache.messages import LLMResponse
+
+from .answers import headers_of
+from .sending import Sending, answered
+
+
+class CachedSession(requests.Session):
+    """A session of ``requests`` that answers LLM calls from the response cache where it may."""
+
+    inner: requests.Session | None = None
+    """The session that it asks through, where it is made around one."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a prepared request, or answer it from the cache; everything else is as in ``requests.Session``."""
+        return send(super().send if self.inner is None else self.inner.send, request, options)
+
+
+def cached_session() -> requests.Session:
+    """Return a session whose LLM calls are answered from the response cache where they may.
+
+    Any call that is none passes untouched, and so does an answer that comes as a stream of events. Adapters, proxies,
+    certificates, cookies and hooks are the session's own, as ever. A hit has the headers ``x-llmcache``,
+    ``x-llmcache-age`` (seconds) and ``x-llmcache-id``.
+    """
+    return CachedSession()
+
+
+def around(session: requests.Session) -> requests.Session:
+    """Return a session that asks through another, with all that the other has: adapters, proxies, headers, cookies."""
+    if isinstance(session, CachedSession):
+        return session
+    made = CachedSession()
+    vars(made).update(vars(session))
+    made.inner = session
+    return made
+
+
+def send(
+    original: Any, request: requests.PreparedRequest, options: dict[str, Any], *, by_chance: bool = True
+) -> requests.Response:
+    """Answer a request of ``requests`` from the cache where it may, else by ``original``.
+
+    Args:
+        original: what sends it: ``Session.send`` of a session.
+        request: what is sent.
+        options: the other arguments of ``send``.
+        by_chance: as ``Sending`` takes it.
+    """
+    started = time.perf_counter()
+
+    def hooked(response: requests.Response) -> requests.Response:
+        response.elapsed = timedelta(seconds=time.perf_counter() - started)
+        told: requests.Response = dispatch_hook("response", request.hooks, response, **options)  # type: ignore[no-untyped-call]
+        return told
+
+    response: requests.Response = answered(Sending(_LIBRARY, original, request, options, by_chance=by_chance), hooked)
+    return response
+
+
+class _Requests:
+    """How the pipeline reads and makes what ``requests`` sends and gets."""
+
+    def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, Any, bytes | None]:
+        body: Any = request.body
+        if isinstance(body, str):
+            body = body.encode()
+        headers: Any = request.headers or {}
+        return request.method or "", request.url or "", headers, body if isinstance(body, bytes) else None
+
+    def without_control(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        other = request.copy()
+        del other.headers[HEADER]
+        return other
+
+    def changed(self, request: requests.PreparedRequest, url: str, body: bytes) -> requests.PreparedRequest:
+        other = request.copy()
+        other.url = url
+        other.prepare_body(body, None)
+        return other
+
+    def head_of(self, response: requests.Response) -> tuple[int, list[tuple[str, str]]]:
+        return response.status_code, list(response.headers.items())
+
+    def read(self, response: requests.Response) -> bytes:
+        return response.content
+
+    def built(
+        self, answer: LLMResponse, request: requests.PreparedRequest, options: dict[str, Any]
+    ) -> requests.Response:
+        raw = HTTPResponse(
+            BytesIO(answer.body), headers=dict(headers_of(answer)), status=answer.status,
+            reason=_reason(answer.status), preload_content=False, request_method=request.method,
+        )  # fmt: skip
+        response = HTTPAdapter().build_response(request, raw)
+        if not options.get("stream"):
+            response.content  # noqa: B018 - reads it
+        return response
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+_LIBRARY: Final = _Requests()

@@ -1,0 +1,161 @@
+"""Put the pipeline around what an HTTP client of the user's own sends, whichever library it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from django_llmcache import pipeline
+from django_llmcache.control import HEADER, policy_of
+from django_llmcache.messages import LLMRequest, LLMResponse
+from django_llmcache.policies import NOTHING_SAID
+from django_llmcache.providers.encoding import encode
+from django_llmcache.providers.traffic import request_of
+from django_llmcache.upstream import under_way
+
+from .answers import CarriedAnswer, echoes, is_events
+
+
+class Library(Protocol):
+    """What the pipeline has to know of one HTTP library, whose requests and responses it takes as they are."""
+
+    def outgoing(self, request: Any) -> tuple[str, str, Any, bytes | None]:
+        """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet."""
+        ...
+
+    def without_control(self, request: Any) -> Any:
+        """Return the request less ``x-llmcache-control``; what the caller holds is left as it was."""
+        ...
+
+    def changed(self, request: Any, url: str, body: bytes) -> Any:
+        """Return the request with another address and body."""
+        ...
+
+    def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
+        """Return the status and the headers of a response."""
+        ...
+
+    def read(self, response: Any) -> bytes:
+        """Return the body of a response, decoded; an async one is asked itself."""
+        ...
+
+    def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
+        """Return a response of the library's for an answer that no connection brought."""
+        ...
+
+
+class Sending:
+    """One request of an HTTP library on its way through the pipeline: what the pipeline's innermost call sends.
+
+    Args:
+        library: how its requests and responses are read and made.
+        send: what the library would have done: takes the request, and the options.
+        http: the library's request.
+        options: the other arguments of ``send``.
+        by_chance: whether a common port of this machine is a provider's though the settings don't say so.
+    """
+
+    __slots__ = ("_asked", "_by_chance", "_http", "_library", "_options", "_send")
+
+    def __init__(
+        self, library: Library, send: Callable[..., Any], http: Any, options: dict[str, Any], *, by_chance: bool
+    ) -> None:
+        self._library = library
+        self._send = send
+        self._http = http
+        self._options = options
+        self._by_chance = by_chance
+        self._asked: LLMRequest | None = None
+
+    def request(self) -> LLMRequest | None:
+        """Return what is asked, ``None`` where it is no LLM call, or one that is inside another already."""
+        method, url, headers, body = self._library.outgoing(self._http)
+        control = headers.get(HEADER)
+        if control is not None:
+            self._http = self._library.without_control(self._http)
+        if body is None or under_way.get():
+            return None
+        policy = NOTHING_SAID if control is None else policy_of(_text(control))
+        self._asked = request_of(method, url, headers, body, policy=policy, target=self, by_chance=self._by_chance)
+        return self._asked
+
+    def untouched(self) -> Any:
+        """Send it as it would have been sent without us."""
+        return self._send(self._http, **self._options)
+
+    def send(self, request: LLMRequest) -> LLMResponse:
+        """Return the provider's answer, with the library's own response in it."""
+        response = self._send(self._as_wanted(request), **self._options)
+        return self._stream_of(request, response) or self._whole(response, self._library.read(response))
+
+    def response(self, answer: LLMResponse) -> Any:
+        """Return what the library's caller gets of an answer."""
+        if isinstance(answer, CarriedAnswer):
+            return answer.carried
+        return self._library.built(answer, self._http, self._options)
+
+    def _stream_of(self, request: LLMRequest, response: Any) -> CarriedAnswer | None:
+        """Return an answer that its caller reads as it arrives; ``None`` for one that may be read here."""
+        status, headers = self._library.head_of(response)
+        kind = next((value for name, value in headers if name.lower() == "content-type"), "")
+        if request.stream or (self._options.get("stream") and is_events(kind)):
+            return CarriedAnswer(response, b"", status=status, headers=headers, reason="streaming")
+        return None
+
+    def _whole(self, response: Any, body: bytes) -> CarriedAnswer:
+        status, headers = self._library.head_of(response)
+        _, _, sent, _ = self._library.outgoing(self._http)
+        reason = "secret" if echoes(sent, body) else None
+        return CarriedAnswer(response, body, status=status, headers=headers, reason=reason)
+
+    def _as_wanted(self, request: LLMRequest) -> Any:
+        """Return the library's request: as it came, or as a middleware has changed it."""
+        asked = self._asked
+        if asked is None or (request._payload is asked._payload and request._endpoint is asked._endpoint):
+            return self._http
+        _, url, _, body = self._library.outgoing(self._http)
+        if request.base_url != asked.base_url or request.path != asked.path:
+            _, mark, query = url.partition("?")
+            url = f"{request.base_url}{request.path}{mark}{query}"
+        same = request._payload == asked._payload
+        return self._library.changed(self._http, url, body if same and body is not None else encode(request.payload))
+
+
+class AsyncSending(Sending):
+    """The same on an event loop: ``send`` gives an awaitable."""
+
+    __slots__ = ()
+
+    async def asend(self, request: LLMRequest) -> LLMResponse:
+        """Return the provider's answer, with the library's own response in it."""
+        response = await self._send(self._as_wanted(request), **self._options)
+        return self._stream_of(request, response) or self._whole(response, await response.aread())
+
+
+def answered(sending: Sending, hook: Callable[[Any], Any]) -> Any:
+    """Return the library's response: from the cache where it may.
+
+    Args:
+        sending: what is to be sent.
+        hook: called with a response that no connection brought; returns what becomes of it.
+    """
+    request = sending.request()
+    if request is None:
+        return sending.untouched()
+    answer = pipeline.handler()(request)
+    response = sending.response(answer)
+    return response if isinstance(answer, CarriedAnswer) else hook(response)
+
+
+async def aanswered(sending: AsyncSending, hook: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Do what ``answered`` does on an event loop; a hit never leaves it."""
+    request = sending.request()
+    if request is None:
+        return await sending.untouched()
+    answer = await pipeline.ahandler()(request)
+    response = sending.response(answer)
+    return response if isinstance(answer, CarriedAnswer) else await hook(response)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

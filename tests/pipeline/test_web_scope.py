@@ -1,0 +1,303 @@
+"""``RequestScopeMiddleware``: what one user of the site is answered, no other one gets."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.test import RequestFactory, override_settings
+from django.utils.functional import SimpleLazyObject
+
+from django_llmcache import LLMRequest, cache, policy
+from django_llmcache.middleware.scope import RequestScopeMiddleware, user_of, web_request
+
+QUESTION = LLMRequest("openai", payload={"model": "m", "messages": [{"role": "user", "content": "Who am I?"}]})
+
+
+def person(number):
+    return SimpleNamespace(pk=number, is_authenticated=True)
+
+
+def web(user=None, **attributes):
+    request = RequestFactory().get("/")
+    if user is not None:
+        request.user = user
+    for name, value in attributes.items():
+        setattr(request, name, value)
+    return request
+
+
+class Site:
+    """A site whose view asks an LLM, which answers who asks."""
+
+    def __init__(self, middleware=RequestScopeMiddleware, **settings):
+        self.calls = 0
+        self.middleware = middleware
+
+    def ask(self, said=None):
+        def call(request):
+            self.calls += 1
+            return {"choices": [{"message": {"content": str(said)}, "finish_reason": "stop"}]}
+
+        return cache.with_cache(QUESTION, call)
+
+    def get(self, request):
+        answers = []
+
+        def view(request):
+            user = getattr(request, "user", None)
+            answers.append(self.ask(getattr(user, "pk", None)))
+            return HttpResponse()
+
+        self.middleware(view)(request)
+        return answers[0]
+
+    async def aget(self, request):
+        answers = []
+
+        async def view(request):
+            user = user_of(request)
+
+            async def call(_):
+                self.calls += 1
+                return {"choices": [{"message": {"content": str(user.pk)}, "finish_reason": "stop"}]}
+
+            answers.append(await cache.awith_cache(QUESTION, call))
+            return HttpResponse()
+
+        await self.middleware(view)(request)
+        return answers[0]
+
+
+def test_each_user_has_answers_of_their_own():
+    site = Site()
+
+    texts = [site.get(web(person(number))).text for number in (1, 2, 1, 2)]
+
+    assert texts == ["1", "2", "1", "2"]
+    assert site.calls == 2
+
+
+@pytest.mark.parametrize("how", ["threads", "tasks"])
+def test_no_answer_crosses_between_fifty_users_at_once(how):
+    site = Site()
+    numbers = [number for number in range(50) for _ in range(4)]
+
+    if how == "threads":
+        with ThreadPoolExecutor(20) as pool:
+            texts = list(pool.map(lambda number: site.get(web(person(number))).text, numbers))
+    else:
+
+        async def all_of_them():
+            return await asyncio.gather(*(site.aget(web(person(number))) for number in numbers))
+
+        texts = [answer.text for answer in asyncio.run(all_of_them())]
+
+    assert texts == [str(number) for number in numbers]
+    assert site.calls == 50
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"tenant": SimpleNamespace(pk=1, schema_name="red")}, {"tenant": SimpleNamespace(pk=1, schema_name="blue")}),
+        ({"tenant": SimpleNamespace(pk=1)}, {"tenant": SimpleNamespace(pk=2)}),
+        ({"site": SimpleNamespace(pk=1)}, {"site": SimpleNamespace(pk=2)}),
+        ({"site": SimpleNamespace(pk=1)}, {"tenant": SimpleNamespace(pk=1)}),
+        ({"site": SimpleNamespace(pk=1)}, {}),
+    ],
+    ids=["schema", "tenant", "site", "both", "none"],
+)
+def test_each_site_and_tenant_has_answers_of_its_own(one, other):
+    site = Site()
+
+    site.get(web(person(1), **one))
+    site.get(web(person(1), **other))
+
+    assert site.calls == 2
+
+
+def test_visitors_share():
+    site = Site()
+
+    site.get(web(AnonymousUser()))
+
+    assert site.get(web()).from_cache
+
+
+@override_settings(LLMCACHE={"REQUIRE_SCOPE": True})
+def test_where_a_scope_is_required_visitors_are_not_cached():
+    site = Site()
+
+    site.get(web(AnonymousUser()))
+    answer = site.get(web(AnonymousUser()))
+
+    assert (answer.cache.status, answer.cache.reason) == ("bypass", "no_scope")
+    assert site.get(web(person(1))).cache.status == "miss"
+
+
+def test_a_user_who_cannot_be_found_out_is_nobody_in_particular_and_not_cached():
+    def no_database():
+        raise OSError("no database")
+
+    site = Site()
+
+    def view(request):
+        view.answer = site.ask()
+        return HttpResponse()
+
+    RequestScopeMiddleware(view)(web(SimpleLazyObject(no_database)))
+
+    assert view.answer.cache.reason == "no_scope"
+
+
+def test_the_user_is_not_looked_up_where_nothing_is_asked():
+    def look_up():
+        raise AssertionError("a query for nothing")
+
+    RequestScopeMiddleware(lambda request: HttpResponse())(web(SimpleLazyObject(look_up)))
+
+
+def test_an_async_view_never_waits_for_the_user_on_the_loop():
+    def on_the_loop():
+        raise AssertionError("a query on the event loop")
+
+    async def auser():
+        return person(7)
+
+    site = Site()
+
+    async def ask():
+        return await site.aget(web(SimpleLazyObject(on_the_loop), auser=auser))
+
+    assert asyncio.run(ask()).text == "7"
+    assert asyncio.run(ask()).from_cache
+    assert Site().get(web(person(8))).text == "8"
+
+
+def test_who_logs_in_meanwhile_is_that_user_from_then_on():
+    site = Site()
+
+    def view(request):
+        request.user = person(5)
+        view.answer = site.ask(5)
+        return HttpResponse()
+
+    RequestScopeMiddleware(view)(web(AnonymousUser()))
+
+    assert site.get(web(person(5))).from_cache
+
+
+def test_what_is_streamed_later_is_still_for_the_same_user():
+    site = Site()
+
+    def view(request):
+        return StreamingHttpResponse(site.ask(request.user.pk).body for _ in range(1))
+
+    bodies = [b"".join(RequestScopeMiddleware(view)(web(person(number)))) for number in (1, 2)]
+
+    assert b'"1"' in bodies[0]
+    assert b'"2"' in bodies[1]
+    assert web_request() is None
+
+
+def test_what_is_streamed_later_on_a_loop_is_still_for_the_same_user():
+    site = Site()
+
+    async def body(number):
+        yield site.ask(number).body
+
+    async def view(request):
+        return StreamingHttpResponse(body(request.user.pk))
+
+    async def get(number):
+        response = await RequestScopeMiddleware(view)(web(person(number)))
+        return b"".join([piece async for piece in response])
+
+    assert b'"1"' in asyncio.run(get(1))
+    assert b'"2"' in asyncio.run(get(2))
+
+
+def test_a_file_is_sent_as_it_was(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+
+    response = RequestScopeMiddleware(lambda request: FileResponse((tmp_path / "file").open("rb")))(web())
+
+    assert response.file_to_stream is not None
+    response.close()
+
+
+class TestWhoWins:
+    def test_a_policy_goes_before_the_web_request(self):
+        site = Site()
+        site.get(web(person(1)))
+
+        with policy(scope="public"):
+            site.get(web(person(1)))
+            shared = site.get(web(person(2)))
+
+        assert site.calls == 2
+        assert shared.text == "1"
+
+    @override_settings(LLMCACHE={"SCOPE": "tenant-7"})
+    def test_a_text_stands_before_the_web_requests_scope(self):
+        site = Site()
+        inside = [site.get(web(person(number))).cache.key for number in (1, 2)]
+        outside = site.ask().cache.key
+
+        assert len({*inside, outside}) == 3
+
+    @override_settings(LLMCACHE={"SCOPE": "tests.pipeline.test_web_scope.everybody"})
+    def test_a_function_decides_by_itself_and_knows_the_web_request(self):
+        site = Site()
+
+        site.get(web(person(1)))
+        site.get(web(person(2)))
+
+        assert site.calls == 1
+        assert ASKED[-1].user.pk == 2
+
+    def test_a_subclass_says_another(self):
+        class Teams(RequestScopeMiddleware):
+            def scope_of(self, request):
+                return f"team:{request.user.team}"
+
+        site = Site(Teams)
+        red = [SimpleNamespace(pk=number, is_authenticated=True, team="red") for number in (1, 2)]
+
+        texts = [site.get(web(user)).text for user in red]
+
+        assert texts == ["1", "1"]
+
+
+ASKED = []
+
+
+def everybody(request):
+    ASKED.append(web_request())
+    return "everybody"
+
+
+def test_outside_of_a_web_request_all_is_as_before():
+    Site().get(web(person(1)))
+
+    assert web_request() is None
+    assert Site().ask("x").text == "x"
+
+
+def test_explain_knows_the_web_requests_scope():
+    site = Site()
+    site.get(web(person(1)))
+    keys = []
+
+    def view(request):
+        keys.append(cache.explain(QUESTION).key)
+        return HttpResponse()
+
+    RequestScopeMiddleware(view)(web(person(1)))
+
+    assert cache.get(keys[0]).text == "1"

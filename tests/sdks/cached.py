@@ -1,0 +1,362 @@
+"""How each SDK is given a cached client and asked: sync and async, plain, with a tool, by a schema, as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from django_llmcache.transports import cached_async_client, cached_client
+
+from .asking import HI, TOOL, _without_head, _without_times
+
+
+class City(BaseModel):
+    """What is asked for as JSON."""
+
+    name: str
+
+
+class Cached(NamedTuple):
+    """One SDK on cached clients.
+
+    Attributes:
+        module: to import.
+        client, aclient: make a client for a provider's address, and close it.
+        ask, aask: return the answer as a dict; ``kind`` is ``plain``, ``tool`` or ``schema``.
+        stream: returns the parts of a streamed answer.
+    """
+
+    module: str
+    client: Callable[[str], Any]
+    aclient: Callable[[str], Any]
+    ask: Callable[[Any, str], Any]
+    aask: Callable[[Any, str], Awaitable[Any]]
+    stream: Callable[[Any], list[Any]] | None = None
+
+
+@contextmanager
+def openai_client(url: str) -> Iterator[Any]:
+    import openai
+
+    with openai.OpenAI(base_url=f"{url}/v1", max_retries=0, http_client=cached_client()) as client:
+        yield client
+
+
+@asynccontextmanager
+async def openai_aclient(url: str) -> AsyncIterator[Any]:
+    import openai
+
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", max_retries=0, http_client=cached_async_client()) as client:
+        yield client
+
+
+def openai_words(kind: str) -> dict[str, Any]:
+    words: dict[str, Any] = {"model": "gpt-4o-mini", "messages": HI}
+    if kind == "tool":
+        words["tools"] = [TOOL]
+    if kind == "schema":
+        words["response_format"] = City
+    return words
+
+
+def openai_ask(client, kind):
+    chat = client.chat.completions
+    return (chat.parse if kind == "schema" else chat.create)(**openai_words(kind))
+
+
+async def openai_aask(client, kind):
+    return await openai_ask(client, kind)
+
+
+def openai_stream(client):
+    return list(client.chat.completions.create(stream=True, **openai_words("plain")))
+
+
+@contextmanager
+def groq_client(url: str) -> Iterator[Any]:
+    import groq
+
+    with groq.Groq(base_url=url, max_retries=0, http_client=cached_client(library="httpx")) as client:
+        yield client
+
+
+@asynccontextmanager
+async def groq_aclient(url: str) -> AsyncIterator[Any]:
+    import groq
+
+    async with groq.AsyncGroq(base_url=url, max_retries=0, http_client=cached_async_client(library="httpx")) as client:
+        yield client
+
+
+def groq_ask(client, kind):
+    words = {**openai_words(kind), "model": "llama3-8b-8192"}
+    if kind == "schema":
+        words["response_format"] = {"type": "json_schema", "json_schema": _schema()}
+    return client.chat.completions.create(**words)
+
+
+async def groq_aask(client, kind):
+    return await groq_ask(client, kind)
+
+
+def groq_stream(client):
+    return list(client.chat.completions.create(model="llama3-8b-8192", messages=HI, stream=True))
+
+
+@contextmanager
+def anthropic_client(url: str) -> Iterator[Any]:
+    import anthropic
+
+    with anthropic.Anthropic(base_url=url, max_retries=0, http_client=cached_client()) as client:
+        yield client
+
+
+@asynccontextmanager
+async def anthropic_aclient(url: str) -> AsyncIterator[Any]:
+    import anthropic
+
+    async with anthropic.AsyncAnthropic(base_url=url, max_retries=0, http_client=cached_async_client()) as client:
+        yield client
+
+
+def anthropic_words(kind: str) -> dict[str, Any]:
+    words: dict[str, Any] = {"model": "claude-3-opus", "max_tokens": 100, "messages": HI}
+    if kind == "tool":
+        words["tools"] = [{"name": "lookup", "input_schema": {"type": "object", "properties": {}}}]
+    if kind == "schema":  # a tool that it must call is how one asks for JSON there
+        words["tools"] = [{"name": "city", "input_schema": City.model_json_schema()}]
+        words["tool_choice"] = {"type": "tool", "name": "city"}
+    return words
+
+
+def anthropic_ask(client, kind):
+    return client.messages.create(**anthropic_words(kind))
+
+
+async def anthropic_aask(client, kind):
+    return await anthropic_ask(client, kind)
+
+
+def anthropic_stream(client):
+    with client.messages.stream(**anthropic_words("plain")) as stream:
+        return list(stream)
+
+
+def _gemini(url: str) -> Any:
+    from google import genai
+    from google.genai import types
+
+    options = types.HttpOptions(base_url=url, httpx_client=cached_client(), httpx_async_client=cached_async_client())
+    return genai.Client(http_options=options)
+
+
+@contextmanager
+def gemini_client(url: str) -> Iterator[Any]:
+    client = _gemini(url)
+    yield client
+    client.close()
+
+
+@asynccontextmanager
+async def gemini_aclient(url: str) -> AsyncIterator[Any]:
+    client = _gemini(url)
+    yield client
+    await client.aio.aclose()
+
+
+def gemini_words(kind: str) -> dict[str, Any]:
+    from google.genai import types
+
+    words: dict[str, Any] = {"model": "gemini-2.0-flash", "contents": "Hi"}
+    if kind == "tool":
+        tool = types.Tool(function_declarations=[types.FunctionDeclaration(name="lookup", description="Looks it up.")])
+        words["config"] = types.GenerateContentConfig(tools=[tool])
+    if kind == "schema":
+        words["config"] = types.GenerateContentConfig(response_mime_type="application/json", response_schema=City)
+    return words
+
+
+def gemini_ask(client, kind):
+    return _without_head(client.models.generate_content(**gemini_words(kind)))
+
+
+async def gemini_aask(client, kind):
+    return _without_head(await client.aio.models.generate_content(**gemini_words(kind)))
+
+
+def gemini_stream(client):
+    return [_without_head(part) for part in client.models.generate_content_stream(**gemini_words("plain"))]
+
+
+def _mistral(url: str) -> Any:
+    from mistralai.client import Mistral
+
+    return Mistral(api_key="made-up", server_url=url, client=cached_client(), async_client=cached_async_client())
+
+
+@contextmanager
+def mistral_client(url: str) -> Iterator[Any]:
+    with _mistral(url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def mistral_aclient(url: str) -> AsyncIterator[Any]:
+    async with _mistral(url) as client:
+        yield client
+
+
+def mistral_words(kind: str) -> dict[str, Any]:
+    words: dict[str, Any] = {"model": "mistral-tiny", "messages": HI}
+    if kind == "tool":
+        words["tools"] = [TOOL]
+    if kind == "schema":
+        words["response_format"] = {"type": "json_schema", "json_schema": _schema()}
+    return words
+
+
+def mistral_ask(client, kind):
+    return client.chat.complete(**mistral_words(kind))
+
+
+async def mistral_aask(client, kind):
+    return await client.chat.complete_async(**mistral_words(kind))
+
+
+def mistral_stream(client):
+    return list(client.chat.stream(**mistral_words("plain")))
+
+
+@contextmanager
+def litellm_client(url: str) -> Iterator[Any]:
+    import litellm
+
+    with cached_client(library="httpx") as session:
+        litellm.client_session = session
+        litellm.in_memory_llm_clients_cache.flush_cache()
+        yield f"{url}/v1"
+        litellm.client_session = None
+
+
+@asynccontextmanager
+async def litellm_aclient(url: str) -> AsyncIterator[Any]:
+    import litellm
+
+    async with cached_async_client(library="httpx") as session:
+        litellm.aclient_session = session
+        litellm.in_memory_llm_clients_cache.flush_cache()
+        yield f"{url}/v1"
+        litellm.aclient_session = None
+
+
+def litellm_words(base: str, kind: str) -> dict[str, Any]:
+    words = {"model": "openai/gpt-4o-mini", "messages": HI, "api_base": base, "num_retries": 0}
+    if kind == "tool":
+        words["tools"] = [TOOL]
+    if kind == "schema":
+        words["response_format"] = City
+    return words
+
+
+def litellm_ask(base, kind):
+    import litellm
+
+    return _without_times(litellm.completion(**litellm_words(base, kind)).model_dump())
+
+
+async def litellm_aask(base, kind):
+    import litellm
+
+    return _without_times((await litellm.acompletion(**litellm_words(base, kind))).model_dump())
+
+
+def litellm_stream(base):
+    import litellm
+
+    return [
+        _without_times(part.model_dump()) for part in litellm.completion(stream=True, **litellm_words(base, "plain"))
+    ]
+
+
+def _langchain(url: str) -> Any:
+    from langchain_openai import ChatOpenAI
+
+    return ChatOpenAI(
+        model="gpt-4o-mini", base_url=f"{url}/v1", max_retries=0, http_client=cached_client(),
+        http_async_client=cached_async_client(),
+    )  # fmt: skip
+
+
+@contextmanager
+def langchain_client(url: str) -> Iterator[Any]:
+    yield _langchain(url)
+
+
+@asynccontextmanager
+async def langchain_aclient(url: str) -> AsyncIterator[Any]:
+    yield _langchain(url)
+
+
+def _langchain_way(model: Any, kind: str) -> Any:
+    if kind == "tool":
+        return model.bind_tools([TOOL])
+    return model.with_structured_output(City) if kind == "schema" else model
+
+
+def langchain_ask(model, kind):
+    return _of_the_answer(_langchain_way(model, kind).invoke("Hi"))
+
+
+async def langchain_aask(model, kind):
+    return _of_the_answer(await _langchain_way(model, kind).ainvoke("Hi"))
+
+
+def langchain_stream(model):
+    return [_of_the_answer(part) for part in model.stream("Hi")]
+
+
+def _of_the_answer(message: Any) -> Any:
+    """Leave out the id that LangChain makes up for each run."""
+    said = message.model_dump()
+    return {name: value for name, value in said.items() if name != "id"}
+
+
+@asynccontextmanager
+async def pydantic_ai_aclient(url: str) -> AsyncIterator[Any]:
+    import openai
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    client = openai.AsyncOpenAI(base_url=f"{url}/v1", max_retries=0, http_client=cached_async_client())
+    async with client:
+        yield OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(openai_client=client))
+
+
+async def pydantic_ai_aask(model, kind):
+    from pydantic_ai import Agent, NativeOutput
+
+    agent: Any = Agent(model, output_type=NativeOutput(City)) if kind == "schema" else Agent(model)
+    return (await agent.run("Hi")).output
+
+
+def _schema() -> dict[str, Any]:
+    return {"name": "City", "schema": City.model_json_schema()}
+
+
+CACHED = {
+    "openai": Cached("openai", openai_client, openai_aclient, openai_ask, openai_aask, openai_stream),
+    "anthropic": Cached(
+        "anthropic", anthropic_client, anthropic_aclient, anthropic_ask, anthropic_aask, anthropic_stream
+    ),
+    "google-genai": Cached("google.genai", gemini_client, gemini_aclient, gemini_ask, gemini_aask, gemini_stream),
+    "mistralai": Cached("mistralai", mistral_client, mistral_aclient, mistral_ask, mistral_aask, mistral_stream),
+    "groq": Cached("groq", groq_client, groq_aclient, groq_ask, groq_aask, groq_stream),
+    "litellm": Cached("litellm", litellm_client, litellm_aclient, litellm_ask, litellm_aask, litellm_stream),
+    "langchain-openai": Cached(
+        "langchain_openai", langchain_client, langchain_aclient, langchain_ask, langchain_aask, langchain_stream
+    ),
+    "pydantic-ai": Cached("pydantic_ai", openai_client, pydantic_ai_aclient, openai_ask, pydantic_ai_aask),
+}

@@ -1,0 +1,335 @@
+"""One call for all who ask the same at the same time, whoever of them is cancelled, fails or dies."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from django_llmcache.singleflight import SingleFlight, fresh
+
+PATIENCE = 20.0
+
+
+class Upstream:
+    """A call that takes as long as it is told to, and counts."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.calls = 0
+        self.error = error
+        self.asked = threading.Event()
+        self.go = threading.Event()
+        self.cancelled = 0
+
+    def call(self):
+        self.calls += 1
+        self.asked.set()
+        assert self.go.wait(PATIENCE)
+        if self.error is not None:
+            raise self.error
+        return f"answer {self.calls}"
+
+    async def acall(self):
+        self.calls += 1
+        self.asked.set()
+        try:
+            while not self.go.is_set():  # noqa: ASYNC110 - what it waits for is set by a thread
+                await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.error is not None:
+            raise self.error
+        return f"answer {self.calls}"
+
+
+@pytest.fixture
+def flights():
+    return SingleFlight()
+
+
+@pytest.fixture
+def upstream():
+    made = Upstream()
+    yield made
+    made.go.set()
+
+
+def waiting(flights, number):
+    """Wait until so many wait for the one call that is under way, its leader among them."""
+    deadline = time.monotonic() + PATIENCE
+    while sum(flight.wanted for flight in list(flights._flights.values())) < number:
+        assert time.monotonic() < deadline, "they don't come"
+        threading.Event().wait(0.001)
+
+
+async def awaiting(flights, number):
+    while sum(flight.wanted for flight in list(flights._flights.values())) < number:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.001)
+
+
+def test_threads_share_one_call(flights, upstream):
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(flights.do, "key", upstream.call, patience=PATIENCE) for _ in range(8)]
+        waiting(flights, 8)
+        upstream.go.set()
+        outcomes = [each.result() for each in asked]
+
+    assert upstream.calls == 1
+    assert {outcome.value for outcome in outcomes} == {"answer 1"}
+    assert sorted(outcome.shared for outcome in outcomes) == [False] + [True] * 7
+
+
+def test_tasks_share_one_call(flights, upstream):
+    async def all_of_them():
+        asked = [asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE)) for _ in range(8)]
+        await awaiting(flights, 8)
+        upstream.go.set()
+        return await asyncio.gather(*asked)
+
+    outcomes = asyncio.run(all_of_them())
+
+    assert upstream.calls == 1
+    assert {outcome.value for outcome in outcomes} == {"answer 1"}
+
+
+@pytest.mark.parametrize("leader", ["a thread", "a loop"])
+def test_threads_and_loops_share_one_call(flights, upstream, leader):
+    def thread():
+        return flights.do("key", upstream.call, patience=PATIENCE).value
+
+    def loop():
+        async def both():
+            ask = flights.ado("key", upstream.acall, patience=PATIENCE)
+            also = flights.ado("key", upstream.acall, patience=PATIENCE)
+            return [outcome.value for outcome in await asyncio.gather(ask, also)]
+
+        return asyncio.run(both())
+
+    first, others = (thread, loop) if leader == "a thread" else (loop, thread)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(first)]
+        assert upstream.asked.wait(PATIENCE)
+        asked += [pool.submit(others), pool.submit(loop)]
+        waiting(flights, 5)  # a loop is two of them
+        upstream.go.set()
+        answers = [each.result() for each in asked]
+
+    assert upstream.calls == 1
+    assert {value for each in answers for value in ([each] if isinstance(each, str) else each)} == {"answer 1"}
+
+
+def test_calls_of_other_names_do_not_wait(flights, upstream):
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(flights.do, "slow", upstream.call, patience=PATIENCE)
+        assert upstream.asked.wait(PATIENCE)
+
+        values = [flights.do(name, lambda name=name: name, patience=PATIENCE).value for name in "abcdefgh"]
+
+        assert not slow.done()
+        upstream.go.set()
+    assert values == list("abcdefgh")
+
+
+def test_a_failure_is_told_to_each_once_and_the_next_call_tries_again(flights):
+    upstream = Upstream(OSError(111, "refused"))
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(flights.do, "key", upstream.call, patience=PATIENCE) for _ in range(8)]
+        waiting(flights, 8)
+        upstream.go.set()
+        errors = [each.exception() for each in asked]
+
+    assert upstream.calls == 1
+    assert [(type(error), error.args, error.errno) for error in errors] == [
+        (ConnectionRefusedError, (111, "refused"), 111)
+    ] * 8
+    assert len({id(error) for error in errors}) == 8
+    assert flights.do("key", lambda: "good", patience=PATIENCE).value == "good"
+
+
+def test_a_failure_is_told_to_tasks(flights):
+    upstream = Upstream(ValueError("no"))
+
+    async def all_of_them():
+        asked = [asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE)) for _ in range(4)]
+        await awaiting(flights, 4)
+        upstream.go.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    errors = asyncio.run(all_of_them())
+
+    assert upstream.calls == 1
+    assert [str(error) for error in errors] == ["no"] * 4
+    assert len({id(error) for error in errors}) == 4
+
+
+@pytest.mark.parametrize("who", [0, 2], ids=["the leader", "a waiter"])
+def test_whoever_is_cancelled_takes_the_answer_from_nobody(flights, upstream, who):
+    async def all_of_them():
+        asked = [asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE)) for _ in range(4)]
+        await awaiting(flights, 4)
+        asked[who].cancel()
+        await asyncio.wait([asked[who]])
+        upstream.go.set()
+        return asked[who].cancelled(), [await each for each in asked if each is not asked[who]]
+
+    was_cancelled, outcomes = asyncio.run(all_of_them())
+
+    assert was_cancelled
+    assert upstream.calls == 1
+    assert [outcome.value for outcome in outcomes] == ["answer 1"] * 3
+
+
+def test_a_call_that_nobody_wants_any_more_is_cancelled(flights, upstream):
+    async def both():
+        asked = [asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE)) for _ in range(2)]
+        await awaiting(flights, 2)
+        for each in asked:
+            each.cancel()
+        await asyncio.wait(asked)
+
+    asyncio.run(both())
+
+    assert upstream.cancelled == 1
+    assert len(flights) == 0
+
+
+def test_a_thread_takes_over_where_the_leaders_loop_ends(flights, upstream):
+    begun = threading.Event()
+
+    async def lead():
+        asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))  # noqa: RUF006 - left behind on purpose
+        await awaiting(flights, 1)
+        begun.set()
+        await asyncio.to_thread(waiting, flights, 2)
+
+    with ThreadPoolExecutor(2) as pool:
+        led = pool.submit(asyncio.run, lead())
+        assert begun.wait(PATIENCE)
+        upstream.go.clear()
+        other = pool.submit(flights.do, "key", lambda: "mine", patience=PATIENCE)
+        led.result()
+
+        assert other.result().value == "mine"
+
+
+def test_a_thread_takes_over_where_the_loop_is_closed_without_a_word(flights, upstream):
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+    loop.run_until_complete(awaiting(flights, 1))
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(flights.do, "key", lambda: "mine", patience=PATIENCE)
+        waiting(flights, 2)
+        left = list(asyncio.all_tasks(loop))
+        loop.close()
+
+        assert other.result().value == "mine"
+    for each in (task, *left):  # nothing will ever run them: they are only to say nothing of it
+        each._log_destroy_pending = False
+
+
+def test_a_waiter_takes_over_from_a_thread_that_is_interrupted(flights):
+    upstream = Upstream(KeyboardInterrupt())
+    with ThreadPoolExecutor(2) as pool:
+        led = pool.submit(flights.do, "key", upstream.call, patience=PATIENCE)
+        waiting(flights, 1)
+        other = pool.submit(flights.do, "key", lambda: "mine", patience=PATIENCE)
+        waiting(flights, 2)
+        upstream.go.set()
+
+        assert isinstance(led.exception(), KeyboardInterrupt)
+        assert other.result() == ("mine", False)
+
+
+def test_patience_ends(flights, upstream):
+    with ThreadPoolExecutor(1) as pool:
+        led = pool.submit(flights.do, "key", upstream.call, patience=PATIENCE)
+        waiting(flights, 1)
+
+        mine = flights.do("key", lambda: "mine", patience=0.02)
+        amine = asyncio.run(flights.ado("key", _mine, patience=0.02))
+
+        upstream.go.set()
+        assert led.result().value == "answer 1"
+    assert mine == ("mine", False)
+    assert amine == ("mine", False)
+
+
+async def _mine():
+    return "mine"
+
+
+def test_a_sync_call_on_the_loop_that_it_would_wait_for_goes_by_itself(flights, upstream):
+    async def both():
+        led = asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+        await awaiting(flights, 1)
+        mine = flights.do("key", lambda: "mine", patience=PATIENCE)
+        upstream.go.set()
+        return mine, (await led).value
+
+    assert asyncio.run(both()) == (("mine", False), "answer 1")
+
+
+def test_without_an_asyncio_loop_the_call_is_simply_made(flights):
+    coroutine = flights.ado("key", _mine, patience=PATIENCE)
+
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(None)
+
+    assert ended.value.value == ("mine", False)
+
+
+def test_nothing_is_kept_of_calls_that_have_ended(flights):
+    class Value:
+        pass
+
+    made = []
+
+    def call():
+        value = Value()
+        made.append(weakref.ref(value))
+        return value
+
+    for number in range(1000):
+        flights.do(number, call, patience=PATIENCE)
+    with pytest.raises(ValueError, match="no"):
+        flights.do("failing", lambda: int("no"), patience=PATIENCE)
+    gc.collect()
+
+    assert len(flights) == 0
+    assert not any(ref() for ref in made)
+
+
+class StrictError(Exception):
+    """An error that can't be made of its ``args``, as some SDKs have them."""
+
+    def __init__(self, *, response):
+        super().__init__("refused")
+        self.response = response
+
+
+class TestFresh:
+    @pytest.mark.parametrize(
+        "error",
+        [ValueError("a", 1), OSError(2, "gone", "file"), StrictError(response="body")],
+        ids=["plain", "os", "strict"],
+    )
+    def test_an_error_is_one_like_it(self, error):
+        error.add_note("a note")
+
+        other = fresh(error)
+
+        assert other is not error
+        assert type(other) is type(error)
+        assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))
+
+    def test_it_has_no_traceback_of_the_others(self):
+        with pytest.raises(ValueError, match="no") as caught:
+            int("no")
+
+        assert fresh(caught.value).__traceback__ is None

@@ -1,0 +1,216 @@
+"""``INSTRUMENT``: the libraries' own clients on the cache, for known hosts alone, and back again."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import httpx
+import httpx2
+import pytest
+import requests
+import responses
+from django.test import override_settings
+
+from django_llmcache import achat, chat
+from django_llmcache.signals import cache_hit, cache_miss
+from django_llmcache.transports import cached_client, instrument
+
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def settings(provider, **keys):
+    return override_settings(
+        LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{provider.url}/v1", "API_KEY": "made-up"}}, **keys}
+    )
+
+
+@pytest.fixture
+def instrumented(provider):
+    """Instrument, with the stand-in for OpenAI."""
+    with settings(provider, INSTRUMENT=True):
+        yield provider
+
+
+async def _apost(library, url):
+    async with library.AsyncClient() as client:
+        return await client.post(url, json=BODY)
+
+
+def _post_cached(url):
+    with cached_client() as client:
+        client.post(url, json=BODY)
+
+
+def _post_by_session(url):
+    with requests.Session() as session:
+        return session.post(url, json=BODY, timeout=5)
+
+
+WAYS = {
+    "requests": lambda url: requests.post(url, json=BODY, timeout=5),
+    "a session": _post_by_session,
+    "httpx": lambda url: httpx.post(url, json=BODY),
+    "httpx2": lambda url: httpx2.post(url, json=BODY),
+    "async httpx": lambda url: asyncio.run(_apost(httpx, url)),
+    "async httpx2": lambda url: asyncio.run(_apost(httpx2, url)),
+}
+
+
+@pytest.fixture(params=WAYS)
+def post(request):
+    return WAYS[request.param]
+
+
+def test_ordinary_clients_are_answered_from_the_cache(instrumented, post):
+    live, again = (post(f"{instrumented.url}/v1/chat/completions") for _ in range(2))
+
+    assert instrumented.calls == 1
+    assert again.headers["x-llmcache"] == "hit"
+    assert again.json() == live.json()
+
+
+def test_another_host_is_not_touched(instrumented, post):
+    with settings(instrumented, INSTRUMENT=True, PROVIDERS={}):
+        _, second = (post(f"{instrumented.url}/v1/chat/completions") for _ in range(2))
+
+    assert instrumented.calls == 2
+    assert "x-llmcache" not in second.headers
+
+
+def test_without_the_setting_nothing_is_touched(provider, post):
+    with settings(provider):
+        _, second = (post(f"{provider.url}/v1/chat/completions") for _ in range(2))
+
+    assert provider.calls == 2
+    assert "x-llmcache" not in second.headers
+
+
+def test_everything_is_put_back(provider):
+    before = requests.Session.send, httpx.Client.send, httpx2.AsyncClient.send
+    with settings(provider, INSTRUMENT=True):
+        assert instrument.installed() == ["httpx", "httpx2", "requests"]
+        assert requests.Session.send is not before[0]
+
+    assert (requests.Session.send, httpx.Client.send, httpx2.AsyncClient.send) == before
+    assert instrument.installed() == []
+
+
+def test_twice_is_once(instrumented):
+    ours = vars(requests.Session)["send"]
+
+    instrument.install()
+
+    assert vars(requests.Session)["send"] is ours
+
+
+def test_ours_below_somebody_elses_passes_everything_on(provider, monkeypatch):
+    with settings(provider, INSTRUMENT=True):
+        ours = httpx2.Client.send
+
+        def theirs(self, request, **options):
+            return ours(self, request, **options)
+
+        monkeypatch.setattr(httpx2.Client, "send", theirs)
+
+    _, second = (httpx2.post(f"{provider.url}/v1/chat/completions", json=BODY) for _ in range(2))
+
+    assert provider.calls == 2
+    assert "x-llmcache" not in second.headers
+    monkeypatch.undo()
+    instrument.uninstall()
+
+
+@pytest.mark.parametrize("middleware", [["django_llmcache.middleware.cache.CacheMiddleware"], []])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url: chat("openai", BODY["messages"], model="gpt-4o-mini"),
+        lambda url: asyncio.run(achat("openai", BODY["messages"], model="gpt-4o-mini")),
+        lambda url: _post_cached(f"{url}/v1/chat/completions"),
+    ],
+    ids=["chat", "achat", "cached_client"],
+)
+def test_nothing_is_looked_up_twice(provider, ask, middleware):
+    told = []
+
+    def receiver(**details):
+        told.append(details["signal"])
+
+    cache_hit.connect(receiver)
+    cache_miss.connect(receiver)
+    try:
+        with settings(provider, INSTRUMENT=True, MIDDLEWARE=middleware):
+            ask(provider.url)
+    finally:
+        cache_hit.disconnect(receiver)
+        cache_miss.disconnect(receiver)
+
+    assert provider.calls == 1
+    assert len(told) == len(middleware)
+
+
+def test_mocks_of_a_test_stay_in_force(provider):
+    with settings(provider, INSTRUMENT=True), responses.RequestsMock() as mocked:
+        mocked.post(f"{provider.url}/v1/chat/completions", json={"mocked": True})
+
+        assert requests.post(f"{provider.url}/v1/chat/completions", json=BODY, timeout=5).json() == {"mocked": True}
+
+
+@pytest.mark.parametrize("way", ["positional", "by name"])
+def test_send_may_be_called_either_way(instrumented, way):
+    url = f"{instrumented.url}/v1/chat/completions"
+    with httpx2.Client() as client:
+        for _ in range(2):
+            request = client.build_request("POST", url, json=BODY)
+            answer = client.send(request) if way == "positional" else client.send(request=request)
+
+    assert answer.headers["x-llmcache"] == "hit"
+
+
+SCRIPT = """
+import sys
+import django
+from django.conf import settings
+
+settings.configure(INSTALLED_APPS=["django_llmcache"], LLMCACHE={"INSTRUMENT": True}, SECRET_KEY="made up")
+django.setup()
+libraries = {"requests", "httpx", "httpx2"}
+assert not libraries & sys.modules.keys(), libraries & sys.modules.keys()
+from django_llmcache.transports import instrument
+
+assert instrument.installed() == []
+import httpx2
+
+assert instrument.installed() == ["httpx2"], instrument.installed()
+assert "httpx" not in sys.modules
+import requests
+
+assert instrument.installed() == ["httpx2", "requests"]
+"""
+
+
+def test_no_library_is_imported_for_it_and_one_imported_later_is_covered():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+WITHOUT = """
+import sys
+
+sys.modules["wrapt"] = None
+import django
+from django.conf import settings
+
+settings.configure(INSTALLED_APPS=["django_llmcache"], LLMCACHE={"INSTRUMENT": True}, SECRET_KEY="made up")
+django.setup()
+"""
+
+
+def test_without_what_it_needs_the_site_starts_and_the_log_says_what_to_install():
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'django-llmcache[instrument]'" in done.stderr

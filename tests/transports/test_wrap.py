@@ -1,0 +1,126 @@
+"""``wrap``: what exists already, on the cache, with all that it has."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+
+import httpx
+import httpx2
+import pytest
+import requests
+from django.test import override_settings
+from requests.adapters import HTTPAdapter
+
+from django_llmcache.transports import cached_client, cached_session, wrap
+
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.fixture
+def url(provider):
+    """Return where the stand-in for OpenAI answers."""
+    with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{provider.url}/v1"}}}):
+        yield f"{provider.url}/v1/chat/completions"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_client_keeps_what_it_has(provider, url, library):
+    hooked = []
+    transport = library.HTTPTransport(retries=1)
+    events = {"response": [lambda response: hooked.append(response.status_code)]}
+    with library.Client(transport=transport, headers={"x-team": "7"}, event_hooks=events) as client:
+        wrapped = wrap(client)
+        answers = [wrapped.post(url, json=BODY) for _ in range(2)]
+        plain = client.post(url, json=BODY)
+
+    assert provider.calls == 2
+    assert [answer.headers.get("x-llmcache") for answer in answers] == [None, "hit"]
+    assert "x-llmcache" not in plain.headers
+    assert provider.requests[0]["headers"]["x-team"] == "7"
+    assert hooked == [200, 200, 200]
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_an_async_client_keeps_what_it_has(provider, url, library):
+    async def ask():
+        async with library.AsyncClient(headers={"x-team": "7"}) as client:
+            wrapped = wrap(client)
+            return [await wrapped.post(url, json=BODY) for _ in range(2)]
+
+    answers = asyncio.run(ask())
+
+    assert provider.calls == 1
+    assert answers[1].headers["x-llmcache"] == "hit"
+    assert provider.requests[0]["headers"]["x-team"] == "7"
+
+
+def test_closing_the_copy_closes_the_original():
+    client = httpx2.Client()
+
+    wrap(client).close()
+
+    assert client.is_closed
+
+
+def test_a_session_keeps_what_it_has(provider, url):
+    class Marking(HTTPAdapter):
+        def send(self, request, **options):
+            request.headers["x-adapter"] = "mine"
+            return super().send(request, **options)
+
+    with requests.Session() as session:
+        session.mount("http://", Marking())
+        wrapped = wrap(session)
+        answers = [wrapped.post(url, json=BODY, timeout=5) for _ in range(2)]
+
+    assert provider.calls == 1
+    assert answers[1].headers["x-llmcache"] == "hit"
+    assert provider.requests[0]["headers"]["x-adapter"] == "mine"
+
+
+@pytest.mark.parametrize("make", [cached_client, cached_session])
+def test_what_is_cached_already_stays_as_it_is(make):
+    with make() as client:
+        assert wrap(client) is client
+
+
+class Copied:
+    """An SDK's client as OpenAI's are, which shows no HTTP client of its own."""
+
+    def __init__(self, http_client=None):
+        self.http_client = http_client
+
+    def with_options(self, *, http_client):
+        return Copied(http_client)
+
+
+class AsyncCopied(Copied):
+    def with_options(self, *, http_client):
+        return AsyncCopied(http_client)
+
+
+@pytest.mark.parametrize(("sdk", "kind"), [(Copied, httpx2.Client), (AsyncCopied, httpx2.AsyncClient)])
+def test_an_sdk_that_hides_its_client_gets_a_new_one(sdk, kind):
+    assert isinstance(wrap(sdk()).http_client, kind)
+
+
+@pytest.mark.parametrize(
+    ("home", "way"),
+    [
+        ("mistralai.client.sdk", r"Mistral\(client=cached_client\(\), async_client=cached_async_client\(\)\)"),
+        ("google.genai.client", r"HttpOptions\(httpx_client=cached_client\(\)"),
+        ("langchain_openai.chat_models.base", r"ChatOpenAI\(http_client=cached_client\(\)"),
+        ("somebody.else", "where it takes one"),
+    ],
+)
+def test_an_sdk_that_cannot_be_copied_is_told_the_way_that_works(home, way):
+    sdk = type("Client", (), {"__module__": home})()
+
+    with pytest.raises(TypeError, match=rf"Client has no with_options\(\).*{way}"):
+        wrap(sdk)
+
+
+def test_a_module_is_told_the_way_that_works():
+    with pytest.raises(TypeError, match=r"litellm\.client_session = cached_client\(library='httpx'\)"):
+        wrap(types.ModuleType("litellm"))
