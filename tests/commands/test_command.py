@@ -17,7 +17,7 @@ class TestCalling:
         done = project.manage("llmcache")
 
         assert (done.out, done.code) == ("", 2)
-        assert "clear | stats | demo | fixtures" in done.err
+        assert "clear | stats | demo | doctor | fixtures" in done.err
 
     def test_an_unknown_subcommand_is_told_with_the_known_ones(self, project):
         done = project.manage("llmcache", "cleer")

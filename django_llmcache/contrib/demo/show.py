@@ -65,7 +65,7 @@ def run(write: Callable[[str], object], *, latency: float = 0.4) -> None:
         latency: seconds that the stand-in provider takes for an answer.
     """
     settings = {"RUN_DIR": of_this_process(os.getpid())}
-    with conf.instead(settings), _no_proxy(), StandIn(latency=latency) as provider, policy(cache=True, scope=SCOPE):
+    with conf.instead(settings), no_proxy(), StandIn(latency=latency) as provider, policy(cache=True, scope=SCOPE):
         write(
             f"A stand-in provider answers on loopback after {latency:g} s, with recorded answers of real providers.\n"
             "The default settings hold; those of this project and its cache are not touched."
@@ -81,7 +81,7 @@ def run(write: Callable[[str], object], *, latency: float = 0.4) -> None:
 
 
 @contextmanager
-def _no_proxy() -> Iterator[None]:
+def no_proxy() -> Iterator[None]:
     """Let no proxy that the environment names stand between this process and loopback."""
     names = ("no_proxy", "NO_PROXY")
     before = {name: os.environ.get(name) for name in names}

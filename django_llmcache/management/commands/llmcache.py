@@ -1,4 +1,4 @@
-"""``manage.py llmcache clear | stats | demo | fixtures``."""
+"""``manage.py llmcache clear | stats | demo | doctor | fixtures``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the subcommands and their options."""
-        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="clear | stats | demo | fixtures")
+        commands = parser.add_subparsers(
+            dest="subcommand", required=True, metavar="clear | stats | demo | doctor | fixtures"
+        )
         clear = commands.add_parser("clear", help="remove stored answers, of every running worker")
         clear.add_argument("--provider", help="only answers of this provider, such as openai")
         clear.add_argument("--model", help="only answers of this model, as it was asked for")
@@ -44,9 +46,11 @@ class Command(BaseCommand):
         demo.add_argument(
             "--latency", type=_seconds, default=0.4, help="seconds that the stand-in provider takes (0.4)"
         )
+        doctor = commands.add_parser("doctor", help="say what is set and instrumented, and make a dry run")
+        doctor.add_argument("--json", action="store_true", help="print one JSON object")
         fixtures = commands.add_parser("fixtures", help="look after the files of the test cache")
         arguments.add_arguments(fixtures, _add_base_options)
-        for subparser in (clear, stats, demo, fixtures):
+        for subparser in (clear, stats, demo, doctor, fixtures):
             _add_base_options(subparser)
 
     def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
@@ -100,6 +104,14 @@ class Command(BaseCommand):
         from django_llmcache.contrib.demo import show
 
         show.run(self.stdout.write, latency=options["latency"])
+
+    def _doctor(self, options: dict[str, Any]) -> None:
+        from django_llmcache.management import doctor
+
+        diagnosis = doctor.examine()
+        self.stdout.write(diagnosis.as_json() if options["json"] else diagnosis.as_text())
+        if diagnosis.problem:
+            raise CommandError(diagnosis.problem)
 
     def _agreed(self, question: str) -> bool:
         try:

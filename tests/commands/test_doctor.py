@@ -1,0 +1,115 @@
+"""``llmcache doctor``: what it says where all is well, and where something is not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.test import override_settings
+
+from django_llmcache import cache
+from django_llmcache.backends.memory import MemoryBackend
+
+from .running import run
+
+KEY = "sk-made-up-and-never-shown"
+WAYS = ("chat()", "cached_session()", "cached_client(library='httpx2')", "cached_client(library='httpx')")
+
+
+def lines(done, name):
+    return [line[15:] for line in done.out.splitlines() if line.startswith(f"{name:<14} ")]
+
+
+def test_where_all_is_well_every_way_is_cached(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    done = run("doctor")
+
+    assert done.code == 0
+    assert lines(done, "checks") == ["nothing is wrong with the settings"]
+    assert lines(done, "backend") == ["memory: each process has its own"]
+    assert lines(done, "provider") == ["openai at https://api.openai.com/v1: API key from OPENAI_API_KEY"]
+    assert lines(done, "instrumented") == ["nothing: LLMCACHE['INSTRUMENT'] is False"]
+    assert lines(done, "dry run") == [f"{way}: provider, then cache" for way in WAYS]
+    assert KEY not in done.out
+    assert cache.stats().entries == 0
+
+
+@override_settings(LLMCACHE={"INSTRUMENT": True})
+def test_what_is_instrumented_is_tried_as_well():
+    done = run("doctor")
+
+    assert done.code == 0
+    assert lines(done, "instrumented") == ["requests", "httpx2", "httpx"]
+    assert [line for line in lines(done, "dry run") if line.startswith(("requests.", "httpx"))] == [
+        "requests.Session(): provider, then cache",
+        "httpx2.Client(): provider, then cache",
+        "httpx.Client(): provider, then cache",
+    ]
+
+
+def test_the_settings_of_a_provider_are_not_sent_to_the_stand_in(provider):
+    providers = {"openai": {"API_KEY": KEY, "BASE_URL": "https://llm.example.com/v1"}}
+    with override_settings(LLMCACHE={"PROVIDERS": providers}):
+        done = run("doctor")
+
+    assert done.code == 0
+    assert lines(done, "provider") == ["openai at https://llm.example.com/v1: API key from the settings"]
+    assert KEY not in done.out + done.err
+
+
+class Broken(MemoryBackend):
+    """A store that keeps nothing, whatever it says."""
+
+    def get(self, key):
+        return None
+
+
+@override_settings(LLMCACHE={"BACKEND": f"{__name__}.Broken"})
+def test_a_store_that_forgets_is_found_out():
+    done = run("doctor")
+
+    assert done.code == 1
+    assert "dry run: chat(): the second answer did not come from the cache" in done.err
+
+
+@override_settings(LLMCACHE={"DEFAULT_TTL": 0})
+def test_the_reason_is_told():
+    done = run("doctor")
+
+    assert done.code == 1
+    assert "chat(): the second answer did not come from the cache (disabled)" in done.err
+
+
+@override_settings(LLMCACHE={"TTL": 5, "DEFAULT_TTL": "soon"})
+def test_wrong_settings_are_told():
+    done = run("doctor")
+
+    assert done.code == 1
+    assert "llmcache.E001" in done.err
+    assert "'soon'" in done.err
+
+
+@override_settings(LLMCACHE={"ENABLED": False})
+def test_off_is_off():
+    done = run("doctor")
+
+    assert done.code == 0
+    assert lines(done, "dry run") == ["none: LLMCACHE['ENABLED'] is False, so nothing is cached"]
+
+
+@pytest.mark.parametrize("llmcache", [{}, {"DEFAULT_TTL": 0}], ids=["well", "not well"])
+def test_a_machine_can_read_it(llmcache):
+    with override_settings(LLMCACHE=llmcache):
+        said = json.loads(run("doctor", "--json").out)
+
+    assert said["checks"] == ["nothing is wrong with the settings"]
+    assert bool(said["problems"]) is bool(llmcache)
+
+
+@override_settings(LLMCACHE={"MIDDLEWARE": []})
+def test_a_pipeline_without_the_cache_is_told():
+    done = run("doctor")
+
+    assert done.code == 1
+    assert "CacheMiddleware is not in MIDDLEWARE: is another in its place?" in done.out
