@@ -8,6 +8,8 @@ from importlib import import_module
 
 BENCHMARKS = {
     "hit": "a whole hit through chat() beside other caches",
+    "sdk": "a hit through the OpenAI SDK on a cached client beside other caches",
+    "stampede": "a thousand who ask the same at once, and how often the provider is asked",
     "store": "the in-process store beside other stores",
     "replay": "replayed calls and a replayed suite beside other recorders",
 }
@@ -17,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(f"{name:8}{what}" for name, what in BENCHMARKS.items()),
+        epilog="\n".join(f"{name:10}{what}" for name, what in BENCHMARKS.items()),
     )
     parser.add_argument("benchmark", choices=BENCHMARKS)
     parser.add_argument("options", nargs=argparse.REMAINDER, help="of the benchmark; --help lists them")

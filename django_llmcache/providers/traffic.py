@@ -52,7 +52,7 @@ class _Found(NamedTuple):
 def request_of(
     method: str,
     url: str,
-    headers: Mapping[str, str],
+    headers: Mapping[str, str | bytes],
     body: bytes,
     *,
     policy: CachePolicy,
@@ -64,7 +64,7 @@ def request_of(
     Args:
         method: upper-case.
         url: absolute, with its query.
-        headers: by name, in any case.
+        headers: finds a name in any case.
         body: the bytes as they are sent.
         policy: what this call wants of the cache.
         target: what can send it.
@@ -75,10 +75,8 @@ def request_of(
     if found is None or (found.by_chance and not by_chance) or (payload := payload_of(body)) is None:
         return None
     rules, place = found.provider.rules, found.place
-    kept = [(name.lower(), value) for name, value in headers.items() if name.lower() in rules.headers]
-    endpoint = shared(
-        found.provider.name, place.operation, found.base_url, place.path, _counted(query), tuple(sorted(kept)), rules
-    )
+    kept = tuple(sorted((name, _text(value)) for name in rules.headers if (value := headers.get(name)) is not None))
+    endpoint = shared(found.provider.name, place.operation, found.base_url, place.path, _counted(query), kept, rules)
     named = payload.get("model")
     model = named if isinstance(named, str) else place.model
     return LLMRequest.to(endpoint, model, payload, rules.is_stream(method, place.path, payload), policy, target)
@@ -130,6 +128,10 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is beyond a float")
     return number
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _counted(query: str) -> Pairs:
