@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import asynccontextmanager
 
 import httpx
 import httpx2
@@ -34,26 +35,31 @@ async def _ask_provider(request):
     return {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
 
 
-def by_achat(url):
-    return lambda: achat("openai", HI, model="gpt-4o-mini")
+@asynccontextmanager
+async def by_achat(url):
+    yield lambda: achat("openai", HI, model="gpt-4o-mini")
 
 
-def by_aembed(url):
-    return lambda: aembed("openai", ["Hi"], model="text-embedding-3-small")
+@asynccontextmanager
+async def by_aembed(url):
+    yield lambda: aembed("openai", ["Hi"], model="text-embedding-3-small")
 
 
-def by_awith_cache(url):
-    return lambda: cache.awith_cache(LLMRequest("openai", payload=BODY), _ask_provider)
+@asynccontextmanager
+async def by_awith_cache(url):
+    yield lambda: cache.awith_cache(LLMRequest("openai", payload=BODY), _ask_provider)
 
 
-def by_httpx2(url):
-    client = cached_async_client()
-    return lambda: client.post(f"{url}/v1/chat/completions", json=BODY)
+@asynccontextmanager
+async def by_httpx2(url):
+    async with cached_async_client() as client:
+        yield lambda: client.post(f"{url}/v1/chat/completions", json=BODY)
 
 
-def by_httpx(url):
-    client = cached_async_client(library="httpx")
-    return lambda: client.post(f"{url}/v1/chat/completions", json=BODY)
+@asynccontextmanager
+async def by_httpx(url):
+    async with cached_async_client(library="httpx") as client:
+        yield lambda: client.post(f"{url}/v1/chat/completions", json=BODY)
 
 
 WAYS = [by_achat, by_aembed, by_awith_cache, by_httpx2, by_httpx]
@@ -69,9 +75,9 @@ def finished_at_once(coroutine):
 @pytest.mark.parametrize("way", WAYS)
 def test_it_ends_without_having_waited_once(openai, way):
     async def both():
-        ask = way(openai.url)
-        live = await ask()
-        return live, finished_at_once(ask())
+        async with way(openai.url) as ask:
+            live = await ask()
+            return live, finished_at_once(ask())
 
     live, again = asyncio.run(both())
 
