@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from django_llmcache import LLMRequest, cache
+from django_llmcache.contrib.demo.standin import Reply, StandIn
+from django_llmcache.testing import override_llmcache
+from django_llmcache.transports import cached_client
 from tests.pipeline.pages import TELEMETRY, names, rows
-from tests.pipeline.world import ask
+from tests.pipeline.world import CACHE, ask
 
 DECIDERS = "tests.pipeline.deciders"
 HI = [{"role": "user", "content": "Hi"}]
@@ -27,6 +30,31 @@ def clearing():
     return cache.with_cache(request, lambda _: cache.clear() or {"found": 1})
 
 
+def streaming():
+    with StandIn(latency=0) as provider, cached_client() as client:
+        provider.script(Reply(body=b"data: {}\n\n", headers={"content-type": "text/event-stream"}))
+        words = {"BASE_URL": f"{provider.url}/v1"}
+        with override_llmcache(PROVIDERS={"openai": words}):
+            body = {"model": "m", "messages": HI}
+            with client.stream("POST", f"{provider.url}/v1/chat/completions", json=body) as response:
+                assert response.read() == b"data: {}\n\n"
+    return streamed[0]
+
+
+streamed = []
+
+
+class Watching:
+    """A middleware that keeps the last answer, which a client of an HTTP library doesn't show."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        streamed[:] = [self.get_response(request)]
+        return streamed[0]
+
+
 REASONS = {
     ("disabled", "bypass"): lambda: ask(cache=False),
     ("streaming", "bypass"): lambda: mine({"text": "x"}, stream=True),
@@ -35,6 +63,7 @@ REASONS = {
     ("unencodable", "bypass"): lambda: ask(temperature=float("nan")),
     ("error", "bypass"): ask,
     ("error", "miss"): lambda: mine(b"<html>"),
+    ("streaming", "miss"): streaming,
     ("truncated", "miss"): lambda: mine({"choices": [{"message": {"content": "I"}, "finish_reason": "length"}]}),
     ("refused", "miss"): lambda: mine({"choices": [{"message": {"refusal": "No"}, "finish_reason": "stop"}]}),
     ("empty", "miss"): lambda: mine({"choices": []}),
@@ -48,6 +77,7 @@ SETTINGS = {
     ("no_scope", "bypass"): {"REQUIRE_SCOPE": True},
     ("error", "bypass"): {"CACHEABLE": f"{DECIDERS}.raises"},
     ("too_large", "miss"): {"MAX_ENTRY_BYTES": 4096},
+    ("streaming", "miss"): {"MIDDLEWARE": [f"{__name__}.Watching", CACHE]},
 }
 
 
