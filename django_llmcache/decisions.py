@@ -23,12 +23,13 @@ class Route:
         settings, policy: what it follows from.
         reason: why these requests are neither read nor stored (a reason code), or ``None``.
         scope: whose answers they get, ``None`` when they are shared.
+        keys: makes the keys of those that have one.
         key_of: returns the key of the one that has this body.
         refresh: whether the stored answer is not wanted.
         max_age: seconds that it may be old; ``None`` for any age.
     """
 
-    __slots__ = ("key_of", "max_age", "policy", "reason", "refresh", "scope", "settings")
+    __slots__ = ("key_of", "keys", "max_age", "policy", "reason", "refresh", "scope", "settings")
 
     def __init__(self, request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> None:
         self.settings = settings
@@ -41,7 +42,8 @@ class Route:
             self.scope = scope_of(request, policy, settings)
             if self.scope is None and settings.require_scope and policy.scope is UNSET:
                 self.reason = "no_scope"
-            self.key_of = key_maker(request, policy, settings, self.scope).key_of
+            self.keys = key_maker(request, policy, settings, self.scope)
+            self.key_of = self.keys.key_of
 
 
 _routes: dict[tuple[Endpoint, str, int], Route] = {}

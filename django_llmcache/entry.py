@@ -9,7 +9,7 @@ import orjson
 from .bodies import Usage
 from .exceptions import EntryFormatError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the stored bytes; another version reads as a miss."""
 
 NO_USAGE: Final = Usage()
@@ -32,11 +32,12 @@ class Entry:
         usage: tokens as the provider counted them.
         latency: seconds that the live call took.
         parts: ``name=digest`` of each part of the request, for ``explain``.
+        has_null: whether the request may have a ``null`` in it, for which NaN in another must not be taken.
     """
 
     __slots__ = (
-        "body", "created", "headers", "key", "latency", "model", "operation", "parts", "provider", "scope",
-        "status", "tags", "ttl", "usage",
+        "body", "created", "has_null", "headers", "key", "latency", "model", "operation", "parts", "provider",
+        "scope", "status", "tags", "ttl", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +57,7 @@ class Entry:
         usage: Usage = NO_USAGE,
         latency: float = 0.0,
         parts: str = "",
+        has_null: bool = False,
     ) -> None:
         self.key = key
         self.body = body
@@ -71,6 +73,7 @@ class Entry:
         self.usage = usage
         self.latency = latency
         self.parts = parts
+        self.has_null = has_null
 
     @property
     def digest(self) -> str:
@@ -100,6 +103,7 @@ class Entry:
         head = orjson.dumps([
             self.key, self.created, self.ttl, self.status, self.headers, self.provider, self.operation, self.model,
             self.scope, sorted(self.tags), tuple(self.usage), self.latency, self.parts, len(self.body),
+            self.has_null,
         ])  # fmt: skip
         return b"".join((_MAGIC, bytes((FORMAT,)), len(head).to_bytes(4, "big"), head, self.body))
 
@@ -119,7 +123,7 @@ class Entry:
             return cls(
                 key=key, created=head[1], ttl=head[2], status=head[3], headers=tuple((n, v) for n, v in head[4]),
                 provider=head[5], operation=head[6], model=head[7], scope=head[8], tags=frozenset(head[9]),
-                usage=Usage(*head[10]), latency=head[11], parts=head[12], body=body,
+                usage=Usage(*head[10]), latency=head[11], parts=head[12], has_null=head[14], body=body,
             )  # fmt: skip
         except (ValueError, TypeError, IndexError, KeyError) as error:
             raise EntryFormatError(f"The stored entry cannot be read: {error}") from error

@@ -1,44 +1,43 @@
 """Turn a request into the key under which its answer is stored.
 
-The digest covers the whole canonical request less the provider's short deny-list, so that a parameter which a
-provider adds tomorrow counts on its first day. Canonical is JSON with the keys of objects sorted at every depth,
-lists as they are and every string untouched. Numbers are as they are written, but for those at the top level:
-there ``0``, ``0.0`` and ``-0.0`` are one number, and NaN and infinity, which JSON cannot say, get no key.
+The digest covers the whole canonical body (see ``canonical``) less the provider's short deny-list, so that a parameter
+which a provider adds tomorrow counts on its first day, and all of where it goes.
 
-Two bodies share their canonical bytes only where the provider is sent the same JSON. That is all orjson leaves
-open: a tuple is a list, an enum its value (``TextChoices`` as well), a UUID its text, and NaN below the top level
-``null``. What a template gives (``SafeString``, ``Markup``: whatever has ``__html__``) is the text that it is. Anything
-else that is not JSON already (a set, a date, a dataclass, another subclass of ``str`` or of ``dict``, …) gets no key.
+NaN and infinity deep in a body cost too much to look for at each look-up. ``KeyMaker.key_of`` leaves them to whoever
+stores: what is stored was looked through, its entry says whether the request may have a ``null``, for which orjson
+would take them, and only a request that finds such an entry is looked through as well.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
 import orjson
 
+from .canonical import (
+    OPTIONS,
+    as_sent,
+    canonical_body,
+    check_numbers,
+    counted_in,
+    plain_numbers,
+    without,
+    written_blindly,
+)
 from .endpoints import Endpoint
 from .exceptions import UncacheableRequest
 from .request import LLMRequest
+
+__all__ = ["OPTIONS", "canonical_body", "without"]
 
 FORMAT: Final = 1
 """Version of the key's own making; every key changes with it."""
 
 SHARED: Final = "-"
-OPTIONS: Final = (
-    orjson.OPT_SORT_KEYS
-    | orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
-_SMALLEST_INTEGER: Final = -(2.0**63)
-_LARGEST_INTEGER: Final = 2.0**64
 _TURNS: Final = frozenset({"contents", "input", "messages", "tools"})
 _PLAIN_VERSION: Final = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 
@@ -85,10 +84,25 @@ class KeyMaker:
         self._ignore = ignore
 
     def key_of(self, payload: Mapping[str, Any]) -> str:
-        """Return the key of the request with this body, which is left as it was; raises as ``make_key``."""
+        """Return the key of the request with this body, which is left as it was; raises as ``make_key``.
+
+        NaN and infinity below the top level pass for ``null``: ``has_null`` and ``check_numbers`` tell them apart.
+        """
         digest = self._hasher.copy()
-        digest.update(canonical_body(payload, self._unkeyed, self._ignore))
+        digest.update(written_blindly(payload, self._unkeyed, self._ignore))
         return self._prefix + digest.hexdigest()
+
+    def has_null(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether a body that has a key may have a ``null`` where it counts; raises as ``make_key``."""
+        return b"null" in canonical_body(payload, self._unkeyed, self._ignore)
+
+    def check_numbers(self, payload: Mapping[str, Any]) -> None:
+        """Refuse a body with a key that has NaN or infinity where it counts.
+
+        Raises:
+            UncacheableRequest: it has.
+        """
+        check_numbers(counted_in(payload, self._unkeyed, self._ignore))
 
 
 def make_key(
@@ -115,7 +129,9 @@ def make_key(
         UncacheableRequest: the body has something that JSON cannot say exactly.
     """
     maker = KeyMaker(request._endpoint, request._model, version=version, scope=scope, sample=sample, ignore=ignore)
-    return maker.key_of(request._payload)
+    key = maker.key_of(request._payload)
+    maker.has_null(request._payload)
+    return key
 
 
 def _version_text(version: int | str) -> str:
@@ -136,75 +152,9 @@ def canonical_envelope(endpoint: Endpoint, model: str, version: int | str, scope
         endpoint.query, endpoint.headers, model, scope, sample,
     )  # fmt: skip
     try:
-        return orjson.dumps(parts, _as_sent, OPTIONS) + b"\n"
+        return orjson.dumps(parts, as_sent, OPTIONS) + b"\n"
     except (TypeError, ValueError) as error:
         raise UncacheableRequest(f"The request's address cannot be written as JSON exactly: {error}.") from error
-
-
-def canonical_body(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...] = ()) -> bytes:
-    """Return the canonical bytes of a body.
-
-    Args:
-        payload: the body; it is left as it was.
-        unkeyed: top-level names that do not count.
-        ignore: dotted paths that do not count.
-
-    Raises:
-        UncacheableRequest: NaN or infinity at the top level, a key that is not a text, or a value without JSON.
-    """
-    if ignore or not unkeyed.isdisjoint(payload):
-        payload = _counted(payload, unkeyed, ignore)
-    for value in payload.values():
-        if value.__class__ is float and (value.is_integer() or not math.isfinite(value)):
-            payload = _plain_numbers(payload)
-            break
-    try:
-        return orjson.dumps(payload, _as_sent, OPTIONS)
-    except (TypeError, ValueError) as error:
-        raise UncacheableRequest(f"The request's body cannot be written as JSON exactly: {error}.") from error
-
-
-def _as_sent(value: Any) -> Any:
-    """Return the text that a template gave, or the value of an enum: two that orjson takes for unknown classes.
-
-    A prompt that ``render_to_string`` made is no plain ``str``, and Django's ``Choices`` have their own metaclass.
-    """
-    if isinstance(value, str) and hasattr(value, "__html__"):
-        return str.__str__(value)
-    if isinstance(value, Enum):
-        return value.value
-    raise TypeError(f"Type is not JSON serializable: {type(value).__name__}")
-
-
-def _counted(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Mapping[str, Any]:
-    counted: Mapping[str, Any] = {name: value for name, value in payload.items() if name not in unkeyed}
-    for path in ignore:
-        counted = without(counted, path.split("."))
-    return counted
-
-
-def _plain_numbers(payload: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(name, value) for name, value in payload.items()}
-
-
-def _plain(name: str, value: Any) -> Any:
-    if value.__class__ is not float:
-        return value
-    if not math.isfinite(value):
-        raise UncacheableRequest(f"{name} is {value!r}, which JSON cannot say.")
-    return int(value) if value.is_integer() and _SMALLEST_INTEGER <= value < _LARGEST_INTEGER else value
-
-
-def without(value: Any, path: list[str]) -> Any:
-    """Return ``value`` less what ``path`` names; what the caller holds is left as it was."""
-    head, rest = path[0], path[1:]
-    if isinstance(value, list | tuple) and head == "*":
-        return [without(item, rest) for item in value] if rest else []
-    if not isinstance(value, dict) or head not in value:
-        return value
-    if not rest:
-        return {name: inner for name, inner in value.items() if name != head}
-    return {**value, head: without(value[head], rest)}
 
 
 def parts_of(
@@ -237,7 +187,7 @@ def parts_of(
     address |= {"scope": scope_digest(scope), "sample": sample} | ({} if version is None else {"version": version})
     make_key(request, version=version or 0, scope=scope, sample=sample, ignore=ignore)
     parts = {name: _short(value) for name, value in address.items()}
-    body = _plain_numbers(_counted(request._payload, request.rules.unkeyed, ignore))
+    body = plain_numbers(counted_in(request._payload, request.rules.unkeyed, ignore))
     for name, value in sorted(body.items()):
         label = f"body.{name}" if name in address and value != address[name] else name
         if name in _TURNS and isinstance(value, list | tuple) and value:
@@ -259,4 +209,4 @@ def unpack_parts(text: str) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, _as_sent, OPTIONS)).hexdigest()[:8]
+    return hashlib.sha256(orjson.dumps(value, as_sent, OPTIONS)).hexdigest()[:8]

@@ -159,17 +159,23 @@ class ProductionStrategy:
         if not backend.in_process and has_state(request):
             return Bypass("stateful")
         landed = sharing.flights.landed
-        if not route.refresh and (stored := self._stored(key, route, backend)) is not None:
+        if not route.refresh and (stored := self._stored(key, route, backend, request)) is not None:
             return stored
         # Only now, where looking costs nothing: what has state was never stored, so a hit needs no second opinion.
         if backend.in_process and has_state(request):
             return Bypass("stateful")
+        route.keys.has_null(request._payload)  # looks it through, so that what has NaN shares nobody's call
         return Plan(key, route, backend, backend.mark(), landed)
 
-    def _stored(self, key: str, route: Route, backend: BaseBackend) -> LLMResponse | None:
+    def _stored(
+        self, key: str, route: Route, backend: BaseBackend, request: LLMRequest | None = None
+    ) -> LLMResponse | None:
+        """Return what is stored under a key, to a request that has it: one that has been looked through, or this."""
         entry = backend.get(key)
         if entry is None or (route.max_age is not None and time.time() - entry.created > route.max_age):
             return None
+        if entry.has_null and request is not None:
+            route.keys.check_numbers(request._payload)
         emit_hit(type(self), key, entry)
         return LLMResponse.from_entry(entry, key, backend.name)
 
@@ -190,6 +196,7 @@ class ProductionStrategy:
         if plan.route.key_of(request._payload) != plan.key:
             return "changed"
         entry = _entry(request, answer, plan, ttl=ttl, latency=latency)
+        entry.has_null = plan.route.keys.has_null(request._payload)
         if not plan.backend.put(entry, plan.mark):
             return "not_kept"
         emit(

@@ -57,8 +57,15 @@ SCALARS = (
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=15
 )
+NO_NUMBERS = st.sampled_from([float("nan"), float("inf"), float("-inf")])
+ANY_VALUES = st.recursive(
+    SCALARS | NO_NUMBERS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=15,
+)
 FIELDS = st.sampled_from(["temperature", "messages", "a", "b", "store", "seed"]) | TEXTS
 BODIES = st.dictionaries(FIELDS.filter(lambda name: name not in UNKEYED), VALUES, max_size=5)
+ANY_BODIES = st.dictionaries(FIELDS.filter(lambda name: name not in UNKEYED), ANY_VALUES, max_size=5)
 
 
 def meaning(value: Any, *, top: bool = False) -> Any:
@@ -99,6 +106,18 @@ def shuffled(value: Any, draw: Any) -> Any:
     return [shuffled(inner, draw) for inner in value] if isinstance(value, list) else value
 
 
+def bytes_of(body: Any) -> bytes | None:
+    """Return the canonical bytes of a body, ``None`` where it has none."""
+    try:
+        return canonical_body(body, UNKEYED)
+    except UncacheableRequest:
+        return None
+
+
+class Unbounded(enum.Enum):
+    NAN = float("nan")
+
+
 class TestBody:
     @given(BODIES, VALUES, st.data())
     def test_changing_any_field_at_any_depth_changes_the_key(self, body, value, data):
@@ -135,11 +154,21 @@ class TestBody:
             with_value(body | {"new": 0}, place, items)
         )
 
-    @given(BODIES, BODIES)
+    @given(ANY_BODIES, ANY_BODIES)
     def test_two_bodies_share_canonical_bytes_only_if_they_say_the_same(self, one, other):
-        same_bytes = canonical_body(one, UNKEYED) == canonical_body(other, UNKEYED)
+        written = [bytes_of(body) for body in (one, other)]
+        assume(None not in written)
 
-        assert same_bytes == (says(one) == says(other))
+        assert (written[0] == written[1]) == (says(one) == says(other))
+
+    @given(ANY_BODIES)
+    def test_a_body_has_bytes_and_a_key_unless_it_has_nan_or_infinity_at_any_depth(self, body):
+        finite = all(word not in repr(says(body)) for word in ("'float', 'nan'", "'float', 'inf'", "'float', '-inf'"))
+
+        assert (bytes_of(body) is not None) is finite
+        if not finite:
+            with pytest.raises(UncacheableRequest, match="JSON cannot say"):
+                key_of(body)
 
     @given(BODIES)
     def test_canonical_bytes_read_back_as_the_body(self, body):
@@ -279,6 +308,23 @@ class TestUncacheable:
         with pytest.raises(UncacheableRequest, match="temperature is"):
             key_of(CHAT | {"temperature": value})
 
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), Unbounded.NAN], ids=str)
+    @pytest.mark.parametrize(
+        "wrap", [lambda x: [x], lambda x: {"a": ({"b": x},)}, lambda x: [None, [1.5, x]]], ids="abc"
+    )
+    def test_nor_do_they_at_any_depth(self, value, wrap):
+        with pytest.raises(UncacheableRequest, match="options has NaN or infinity in it"):
+            key_of(CHAT | {"options": wrap(value)})
+
+    def test_a_text_that_says_null_does_no_harm(self):
+        assert key_of({"prompt": "null", "x": [1.5, Color.RED, None, {"y": uuid.UUID(int=1)}]})
+
+    @pytest.mark.parametrize("ignore", ["a.b", "a"])
+    def test_nan_where_it_is_ignored_does_no_harm(self, ignore):
+        body = CHAT | {"a": {"b": float("nan")}, "metadata": [float("nan")]}
+
+        assert key_of(body, ignore=(ignore,)) == key_of(CHAT | {"a": {"b": 1}}, ignore=(ignore,))
+
     @pytest.mark.parametrize("name", [1, None, ("a",)])
     def test_a_field_whose_name_is_no_text_gets_no_key(self, name):
         with pytest.raises(UncacheableRequest):
@@ -309,7 +355,7 @@ class TestUncacheable:
 
     @pytest.mark.parametrize(
         ("value", "sent"),
-        [(float("nan"), None), (Color.RED, "red"), (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001")],
+        [(Color.RED, "red"), (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"), ((1,), [1])],
     )
     def test_what_is_sent_as_the_same_json_is_keyed_as_the_same(self, value, sent):
         """The documented remainder: orjson writes these deep in a body, into the key as onto the wire."""

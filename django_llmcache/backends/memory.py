@@ -263,6 +263,7 @@ class _Held(Entry):
         self.usage = entry.usage
         self.latency = entry.latency
         self.parts = entry.parts
+        self.has_null = entry.has_null
         self.deadline = deadline
         self.read = False
 

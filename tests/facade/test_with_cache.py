@@ -164,3 +164,20 @@ def test_an_async_function_is_told_where_it_belongs():
 
     with pytest.raises(TypeError, match=r"await cache\.awith_cache\(request, call\)"):
         cache.with_cache(REQUEST, call)
+
+
+@both_ways
+@pytest.mark.parametrize("first", [None, float("nan")], ids=str)
+@pytest.mark.parametrize("second", [None, float("nan"), float("inf")], ids=str)
+def test_nan_deep_in_a_request_is_not_taken_for_null(ask, events, first, second):
+    def request(number):
+        return LLMRequest("mine", payload={"options": {"t": number}, "messages": [{"role": "user", "content": "Hi"}]})
+
+    fates = [fate(ask(request(number), lambda _: ANSWER)) for number in (first, second)]
+
+    assert fates[0] == (("miss", None) if first is None else ("bypass", "unencodable"))
+    if second is not None:
+        assert fates[1] == ("bypass", "unencodable")
+        assert "options has NaN or infinity" in events.of("error")[-1]["error"]
+    else:
+        assert fates[1] == (("hit", None) if first is None else ("miss", None))

@@ -35,6 +35,7 @@ ENTRIES = st.builds(
     usage=st.builds(Usage, COUNTS, COUNTS),
     latency=SECONDS,
     parts=TEXTS,
+    has_null=st.booleans(),
 )
 
 
@@ -78,11 +79,11 @@ class TestBytes:
     @given(st.binary(max_size=300))
     @example(b"")
     @example(b"LLMC")
-    @example(b"LLMC\x01")
-    @example(b"LLMC\x01\xff\xff\xff\xff")
-    @example(b"LLMC\x01\x00\x00\x00\x02[]")
-    @example(b"LLMC\x01\x00\x00\x00\x02{}")
-    @example(b"LLMC\x01\x00\x00\x00\x04null")
+    @example(b"LLMC\x02")
+    @example(b"LLMC\x02\xff\xff\xff\xff")
+    @example(b"LLMC\x02\x00\x00\x00\x02[]")
+    @example(b"LLMC\x02\x00\x00\x00\x02{}")
+    @example(b"LLMC\x02\x00\x00\x00\x04null")
     @example(b"\x80\x04\x95pickled")
     def test_foreign_bytes_are_told_as_unreadable(self, stored):
         with pytest.raises(EntryFormatError):
@@ -128,13 +129,13 @@ class TestBytes:
         """A change of it needs another ``FORMAT``: what an older version wrote would be read wrongly."""
         entry = plain(
             headers=(("content-type", "application/json"),), provider="openai", model="m", scope="s",
-            tags=frozenset({"b", "a"}), usage=Usage(1, 2), latency=0.5, parts="model=0",
+            tags=frozenset({"b", "a"}), usage=Usage(1, 2), latency=0.5, parts="model=0", has_null=True,
         )  # fmt: skip
 
-        assert FORMAT == 1
+        assert FORMAT == 2
         assert head_of(entry) == [
             KEY, 1000.0, 60, 200, [["content-type", "application/json"]], "openai", "chat", "m", "s", ["a", "b"],
-            [1, 2], 0.5, "model=0", 7,
+            [1, 2], 0.5, "model=0", 7, True,
         ]  # fmt: skip
 
 
