@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from uuid import UUID
+
 import pytest
 
 from django_llmcache import chat
@@ -10,6 +13,10 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 MORE = {"role": "system", "content": "Be kind."}
 USER = {"role": "user", "content": "Hi"}
 ASSISTANT = {"role": "assistant", "content": "Hello."}
+
+
+class Kind(Enum):
+    PLAIN = "plain"
 
 
 @pytest.fixture
@@ -112,6 +119,16 @@ def test_a_number_that_json_has_no_word_for_is_left_to_the_provider(sent):
     body = sent("openai", [USER], temperature=float("nan"))
 
     assert body["temperature"] != body["temperature"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")], ids=str)
+def test_nor_is_it_changed_deeper_in_the_body(sent, number):
+    schema = {"minimum": number, "default": None, "id": UUID(int=1), "kind": [Kind.PLAIN]}
+
+    body = sent("openai", [USER], tools=[{"function": {"parameters": schema}}])
+
+    deep = body["tools"][0]["function"]["parameters"]
+    assert repr(deep) == repr({"minimum": number, "default": None, "id": str(UUID(int=1)), "kind": ["plain"]})
 
 
 def test_an_integer_of_any_size_is_sent(sent):
