@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from functools import wraps
 from typing import Any, Final, TypeVar, Unpack, overload
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 from asgiref.sync import iscoroutinefunction
@@ -20,6 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 PROVIDER: Final = "function"
 """What an entry of ``@cached`` says of its provider, for ``clear(provider="function")``."""
 
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _TEXT: Final = (("content-type", "application/x-llmcache-text+json"),)
 _NO_JSON: Final = (("content-type", "application/x-llmcache-text"),)
 _MAPPING: Final = (("content-type", "application/x-llmcache-mapping+json"),)
@@ -60,9 +62,10 @@ def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[...,
     def request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> LLMRequest:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return LLMRequest(
-            PROVIDER, operation=PROVIDER, path=path, payload={"arguments": dict(bound.arguments)}, policy=policy
-        )
+        payload: dict[str, Any] = {"arguments": dict(bound.arguments)}
+        if (kinds := _kinds(payload["arguments"])) is not None:
+            payload["kinds"] = kinds
+        return LLMRequest(PROVIDER, operation=PROVIDER, path=path, payload=payload, policy=policy)
 
     if iscoroutinefunction(function):
 
@@ -82,6 +85,29 @@ def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[...,
         )
 
     return answer
+
+
+def _kinds(value: Any) -> Any:
+    """Return, in its own shape, where a value has what JSON takes for something else; ``None`` where it has nothing.
+
+    To a provider a tuple is a list, an enum its value and a UUID its text. To a function they need not be. The value
+    itself stays as it is in the request, so that one that changes under way is seen to.
+    """
+    if value.__class__ in _PLAIN:
+        return None
+    if value.__class__ is dict:
+        items: Iterable[tuple[Any, Any]] = value.items()
+    elif value.__class__ is list or value.__class__ is tuple:
+        items = enumerate(value)
+    else:
+        items = [("value", value.value)] if isinstance(value, Enum) else ()
+    try:
+        found = {str(step): kinds for step, inner in items if (kinds := _kinds(inner)) is not None}
+    except RecursionError:  # deeper than JSON goes, or a circle: the request gets no key
+        return None
+    if isinstance(value, tuple | Enum | UUID):
+        return {"is": f"{type(value).__module__}.{type(value).__qualname__}", "in": found}
+    return found or None
 
 
 def _path(function: Callable[..., Any]) -> str:

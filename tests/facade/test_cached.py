@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, IntEnum
 from functools import wraps
+from uuid import UUID
 
 import pytest
 
@@ -54,6 +56,76 @@ def test_every_argument_counts_however_it_is_given():
     answer(MESSAGES, tone="stern")
     answer([{"role": "user", "content": "Ho"}])
     assert len(asked) == 3
+
+
+class Tone(Enum):
+    KIND = "kind"
+
+
+class Mood(Enum):
+    KIND = "kind"
+
+
+class Size(IntEnum):
+    SMALL = 1
+
+
+ALIKE_IN_JSON = {
+    "tuple": ((1,), [1]),
+    "tuple-inside": ({"a": [(1, 2)]}, {"a": [[1, 2]]}),
+    "empty-tuple": ((), []),
+    "enum": (Tone.KIND, "kind"),
+    "two-enums": (Tone.KIND, Mood.KIND),
+    "int-enum": ({"size": Size.SMALL}, {"size": 1}),
+    "uuid": (UUID(int=1), str(UUID(int=1))),
+    "list-of-uuids": ([UUID(int=1), "x"], [str(UUID(int=1)), "x"]),
+    "what-tells-them-apart": ((1,), {"is": "builtins.tuple", "in": {}}),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE_IN_JSON.values(), ids=ALIKE_IN_JSON)
+def test_what_python_tells_apart_and_json_does_not_are_different_arguments(one, other):
+    @cached
+    def describe(value):
+        return repr(value)
+
+    for value in (one, other, one, other):
+        assert describe(value) == repr(value)
+    assert cache.stats().hits == 2
+
+
+def test_nan_is_no_none():
+    @cached
+    def describe(value):
+        return repr(value)
+
+    for value in (None, float("nan"), float("inf"), [float("-inf")], [None], None):
+        assert describe(value) == repr(value)
+    assert cache.stats().hits == 1
+
+
+def test_an_argument_that_goes_round_in_a_circle_goes_through():
+    circle = []
+    circle.append(circle)
+
+    @cached
+    def measure(value):
+        return str(len(value))
+
+    assert [measure(circle), measure(circle)] == ["1", "1"]
+    assert cache.stats().bypassed == {"unencodable": 2}
+
+
+@pytest.mark.parametrize("inside", [[], [("tuple",)]], ids=["plain", "with-a-tuple"])
+def test_an_answer_to_arguments_that_the_function_changed_is_not_stored(inside):
+    @cached
+    def consume(items):
+        items.append("done")
+        return "well"
+
+    consume(list(inside))
+
+    assert cache.stats().entries == 0
 
 
 def test_two_functions_with_the_same_arguments_have_answers_of_their_own():
