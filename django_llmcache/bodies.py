@@ -19,7 +19,7 @@ from base64 import b64decode
 from sys import byteorder
 from typing import Any, Final, NamedTuple
 
-import orjson
+from .parsing import exactly, parsed
 
 _NUMBERS: Final = frozenset({float, int})
 _MOST_TOKENS: Final = 10**9
@@ -262,8 +262,8 @@ def _parsed(arguments: JSON) -> JSON:
     if not isinstance(arguments, str):
         return arguments
     try:
-        return orjson.loads(arguments) if arguments else {}
-    except orjson.JSONDecodeError:
+        return exactly(parsed(text), text) if (text := arguments.encode("utf-8", "surrogatepass")) else {}
+    except ValueError:
         return arguments
 
 

@@ -14,6 +14,7 @@ from asgiref.sync import iscoroutinefunction
 
 from . import strategies
 from .messages import LLMRequest, LLMResponse
+from .parsing import written
 from .policies import CachePolicy, Wishes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -158,7 +159,7 @@ def _pack(answer: Any, path: str) -> LLMResponse:
         except TypeError:  # half of an emoji that was cut in two: handed back and, as no JSON, not stored
             return LLMResponse(answer.encode("utf-8", "surrogatepass"), headers=_NO_JSON)
     if isinstance(answer, Mapping):
-        return LLMResponse(orjson.dumps(dict(answer)), headers=_MAPPING)
+        return LLMResponse(written(dict(answer)), headers=_MAPPING)
     raise TypeError(
         f"{path}() returned a {type(answer).__name__}; @cached keeps a text, a JSON mapping or an LLMResponse."
     )

@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from . import bodies
+from .parsing import parsed
 
 DONE = b"[DONE]"
 """What OpenAI-style services send as the last event's data."""
@@ -53,7 +52,7 @@ class Framing:
     def _line(self, line: bytes) -> Iterator[StreamEvent]:
         """One JSON value a line."""
         if line.strip():
-            yield StreamEvent("message", orjson.loads(line))
+            yield StreamEvent("message", parsed(line))
 
 
 class ServerSentEvents(Framing):
@@ -84,7 +83,7 @@ class ServerSentEvents(Framing):
         data, name = b"\n".join(self._data), self._name
         self._data, self._name = [], "message"
         if data and data != DONE:
-            yield StreamEvent(name, orjson.loads(data))
+            yield StreamEvent(name, parsed(data))
 
 
 class JSONObjects(Framing):

@@ -14,6 +14,7 @@ from .bodies import JSON, ToolCall, Usage
 from .cacheinfo import CacheInfo
 from .exceptions import InvalidAnswerError
 from .headers import Headers
+from .parsing import exactly, parsed, written
 
 if TYPE_CHECKING:
     from .entry import Entry
@@ -38,7 +39,7 @@ class LLMResponse:
         TypeError: the body is not bytes.
     """
 
-    __slots__ = ("_backend", "_body", "_data", "_entry", "_headers", "_key", "_reason", "_result", "_status")
+    __slots__ = ("_backend", "_body", "_data", "_entry", "_exact", "_headers", "_key", "_reason", "_result", "_status")
 
     def __init__(
         self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | Iterable[tuple[str, str]] = ()
@@ -112,12 +113,26 @@ class LLMResponse:
         Raises:
             InvalidAnswerError: the body is not JSON.
         """
+        data = self._loose()
+        if getattr(self, "_exact", None) is not data:  # a text needs no such look, nor does a hit that reads it
+            data = self._data = self._exact = exactly(data, self._body)
+        return data
+
+    def _loose(self) -> JSON:
         return self._parsed() if self._data is _NOT_PARSED else self._data
 
     def _parsed(self) -> JSON:
         try:
-            data = self._data = orjson.loads(self._body)
-        except orjson.JSONDecodeError as error:
+            data = orjson.loads(self._body)
+        except orjson.JSONDecodeError:
+            data = self._leniently_parsed()
+        self._data = data
+        return data
+
+    def _leniently_parsed(self) -> JSON:
+        try:
+            return parsed(self._body)
+        except ValueError as error:
             start = self._body[:60].decode("utf-8", "replace")
             raise InvalidAnswerError(
                 f"The answer (HTTP {self._status}) is not JSON: {error}. It starts with {start!r}.",
@@ -125,7 +140,6 @@ class LLMResponse:
                 status=self._status,
                 body=self._body,
             ) from None
-        return data
 
     @property
     def text(self) -> str:
@@ -136,12 +150,12 @@ class LLMResponse:
     @property
     def usage(self) -> Usage:
         """Return the tokens the provider counted for this answer, as served (a hit does not spend them anew)."""
-        return bodies.usage_of(self.data)
+        return bodies.usage_of(self._loose())
 
     @property
     def finish_reason(self) -> str | None:
         """Return the provider's own word for why the answer ended."""
-        return bodies.finish_reason_of(self.data)
+        return bodies.finish_reason_of(self._loose())
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -151,17 +165,17 @@ class LLMResponse:
     @property
     def embeddings(self) -> tuple[list[float], ...]:
         """Return the vectors of an embeddings answer, in the order of the inputs."""
-        return bodies.embeddings_of(self.data)
+        return bodies.embeddings_of(self._loose())
 
     @property
     def refused(self) -> bool:
         """Return whether the model said in so many words that it refuses."""
-        return bodies.refusal_of(self.data)
+        return bodies.refusal_of(self._loose())
 
     @property
     def model(self) -> str | None:
         """Return the model that answered, as the provider names it."""
-        return bodies.model_of(self.data)
+        return bodies.model_of(self._loose())
 
     @property
     def from_cache(self) -> bool:
@@ -198,7 +212,7 @@ class LLMResponse:
         return f"<LLMResponse {self._status} {self._result} {len(self._body)} bytes>"
 
 
-_STATE: Final = tuple(name for name in LLMResponse.__slots__ if name != "_data")
+_STATE: Final = tuple(name for name in LLMResponse.__slots__ if name not in ("_data", "_exact"))
 
 
 def as_response(answer: Any) -> LLMResponse:
@@ -212,7 +226,7 @@ def as_response(answer: Any) -> LLMResponse:
     if isinstance(answer, bytes | bytearray | memoryview):
         return LLMResponse(bytes(answer))
     if isinstance(answer, Mapping):
-        return LLMResponse(orjson.dumps(dict(answer)), headers=(("content-type", "application/json"),))
+        return LLMResponse(written(dict(answer)), headers=(("content-type", "application/json"),))
     if iscoroutine(answer):
         answer.close()
         raise TypeError("call() is an async function: use `await cache.awith_cache(request, call)`.")

@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 FLOORS = (
     {
         "admission", "bodies", "cacheinfo", "canonical", "control", "counting", "endpoints", "entry", "events",
-        "exceptions", "explanation", "headers", "keys", "locks", "messages", "policies", "request", "response", "rules",
-        "shapes", "singleflight", "upstream",
+        "exceptions", "explanation", "headers", "keys", "locks", "messages", "parsing", "policies", "request",
+        "response", "rules", "shapes", "singleflight", "upstream",
     },
     {"conf", "signals", "telemetry"},
     {"backends", "recorder", "workers"},

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from django_llmcache.bodies import JSON
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.parsing import parsed, written
 from django_llmcache.rules import DEFAULT_RULES, RequestRules
 
 Messages = Sequence[Mapping[str, Any]]
@@ -95,8 +94,8 @@ class Provider:
     def error_message(self, body: bytes) -> str:
         """Return what the provider says went wrong, as a short text."""
         try:
-            return _message_in(orjson.loads(body))
-        except orjson.JSONDecodeError:
+            return _message_in(parsed(body))
+        except ValueError:
             return body[:200].decode("utf-8", "replace").strip()
 
     def check_messages(self, messages: Any) -> None:
@@ -134,4 +133,4 @@ def _message_in(data: JSON) -> str:
     error = data.get("error") or data.get("message") or data.get("detail") or data
     if isinstance(error, dict):
         error = error.get("message") or error
-    return error if isinstance(error, str) else orjson.dumps(error).decode()[:200]
+    return error if isinstance(error, str) else written(error).decode()[:200]

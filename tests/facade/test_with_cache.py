@@ -167,6 +167,24 @@ def test_an_async_function_is_told_where_it_belongs():
 
 
 @both_ways
+@pytest.mark.parametrize(
+    "value", ["half of an emoji: \ud83d", 2**70, -(2**64), float("inf"), [None, 1.5, {"a": 2**64}]], ids=ascii
+)
+def test_a_mapping_that_orjson_cannot_write_is_an_answer_like_any_other(ask, value):
+    live, stored = ask(REQUEST, lambda _: ANSWER | {"x": value}), ask(REQUEST, lambda _: ANSWER)
+
+    assert [fate(live), fate(stored)] == [("miss", None), ("hit", None)]
+    assert live.data == stored.data == ANSWER | {"x": value}
+
+
+@both_ways
+@pytest.mark.parametrize("value", [{1}, {1: 2**70}, [{None: 2**70}]], ids=repr)
+def test_a_mapping_that_is_no_json_is_a_type_error(ask, value):
+    with pytest.raises(TypeError):
+        ask(REQUEST, lambda _: ANSWER | {"x": value})
+
+
+@both_ways
 @pytest.mark.parametrize("first", [None, float("nan")], ids=str)
 @pytest.mark.parametrize("second", [None, float("nan"), float("inf")], ids=str)
 def test_nan_deep_in_a_request_is_not_taken_for_null(ask, events, first, second):

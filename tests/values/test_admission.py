@@ -91,7 +91,7 @@ def test_every_2xx_will_do(status):
         pytest.param(b"", id="no-body"),
         pytest.param(b"{", id="broken"),
         pytest.param(b"\xff\xfe", id="not-utf-8"),
-        pytest.param(b'{"a": NaN}', id="not-json"),
+        pytest.param(b'{"a": nan}', id="not-json"),
         pytest.param(b"<!DOCTYPE html><html></html>", id="html"),
     ],
 )

@@ -113,6 +113,29 @@ class TestReading:
             assert raised.value.__suppress_context__
         assert answer.body == body
 
+    @pytest.mark.parametrize("make", [LLMResponse, lambda body: hit(body=body)], ids=["live", "stored"])
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [
+            (r'"ok \ud83d"', "ok \ud83d"),
+            ("123456789012345678901234567890", 123456789012345678901234567890),
+            ("[-9223372036854775809]", [-(2**63) - 1]),
+            ("1e30", 1e30),
+            ("Infinity", float("inf")),
+        ],
+        ids=str,
+    )
+    def test_what_only_the_standard_library_reads_comes_back_whole(self, make, value, said):
+        answer = make(b'{"message": {"content": "Hi"}, "value": %s}' % value.encode())
+
+        assert (answer.text, answer.data["value"], answer.text) == ("Hi", said, "Hi")
+        assert type(answer.data["value"]) is type(said)
+        assert answer.data is answer.data
+        assert all(make_copy(answer).data == answer.data for make_copy in COPIES.values())
+
+    def test_nested_as_deep_as_orjson_goes_it_is_read(self):
+        assert LLMResponse(b"[" * 1000 + b"]" * 1000).data
+
     def test_a_long_page_is_not_shown_whole(self):
         with pytest.raises(InvalidAnswerError) as raised:
             _ = LLMResponse(b"<" * 10_000).data
