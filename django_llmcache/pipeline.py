@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from inspect import isfunction
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import MiddlewareNotUsed
 
 from . import conf
@@ -99,6 +99,23 @@ def _checked(path: str, made: Any, *, runs_async: bool) -> Any:
         raise ConfigurationError(f"{_named(path)}, which returned {made!r}; it must return a callable.")
     if not runs_async and (iscoroutinefunction(made) or iscoroutinefunction(type(made).__call__)):
         raise ConfigurationError(f"{_named(path)}, which is async; say so on it: async_capable = True.")
+    return _known_as_async(made) if runs_async and not iscoroutinefunction(made) else made
+
+
+def _known_as_async(made: Any) -> Any:
+    """Return what is awaited so that the middleware around it can tell, where nothing on it says so.
+
+    Django's own examples do without the mark: an object with ``async def __call__``, a lambda that passes on.
+    """
+    try:
+        markcoroutinefunction(made)
+    except AttributeError:  # no place for a mark, such as on an object with slots
+
+        async def answer(request: LLMRequest) -> LLMResponse:
+            response: LLMResponse = await made(request)
+            return response
+
+        return answer
     return made
 
 

@@ -111,6 +111,43 @@ class AsyncClass:
         return await self.get_response(request)
 
 
+class Unmarked:
+    """Async only, written as Django's documentation shows it."""
+
+    sync_capable = False
+    async_capable = True
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    async def __call__(self, request: LLMRequest) -> LLMResponse:
+        trail.append(f"{type(self).__name__} in {where()}")
+        return await self.get_response(request)
+
+
+class Slotted:
+    """The same, with no place for a mark."""
+
+    sync_capable = False
+    async_capable = True
+    __slots__ = ("get_response",)
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    async def __call__(self, request: LLMRequest) -> LLMResponse:
+        trail.append(f"Slotted in {where()}")
+        return await self.get_response(request)
+
+
+def passes_on(get_response: Any) -> Any:
+    trail.append("passes_on in loop")
+    return lambda request: get_response(request.replace())
+
+
+passes_on.sync_capable, passes_on.async_capable = False, True
+
+
 class ForgetsToSayAsync:
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response

@@ -14,7 +14,7 @@ from django.test import override_settings
 from django_llmcache import pipeline
 from django_llmcache.exceptions import ConfigurationError
 from tests.pipeline import layers
-from tests.pipeline.world import CACHE, aask, ask
+from tests.pipeline.world import CACHE, RETRY, aask, ask
 
 LAYERS = "tests.pipeline.layers"
 
@@ -78,6 +78,19 @@ def test_an_async_call_runs_every_kind_of_middleware(configure, provider, trail,
     answer = asyncio.run(aask())
 
     assert (answer.status, provider.calls, trail) == (200, 1, [said])
+
+
+@pytest.mark.parametrize("call", [ask, lambda: asyncio.run(aask())], ids=["chat", "achat"])
+@pytest.mark.parametrize("around", [CACHE, RETRY, "both"])
+@pytest.mark.parametrize("name", ["Unmarked", "Slotted", "passes_on"])
+def test_an_async_middleware_needs_no_mark_to_stand_below_any_other(configure, provider, trail, call, around, name):
+    use(configure, around, name)
+
+    answers = [call(), call()]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert f"{name} in loop" in trail
+    assert answers[1].from_cache is (around == CACHE)
 
 
 @pytest.mark.parametrize("call", [ask, lambda: asyncio.run(aask())], ids=["chat", "achat"])
