@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from django.utils.module_loading import import_string
+
 from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
 
 from .base import Messages, Place, Provider
 
-__all__ = ["Messages", "Place", "Provider", "get", "names"]
+__all__ = ["Messages", "Place", "Provider", "built_in", "get", "names"]
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "anthropic": "django_llmcache.providers.anthropic.Anthropic",
@@ -55,6 +57,13 @@ def get(name: str) -> Provider:
         )
     variable = provider_class.key_variable or _variable_for(name)
     return provider_class(name, base_url=words.get("BASE_URL"), key_variable=variable)
+
+
+def built_in(name: str) -> type[Provider] | None:
+    """Return the class that comes with the package under this name, whatever the settings put in its place."""
+    path = BUILT_IN.get(name)
+    found: type[Provider] | None = None if path is None else import_string(path)
+    return found
 
 
 def _variable_for(name: str) -> str:

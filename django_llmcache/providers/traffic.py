@@ -16,10 +16,13 @@ from django_llmcache.endpoints import Pairs, shared
 from django_llmcache.messages import LLMRequest
 from django_llmcache.policies import CachePolicy
 
-from . import get, names
+from . import built_in, get, names
 from .base import Place, Provider
 
-COMMON_PORTS: Final = frozenset({"localhost:1234", "localhost:8000"})
+LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+"""The names of this machine."""
+
+COMMON_PORTS: Final = frozenset(f"{name}:{port}" for name in LOCAL for port in (1234, 8000))
 """Built-in addresses that any server on a developer's machine may have."""
 
 SECRETS: Final = frozenset({"access_token", "api-key", "api_key", "key", "sig", "subscription-key", "token"})
@@ -87,6 +90,22 @@ def is_known(url: str) -> bool:
     return _current().knows(host_of(urlsplit(url)))
 
 
+def known_hosts(*, common_ports: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield a pattern of ``host`` or ``host:port`` with the provider's name for each, those of the settings first.
+
+    A provider's own host stays one where ``BASE_URL`` or ``CLASS`` say another.
+
+    Args:
+        common_ports: whether ``localhost:8000`` and its like count without being in ``PROVIDERS``.
+
+    Raises:
+        ConfigurationError: a provider in the settings that can't be made.
+    """
+    for known in _current().known:
+        if common_ports or not known.by_chance:
+            yield known.host, known.provider.name
+
+
 def host_of(parts: SplitResult) -> str:
     """Return the host in lower case, with the port where it is not the scheme's own; ``""`` for no such address."""
     try:
@@ -148,7 +167,7 @@ class _Table:
 
     def __init__(self, settings: conf.Settings) -> None:
         self.settings = settings
-        self._known = tuple(_known(settings))
+        self.known = tuple(_known(settings))
         self._addresses: dict[str, _Found | None] = {}
 
     def at(self, address: str) -> _Found | None:
@@ -163,7 +182,7 @@ class _Table:
 
     def knows(self, host: str) -> bool:
         """Return whether a host is a provider's."""
-        return any(fnmatchcase(host, known.host) for known in self._known)
+        return any(fnmatchcase(host, known.host) for known in self.known)
 
     def _find(self, address: str) -> _Found | None:
         parts = urlsplit(address)
@@ -173,7 +192,7 @@ class _Table:
         root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         founds = [
             _Found(known.provider, f"{root}{place.root}", place, known.by_chance)
-            for known in self._known
+            for known in self.known
             if fnmatchcase(host, known.host) and (place := known.provider.place_of(parts.path)) is not None
         ]
         # Several may share a host: a gateway, or a stand-in. The one whose own address this is goes first.
@@ -199,9 +218,19 @@ def _is_its_own(found: _Found) -> bool:
 def _known(settings: conf.Settings) -> Iterator[_Known]:
     """Yield where providers are, those of the settings first."""
     for name in sorted(names(), key=lambda name: name not in settings.providers):
-        provider = get(name)
-        host = host_of(urlsplit(provider.base_url))
-        if host:
+        provider, original = get(name), built_in(name)
+        for host in _names_of(provider.base_url):
             yield _Known(host, provider, host in COMMON_PORTS and name not in settings.providers)
-        for pattern in provider.hosts:
+        for host in _names_of(original.base_url if original else ""):
+            yield _Known(host, provider, host in COMMON_PORTS)
+        for pattern in dict.fromkeys((*provider.hosts, *(original.hosts if original else ()))):
             yield _Known(pattern, provider, by_chance=False)
+
+
+def _names_of(url: str) -> list[str]:
+    """Return the host of an address, of this machine by each of its names."""
+    parts = urlsplit(url)
+    host, name = host_of(parts), (parts.hostname or "").lower()
+    if name not in LOCAL:
+        return [host] if host else []
+    return [f"{each}{host.removeprefix(name)}" for each in LOCAL]

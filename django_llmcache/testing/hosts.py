@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
 
-from django_llmcache import conf, providers
+from django_llmcache import conf
+from django_llmcache.providers import traffic
 
 WELL_KNOWN: Final = (
     ("*.openai.azure.com", "azure"),
@@ -26,42 +25,19 @@ WELL_KNOWN: Final = (
     ("*.us.openai.com", "openai"),
     ("eu.api.openai.com", "openai"),
 )  # fmt: skip
-"""Providers that SDKs ask and that ``chat()`` has no name for."""
-
-COMMON_PORTS: Final = frozenset({"localhost:1234", "localhost:8000"})
-"""Built-in addresses that any server on a developer's machine may have; recorded where ``PROVIDERS`` names theirs."""
+"""Providers that SDKs ask and that ``chat()`` has no name for, and clouds that are filed under their own."""
 
 
 def provider_hosts() -> tuple[tuple[str, str], ...]:
-    """Return a pattern of ``host`` or ``host:port`` with the provider's name for each, the user's own first."""
-    settings = conf.current()
-    own = [(pattern.lower(), name_of(pattern)) for pattern in settings.test_cache.hosts]
-    configured = [
-        (host, name)
-        for name, words in settings.providers.items()
-        for host in _hosts_of([words.get("BASE_URL") or providers.get(name).base_url])
-    ]
-    built_in = [
-        (host, name)
-        for name in providers.names()
-        for host in _hosts_of([providers.get(name).base_url])
-        if host not in COMMON_PORTS
-    ]
-    return tuple(dict.fromkeys((*own, *configured, *built_in, *WELL_KNOWN)))
+    """Return a pattern of ``host`` or ``host:port`` with the provider's name for each, the user's own first.
 
-
-def _hosts_of(urls: Iterable[str]) -> list[str]:
-    """Return the hosts of some addresses, of this machine by each of its names."""
-    hosts = []
-    for url in urls:
-        parts = urlsplit(url)
-        name, port = (parts.hostname or "").lower(), parts.port
-        if not name:
-            continue
-        tail = "" if port is None or port == {"http": 80, "https": 443}.get(parts.scheme) else f":{port}"
-        names = ("localhost", "127.0.0.1", "::1") if name in ("localhost", "127.0.0.1", "::1") else (name,)
-        hosts += [f"{each}{tail}" for each in names]
-    return hosts
+    Raises:
+        ConfigurationError: a provider in the settings that can't be made.
+    """
+    own = [(pattern.lower(), name_of(pattern)) for pattern in conf.current().test_cache.hosts]
+    known = list(traffic.known_hosts(common_ports=False))
+    exact = [(host, name) for host, name in known if "*" not in host]
+    return tuple(dict.fromkeys((*own, *exact, *WELL_KNOWN, *known)))
 
 
 def name_of(pattern: str) -> str:

@@ -1,0 +1,116 @@
+"""Which hosts the recorder touches: providers' own, always, and the user's; nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.providers import traffic
+from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.setup import Mode, Setup
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.testing import live_api, override_llmcache
+from django_llmcache.testing.hosts import name_of, provider_hosts
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+@pytest.fixture
+def provider_of(tmp_path):
+    """Return what says whose host it is, by the settings in force."""
+    return lambda host: Setup(FixtureStore(tmp_path), Mode.REPLAY, provider_hosts()).provider_of(host)
+
+
+def test_a_providers_own_host_stays_where_another_address_is_set(provider_of):
+    with override_llmcache(PROVIDERS={"openai": {"BASE_URL": "http://gateway.test:8080/v1"}}):
+        assert [provider_of(host) for host in ("api.openai.com", "gateway.test:8080")] == ["openai", "openai"]
+
+
+def test_a_class_of_ones_own_takes_no_host_away(provider_of):
+    words = {"CLASS": "django_llmcache.providers.openai.Compatible", "BASE_URL": "http://gateway.test/v1"}
+    with override_llmcache(PROVIDERS={"anthropic": words}):
+        assert [provider_of(host) for host in ("api.anthropic.com", "gateway.test")] == ["anthropic", "anthropic"]
+
+
+def test_in_replay_the_real_host_is_refused_where_another_address_is_set(tmp_path):
+    requests = pytest.importorskip("requests")
+    with (
+        override_llmcache(
+            PROVIDERS={"openai": {"BASE_URL": "http://gateway.test/v1"}},
+            TEST_CACHE={"ENABLED": True, "DIR": tmp_path},
+        ),
+        pytest.raises(FixtureMiss, match=r"POST https://api\.openai\.com/v1/chat/completions"),
+        live_api(mode="replay"),
+    ):
+        requests.post("https://api.openai.com/v1/chat/completions", json={"model": "m"}, timeout=1)
+
+
+@pytest.mark.parametrize("host", [f"{name}:{port}" for name in LOCAL for port in (8000, 1234)])
+def test_any_server_on_a_common_port_is_a_developers_own(provider_of, host):
+    assert provider_of(host) is None
+
+
+@pytest.mark.parametrize("words", [{}, {"BASE_URL": "http://localhost:8000/v1"}], ids=["named", "with its address"])
+def test_unless_the_settings_name_the_provider_there(provider_of, words):
+    with override_llmcache(PROVIDERS={"vllm": words}):
+        assert {provider_of(f"{name}:8000") for name in LOCAL} == {"vllm"}
+        assert provider_of("localhost:1234") is None
+
+
+def test_one_that_the_settings_put_elsewhere_has_no_common_port(provider_of):
+    with override_llmcache(PROVIDERS={"vllm": {"BASE_URL": "http://gpu.test:9000/v1"}}):
+        assert (provider_of("localhost:8000"), provider_of("gpu.test:9000")) == (None, "vllm")
+
+
+def test_this_machine_is_known_by_each_of_its_names(provider_of):
+    assert {provider_of(f"{name}:11434") for name in LOCAL} == {"ollama"}
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("mine.openai.azure.com", "azure"),
+        ("europe-west4-aiplatform.googleapis.com", "vertex"),
+        ("eu.api.openai.com", "openai"),
+        ("bedrock-runtime.eu-west-1.amazonaws.com", "bedrock"),
+        ("api.cohere.com", "cohere"),
+        ("payments.example", None),
+    ],
+)
+def test_clouds_are_known_by_names_of_their_own_and_strangers_are_not(provider_of, host, name):
+    assert provider_of(host) == name
+
+
+def test_a_host_of_ones_own_is_named_after_itself(provider_of):
+    with override_llmcache(TEST_CACHE={"HOSTS": ["LLM.internal:8443", "*.models.test"]}):
+        assert provider_of("llm.internal:8443") == name_of("LLM.internal:8443") == "llm.internal-8443"
+        assert provider_of("a.models.test") == "models.test"
+
+
+@pytest.mark.parametrize("pattern", ["*", "***", "."])
+def test_a_name_is_always_fit_for_a_folder(pattern):
+    assert name_of(pattern) == "other"
+
+
+class TestTraffic:
+    """What is a provider's for the recorder is one for the response cache, and the other way round."""
+
+    @pytest.mark.parametrize("url", ["https://api.openai.com/v1", "http://gateway.test/v1", "http://[::1]:11434/api"])
+    def test_it_knows_the_same_addresses(self, url):
+        with override_llmcache(PROVIDERS={"openai": {"BASE_URL": "http://gateway.test/v1"}}):
+            assert traffic.is_known(url)
+
+    @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
+    def test_a_common_port_counts_where_it_is_asked_for(self, name):
+        url = f"http://{name}:8000/v1/chat/completions"
+
+        assert traffic.is_known(url)
+        assert not traffic.is_known(url, common_ports=False)
+
+
+def test_a_provider_that_can_not_be_made_is_told_by_its_setting():
+    with (
+        override_llmcache(PROVIDERS={"mine": {"MODEL": "m"}}),
+        pytest.raises(ConfigurationError, match="No provider is named 'mine'"),
+    ):
+        provider_hosts()
