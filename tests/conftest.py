@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -16,9 +17,17 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
+@pytest.fixture(scope="session")
+def temporary_folder(tmp_path_factory) -> str:
+    """Return a folder for what would otherwise be left in the machine's own."""
+    return str(tmp_path_factory.mktemp("temporary"))
+
+
 @pytest.fixture(autouse=True)
-def fresh_process(monkeypatch):
-    """Store nothing yet, count from zero, and see neither a developer's keys nor their settings."""
+def fresh_process(monkeypatch, temporary_folder):
+    """Store nothing yet, count from zero, leave nothing behind, and see neither a developer's keys nor settings."""
+    monkeypatch.setattr(tempfile, "tempdir", temporary_folder)
+    monkeypatch.setenv("TMPDIR", temporary_folder)
     backends.empty()
     telemetry.counters.reset()
     for name in list(os.environ):

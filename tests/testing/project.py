@@ -61,19 +61,27 @@ class Project:
         self.write("pytest.ini", "[pytest]\nDJANGO_SETTINGS_MODULE = project_settings\npython_files = test_*.py\n")
 
     @property
+    def temporary(self) -> Path:
+        """Return the folder of what the runs leave behind for each other."""
+        return self.folder / "temporary"
+
+    @property
     def fixtures(self) -> list[Path]:
         return sorted((self.folder / "tests/llm_fixtures").rglob("*.json"))
 
     def write(self, name: str, code: str) -> None:
-        (self.folder / name).write_text(dedent(code).lstrip(), encoding="utf-8")
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(code).lstrip(), encoding="utf-8")
 
     def pytest(self, *args: str, **variables: str) -> Run:
-        return self._run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *args, **variables)
+        return self.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *args, **variables)
 
     def manage(self, *args: str, **variables: str) -> Run:
-        return self._run("manage.py", *args, **variables)
+        return self.run("manage.py", *args, **variables)
 
-    def _run(self, *args: str, **variables: str) -> Run:
+    def run(self, *args: str, within: str = ".", **variables: str) -> Run:
+        """Run Python in the project's folder, or in one below it."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -81,8 +89,10 @@ class Project:
         }
         kept.pop("CI", None)
         here = str(Path(__file__).parents[2])
-        env = kept | {"STANDIN_URL": self.url, "PYTHONPATH": here, "NO_PROXY": "*"} | variables
+        self.temporary.mkdir(exist_ok=True)
+        env = kept | {"STANDIN_URL": self.url, "PYTHONPATH": here, "NO_PROXY": "*", "TMPDIR": str(self.temporary)}
         done = subprocess.run(
-            [sys.executable, *args], cwd=self.folder, env=env, capture_output=True, text=True, timeout=120, check=False
-        )
+            [sys.executable, *args],
+            cwd=self.folder / within, env=env | variables, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
         return Run(done)

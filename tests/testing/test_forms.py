@@ -263,7 +263,7 @@ def test_outside_a_test_run_nothing_is_armed_and_commands_work(project):
         "import django\ndjango.setup()\nfrom django_llmcache.testing import live_api\nwith live_api():\n    pass\n",
     )
 
-    armed = project._run("arm.py", **ON, DJANGO_SETTINGS_MODULE="project_settings")
+    armed = project.run("arm.py", **ON, DJANGO_SETTINGS_MODULE="project_settings")
     checked = project.manage("check", **ON)
 
     assert "ImproperlyConfigured" in armed.text
