@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -20,6 +21,16 @@ WHYS: Final = {
     "unread": "The recording ends where the recording test stopped reading, and this one reads on",
     "fault": "This fault is cut from a recording, and there is none of this request",
     "blocked": "A client that the recorder does not know asked for a connection to a provider",
+}
+MODES: Final = {
+    "none": "once", "no_key": "once", "repeated": "refresh", "expired": "refresh", "failing": "refresh",
+    "unread": "refresh", "fault": "refresh",
+}  # fmt: skip
+"""The mode that mends each; where none is named, recording does not."""
+
+_BEFORE: Final = {
+    "no_key": "the provider's API key set",
+    "fault": "the fault left out",
 }
 _NOWHERE: Final = ("none", "no_key")
 _SHOWN: Final = 6
@@ -44,7 +55,7 @@ def explain_miss(
         candidates: what is recorded of the same provider.
         test: the id of the test that asked.
         folder: of the fixtures.
-        command: the line that records the test.
+        command: the line that says how it is recorded, of ``line_for``.
         why: a key of ``WHYS``.
     """
     lines = [f"{WHYS[why]}: {asked.method} {asked.url}", f"  test     {test}"]
@@ -59,8 +70,27 @@ def explain_miss(
         lines.append(f"  nearest  {nearest.path}")
         lines += [f"    {line}" for line in _differences(asked, body, nearest)]
     if command:
-        lines.append(f"Record it:  {command}")
+        lines.append(command)
     return "\n".join(lines)
+
+
+def line_for(command: str, why: str, *, label: str, mode: str | None) -> str:
+    """Return the line that records what was missed, ``""`` where no command does.
+
+    Args:
+        command: ``Setup.command``.
+        why: a key of ``WHYS``.
+        label: what the test runner runs the test by, ``""`` for all tests.
+        mode: what the test itself says: it would go before the command's.
+    """
+    if not command or why not in MODES:
+        return ""
+    before = [_BEFORE[why]] if why in _BEFORE else []
+    if mode is not None:
+        before.append(f"mode={str(mode)!r} left out")
+    words = f"with {' and '.join(before)}" if before else ""
+    line = command.format(mode=MODES[why], test=shlex.quote(label) if label else "").rstrip()
+    return f"Record it{words and ', '}{words}:  {line}"
 
 
 def nearest_to(asked: Outgoing, body: Any, candidates: Iterable[Fixture]) -> Fixture | None:

@@ -17,7 +17,7 @@ from django_llmcache.policies import Unset
 from .exchange import Outgoing
 from .fixture import Fixture
 from .matcher import Matcher, endpoint_of
-from .misses import FixtureMiss, explain_miss
+from .misses import FixtureMiss, explain_miss, line_for
 from .redaction import Redactor
 from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
@@ -35,6 +35,9 @@ class Session:
         sample: which of several runs of the same test this is.
 
     Attributes:
+        label: what a test runner runs it by; ``""`` where it would have to run all tests.
+        functions: names of the test's function, where a test runner sees to its samples.
+        is_test: whether it is a test, and no set-up that several share.
         counts: how many calls were ``replayed``, ``recorded``, ``live`` and ``missed``.
         misses: what was asked for in vain, as far as it still has to be told.
         unanswered: all that was asked for in vain: the provider and the redacted request.
@@ -44,7 +47,9 @@ class Session:
     """
 
     def __init__(self, test: str, setup: Setup, options: Options = NO_OPTIONS, *, sample: int = 0) -> None:
-        self.test = test
+        self.test = self.label = test
+        self.functions: frozenset[str] = frozenset()
+        self.is_test = True
         self.setup = setup
         self.options = options
         self.sample = sample
@@ -140,13 +145,9 @@ class Session:
             key: what it would be filed under.
         """
         text = explain_miss(
-            asked,
-            self.setup.store.of(provider),
-            test=self.test,
-            folder=self.setup.store.folder,
-            command=self.setup.command.format(test=self.test),
-            why=why,
-        )
+            asked, self.setup.store.of(provider), test=self.test, folder=self.setup.store.folder, why=why,
+            command=line_for(self.setup.command, why, label=self.label, mode=self.options.mode),
+        )  # fmt: skip
         error = FixtureMiss(text)
         with self._lock:
             self.misses.append(error)
@@ -162,9 +163,12 @@ class Session:
         self.counts["replayed"] += 1
         self.replayed.append(fixture)
         self._tell("hit", fixture, fixture.path)
+        self._use(fixture)
+        return Replay(fixture.response, pace=self.options.pace, run_out=lambda: self._ran_out(asked))
+
+    def _use(self, fixture: Fixture) -> None:
         if self.setup.usage is not None and fixture.path is not None:
             self.setup.usage.used(fixture.path)
-        return Replay(fixture.response, pace=self.options.pace, run_out=lambda: self._ran_out(asked))
 
     def _tape(self, asked: _Asked, outgoing: Outgoing) -> Taping:
         if self.mode is Mode.REPLAY:
@@ -220,6 +224,8 @@ class Session:
         recorded = self._next(asked) if fault.needs_recording else None
         if fault.needs_recording and recorded is None:
             raise self.miss(asked.request, asked.provider, "fault", key=asked.key)
+        if recorded is not None:
+            self._use(recorded)
         self._faults_left -= 1
         self.counts["replayed"] += 1
         return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)

@@ -53,7 +53,7 @@ class Setup(NamedTuple):
         usage: where it is noted which fixtures were used.
         tell: told of what happens.
         warn: shown to the user as a warning.
-        command: the line that records a test, with ``{test}`` for its id.
+        command: the line that records a test, with ``{mode}`` and ``{test}`` for what it is run by.
         version: of this package, for ``recorded_by``.
         placeholder: stands for an API key where there is none; never sent.
         now: seconds since the epoch.

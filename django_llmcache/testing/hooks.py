@@ -10,17 +10,19 @@ from functools import wraps
 from typing import Any
 from unittest import SkipTest
 from unittest.mock import patch
-from unittest.suite import TestSuite
 
-from django_llmcache import backends, conf
+from django_llmcache import backends
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
-from django_llmcache.recorder.setup import NO_OPTIONS, Options
+from django_llmcache.recorder.setup import Options
 from django_llmcache.telemetry import counters
 
-from .live import NAME, options_of
+from . import suites
+from .options import names_of, options_of
 from .sessions import recorded
-from .setups import under_pytest
+from .setups import running, under_django
+
+_HEARD = ("addError", "addExpectedFailure", "addFailure", "addSkip", "addSubTest", "addUnexpectedSuccess")
 
 _installed = False
 
@@ -32,53 +34,48 @@ def install() -> None:
         return
     _installed = True
     unittest.TestCase.run = _around_run(unittest.TestCase.run)  # type: ignore[method-assign]
-    name = "_handleClassSetUp"  # where unittest sets a class up, since 2.7: subclasses that override setUpClass too
-    setattr(TestSuite, name, _around_class(getattr(TestSuite, name)))
+    suites.install()
 
 
 def wanted(test: unittest.TestCase) -> Options | None:
     """Return the options of a live_api test, ``None`` for any other test."""
-    method = getattr(test, test._testMethodName, None)
-    decorated = options_of(method, type(test))
-    if decorated is not None:
-        return decorated
-    tags = getattr(method, "tags", set()) | getattr(type(test), "tags", set())
-    return NO_OPTIONS if NAME in tags else None
-
-
-def _at_work() -> bool:
-    return conf.under_test_runner() and not under_pytest()
+    return options_of(type(test), test._testMethodName)
 
 
 def _around_run(run: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(run)
     def run_recorded(self: unittest.TestCase, result: unittest.TestResult | None = None) -> Any:
-        if not _at_work():
+        if not under_django():
             return run(self, result)
         backends.empty()
         counters.reset()
         options = wanted(self)
-        if options is None or result is None:
-            return run(self, result)
-        outcome = _Outcome()
-        try:
-            with recorded(self.id(), options) as session, outcome.heard_from(result):
-                _fail_on_a_miss(self, session)
-                run(self, result)
-                session.failed = outcome.failed or outcome.skipped
-                if outcome.failed:
-                    session.misses.clear()  # told already
-        except SkipTest as skip:
-            result.startTest(self)
-            result.addSkip(self, str(skip))
-            result.stopTest(self)
-        except FixtureMiss:  # in a tearDown, or in another thread meanwhile
-            result.addFailure(self, sys.exc_info())
-        except Exception:  # a wrong option, or a recording that can't be written: this test's, not the whole run's
-            result.addError(self, sys.exc_info())
+        with running(self.id()):
+            if options is None or result is None:
+                return run(self, result)
+            _run(run, self, result, options)
         return result
 
     return run_recorded
+
+
+def _run(run: Callable[..., Any], test: unittest.TestCase, result: unittest.TestResult, options: Options) -> None:
+    outcome = _Outcome()
+    try:
+        with recorded(test.id(), options) as session, outcome.heard_from(result):
+            on_each_sample(test, session)
+            run(test, result)
+            session.failed = outcome.failed or outcome.skipped or outcome.expected
+            if outcome.failed:
+                session.misses.clear()  # told already
+    except SkipTest as skip:
+        result.startTest(test)
+        result.addSkip(test, str(skip))
+        result.stopTest(test)
+    except FixtureMiss:  # in a tearDown, in another thread meanwhile, or where the test was expected to fail
+        result.addFailure(test, sys.exc_info())
+    except Exception:  # a wrong option, or a recording that can't be written: this test's, not the whole run's
+        result.addError(test, sys.exc_info())
 
 
 class _Outcome:
@@ -87,11 +84,12 @@ class _Outcome:
     def __init__(self) -> None:
         self.failed = False
         self.skipped = False
+        self.expected = False
 
     @contextmanager
     def heard_from(self, result: unittest.TestResult) -> Iterator[None]:
         with ExitStack() as stack:
-            for name in ("addError", "addFailure", "addSkip", "addSubTest", "addUnexpectedSuccess"):
+            for name in _HEARD:
                 stack.enter_context(patch.object(result, name, self._noting(name, getattr(result, name))))
             yield
 
@@ -100,6 +98,8 @@ class _Outcome:
         def noting(test: Any, *details: Any) -> Any:
             if name == "addSkip":
                 self.skipped = True
+            elif name == "addExpectedFailure":
+                self.expected = True
             elif name != "addSubTest" or details[-1] is not None:
                 self.failed = True
             return tell(test, *details)
@@ -107,36 +107,16 @@ class _Outcome:
         return noting
 
 
-def _fail_on_a_miss(test: unittest.TestCase, session: Session) -> None:
-    """Let a test fail by a miss that somebody below it caught."""
+def on_each_sample(test: unittest.TestCase, session: Session) -> None:
+    """Let a test run once on each sample, and fail by a miss that somebody below it caught."""
     call: Callable[[Any], None] = test._callTestMethod  # type: ignore[attr-defined]
+    session.functions = names_of(getattr(test, test._testMethodName))
 
     def call_and_look(method: Any) -> None:
-        call(method)
+        for sample in range(session.options.samples):
+            with session.run(sample):
+                call(method)
         if session.misses:
             raise session.misses[0]
 
     test._callTestMethod = call_and_look  # type: ignore[attr-defined]
-
-
-def _around_class(set_up: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(set_up)
-    def set_up_recorded(self: TestSuite, test: Any, result: unittest.TestResult) -> Any:
-        kind = type(test)
-        options = options_of(kind) or (NO_OPTIONS if NAME in getattr(kind, "tags", ()) else None)
-        begins = kind is not getattr(result, "_previousTestClass", None)
-        if options is None or not begins or not _at_work():
-            return set_up(self, test, result)
-        try:
-            with recorded(f"{kind.__module__}.{kind.__qualname__}.setUpClass", options) as session:
-                done = set_up(self, test, result)
-                session.failed = getattr(kind, "_classSetupFailed", False)
-                if session.failed:
-                    session.misses.clear()
-        except SkipTest as skip:
-            kind.__unittest_skip__ = True
-            kind.__unittest_skip_why__ = str(skip)
-            return set_up(self, test, result)
-        return done
-
-    return set_up_recorded

@@ -17,6 +17,8 @@ MODES = ("replay", "once", "refresh", "live")
 _session = pytest.StashKey[Any]()
 _manager = pytest.StashKey[AbstractContextManager[Any]]()
 _failed = pytest.StashKey[bool]()
+_called = pytest.StashKey[bool]()
+_found = pytest.StashKey[list[pytest.Item]]()
 _run = pytest.StashKey[AbstractContextManager[None]]()
 
 
@@ -46,13 +48,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         _gather(session.config)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Know of every test there is, before any is deselected; Django's tag of that name is the marker too."""
+    if item.get_closest_marker(NAME) is None and NAME in _tags(item):
+        item.add_marker(getattr(pytest.mark, NAME))
+    item.config.stash.setdefault(_found, []).append(item)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let ``-m live_api`` select what bears Django's tag of that name."""
-    for item in items:
-        if item.get_closest_marker(NAME) is None and NAME in _tags(item):
-            item.add_marker(getattr(pytest.mark, NAME))
-    if any(item.get_closest_marker(NAME) for item in items):
+    """Begin to gather where there are live_api tests."""
+    found = config.stash.setdefault(_found, [])
+    if any(item.get_closest_marker(NAME) for item in [*found, *items]):
         _gather(config)
 
 
@@ -75,15 +82,24 @@ def _tags(item: pytest.Item) -> set[str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin each test with an empty in-process store and counts of zero, and a live_api test with a session."""
     _empty_store()
-    marker = item.get_closest_marker(NAME)
-    if marker is None:
+    if item.get_closest_marker(NAME) is None:
         return
     from .pytest_items import session_for
 
-    manager = session_for(item, marker)
+    manager = session_for(item)
     item.stash[_session] = manager.__enter__()
     item.stash[_manager] = manager
-    item.stash[_failed] = False
+    item.stash[_failed] = item.stash[_called] = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
+    """Answer for the providers while a class or a module is set up that has live_api tests."""
+    if fixturedef.scope == "function" or _run not in request.config.stash:
+        return (yield)
+    from .pytest_levels import setting_up
+
+    return (yield from setting_up(fixturedef, request, request.config.stash[_found]))
 
 
 def _empty_store() -> None:
@@ -98,10 +114,16 @@ def _empty_store() -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Let a test fail by a miss that somebody below it caught."""
-    result = yield
+    """Let a test run once on each sample, and fail by a miss that somebody below it caught."""
     session = item.stash.get(_session, None)
-    if session is not None and session.misses:
+    if session is None:
+        return (yield)
+    from .pytest_items import sampled
+
+    item.stash[_called] = True
+    with sampled(item, session):
+        result = yield
+    if session.misses:
         raise session.misses[0]
     return result
 
@@ -112,6 +134,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if _session in item.stash and (report.failed or (report.skipped and call.excinfo is not None)):
         item.stash[_failed] = True
+        if not hasattr(report, "wasxfail"):
+            item.stash[_session].misses.clear()  # told by this, or the test is skipped; an expected failure is no miss
     return report
 
 
@@ -128,9 +152,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
         session.misses.clear()
         manager.__exit__(None, None, None)
         raise
-    session.failed = item.stash[_failed]
-    if session.failed:
-        session.misses.clear()  # told already
+    session.failed = item.stash[_failed] or not item.stash[_called]
     manager.__exit__(None, None, None)
     return result
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from . import summary
-from .live import NAME
+from .options import NAME
 from .setups import running_pytest
 from .unused import full_run, unused_fixtures
 

@@ -10,8 +10,8 @@ from django.test.runner import DiscoverRunner
 from django_llmcache.recorder.setup import Mode
 
 from . import hooks, summary
-from .live import NAME
 from .modes import choose_on_command_line
+from .options import NAME
 from .unused import full_run, unused_fixtures
 
 

@@ -29,13 +29,16 @@ class LiveCallWarning(UserWarning):
 
 
 @contextmanager
-def recorded(test: str, options: Options = NO_OPTIONS, *, sample: int = 0) -> Iterator[Session]:
+def recorded(
+    test: str, options: Options = NO_OPTIONS, *, sample: int = 0, label: str | None = None
+) -> Iterator[Session]:
     """Answer for the providers while a test runs; keep what was recorded if it passed.
 
     Args:
         test: its id, as the test runner is given it.
         options: what it asks for.
         sample: which of several runs of the test this is.
+        label: what a test runner runs it by, where that is not its id; ``""`` for all tests.
 
     Raises:
         SkipTest: the test cache is off.
@@ -46,11 +49,12 @@ def recorded(test: str, options: Options = NO_OPTIONS, *, sample: int = 0) -> It
     decision = decide(options.mode)
     if decision.skip:
         raise SkipTest(decision.skip)
-    session = Session(test, setup_for(decision.mode), options._replace(mode=decision.mode), sample=sample)
+    session = Session(test, setup_for(decision.mode), options, sample=sample)
+    session.label = test if label is None else label
     passed = False
     with ExitStack() as stack:
         stack.enter_context(conf.forced(STRATEGY=STRATEGY))
-        stack.enter_context(conf.placed(_placeholders(session)))
+        stack.enter_context(conf.placed(placeholders(session)))
         stack.enter_context(interceptors.armed())
         stack.enter_context(recorder.in_force(session))
         try:
@@ -69,7 +73,7 @@ def _finish(session: Session, *, passed: bool) -> None:
     summary.add(session, written, passed=passed)
 
 
-def _placeholders(session: Session) -> dict[str, str]:
+def placeholders(session: Session) -> dict[str, str]:
     """Return keys for SDKs that refuse to start without one; the session sends none of them anywhere."""
     if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
         return {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from django_llmcache.recorder.usage import UsageLog
 
 from .hosts import provider_hosts
 
-COMMAND = "LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE=once {runner}"
+COMMAND = "LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE={mode} "
 
 PLACEHOLDER = "llmcache-has-no-key"
 """Stands for the API key of a provider that has none, while its answers are replayed."""
 
 _under_pytest = False
+_running: str | None = None
 _made: tuple[conf.Settings, Mode, Setup] | None = None
 
 
@@ -43,6 +45,30 @@ def running_pytest() -> None:
 def under_pytest() -> bool:
     """Return whether our pytest plugin is configured in this process."""
     return _under_pytest
+
+
+def under_django() -> bool:
+    """Return whether Django's own test runner is at work in this process."""
+    return conf.under_test_runner() and not _under_pytest
+
+
+def running_test() -> str | None:
+    """Return what the test runner runs the test by that is under way, ``None`` where none is, or is known."""
+    if not _under_pytest:
+        return _running
+    said = conf.environment("PYTEST_CURRENT_TEST")
+    return said.rpartition(" (")[0] if said else None
+
+
+@contextmanager
+def running(test: str) -> Iterator[None]:
+    """Say which test is under way, where no pytest says it."""
+    global _running
+    before, _running = _running, test
+    try:
+        yield
+    finally:
+        _running = before
 
 
 def refuse_outside_tests() -> None:
@@ -86,7 +112,6 @@ def usage_log() -> UsageLog:
 
 def _make(settings: conf.Settings, mode: Mode) -> Setup:
     words = settings.test_cache
-    runner = "pytest '{test}'" if _under_pytest else "python manage.py test {test}"
     return Setup(
         store=fixture_store(),
         mode=mode,
@@ -98,7 +123,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         usage=usage_log(),
         tell=_tell,
         warn=_warn,
-        command=COMMAND.format(runner=runner),
+        command=COMMAND + ("pytest {test}" if _under_pytest else "python manage.py test {test}"),
         version=django_llmcache.__version__,
         placeholder=PLACEHOLDER,
     )

@@ -1,0 +1,139 @@
+"""What classes and modules of live_api tests set up and tear down: a session of its own, or nobody may be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Final, NamedTuple
+from unittest import SkipTest
+
+from django_llmcache import conf
+from django_llmcache.recorder import session as recorder
+from django_llmcache.recorder.exchange import Outgoing
+from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import Mode, Options
+
+from . import interceptors
+from .modes import decide
+from .options import of_a_level
+from .sessions import placeholders, recorded
+from .setups import setup_for
+
+SAFEST: Final = tuple(Mode)
+"""The modes, the one first that asks nobody: where the tests of a class differ, it holds for their set-up."""
+
+
+class Level(NamedTuple):
+    """A class or a module that has live_api tests.
+
+    Attributes:
+        label: what the test runner runs it by.
+        tests: the options of its live_api tests.
+        own: what it says itself, ``None`` where only its tests are live_api.
+    """
+
+    label: str
+    tests: Sequence[Options]
+    own: Options | None = None
+
+    @property
+    def off(self) -> str | None:
+        """Return why all of its live_api tests are skipped, ``None`` where one runs."""
+        why = [decide(test.mode).skip for test in self.tests]
+        return None if None in why else why[0]
+
+    @property
+    def options(self) -> Options:
+        """Return what holds for what its tests share."""
+        running = [test for test in self.tests if decide(test.mode).skip is None]
+        safest = min(running, key=lambda test: SAFEST.index(decide(test.mode).mode))
+        return of_a_level(self.own, self.tests)._replace(mode=safest.mode)
+
+    @contextmanager
+    def held(self, what: str) -> Iterator[Hold]:
+        """Answer for the providers while it is set up or torn down; where its tests are off, let none be asked.
+
+        A miss leaves as an ordinary error: Django and unittest clean up after those alone.
+
+        Args:
+            what: ``set-up`` or ``tear-down``.
+
+        Raises:
+            SkipTest: its tests are off, and a provider was asked.
+            AssertionError: a provider was asked for what is not recorded.
+        """
+        name, why = f"{self.label} ({what})", self.off
+        session = _refusing(name) if why else recorded(name, self.options, label=self.label)
+        with session as answering:
+            answering.is_test = False
+            hold = Hold(answering, why)
+            with hold.told():
+                yield hold
+
+
+class Hold:
+    """The session of one set-up or tear-down.
+
+    Attributes:
+        session: what answers for the providers.
+    """
+
+    def __init__(self, session: Session, skip: str | None) -> None:
+        self.session = session
+        self._skip = skip
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Let a miss inside, also one that somebody caught, leave as an ordinary error; and know of any error."""
+        try:
+            yield
+        except FixtureMiss as miss:
+            raise self._error(miss) from None
+        except BaseException:
+            self.session.failed = True
+            raise
+        if self.session.misses:
+            raise self._error(self.session.misses[0])
+
+    def telling(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, told of."""
+
+        @wraps(act)
+        def acting(*args: Any, **kwargs: Any) -> Any:
+            with self.told():
+                return act(*args, **kwargs)
+
+        return acting
+
+    def tell_clean_ups(self, kind: Any) -> None:
+        """Let a miss in a clean-up of a class be that clean-up's error, so that unittest goes on to the next."""
+        kind._class_cleanups[:] = [(self.telling(act), args, words) for act, args, words in kind._class_cleanups]
+
+    def _error(self, miss: FixtureMiss) -> Exception:
+        self.session.failed = True
+        self.session.misses.clear()  # told by this
+        error = SkipTest(self._skip) if self._skip else AssertionError(str(miss))
+        return error.with_traceback(miss.__traceback__)
+
+
+class _Refusing(Session):
+    """Lets no provider be asked: the tests are off, and nobody is billed for what they would need."""
+
+    def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> None:
+        provider = self.setup.provider_of(outgoing.host)
+        if provider is not None:
+            raise self.miss(outgoing, provider, "none")
+
+    def miss(self, asked: Outgoing, provider: str, why: str, *, key: str | None = None) -> FixtureMiss:
+        error = FixtureMiss("The test cache is off.")
+        self.misses.append(error)
+        return error
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[Session]:
+    session = _Refusing(name, setup_for(Mode.REPLAY))
+    with conf.placed(placeholders(session)), interceptors.armed(), recorder.in_force(session):
+        yield session

@@ -1,0 +1,102 @@
+"""What pytest sets up for a class, a module or more: recorded and replayed where live_api tests share it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, suppress
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.setup import Options
+
+from .levels import Hold, Level
+from .pytest_items import options_at
+
+_below = pytest.StashKey[dict[Any, list[Options]]]()
+
+UNITTEST = "_unittest_setUpClass_fixture"
+"""How the fixture begins that pytest makes of ``setUpClass``."""
+
+
+def setting_up(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> Generator[None, Any, Any]:
+    """Hold a session of its own around a fixture that several tests share, and around its end.
+
+    Args:
+        fixturedef: the fixture.
+        request: who asks for it.
+        items: all tests that were collected, selected or not.
+    """
+    level = level_of(request, items)
+    if level is None:
+        return (yield)
+    leaving = ExitStack()
+    fixturedef.addfinalizer(leaving.close)  # they run from the last to the first: this one after the fixture's own
+    kind: Any = request.cls if fixturedef.argname.startswith(UNITTEST) else None
+    try:
+        with level.held("set-up") as hold, ExitStack() as stack:
+            if hasattr(kind, "setUpTestData"):  # Django takes back what it began for an ordinary error alone
+                stack.enter_context(patch.object(kind, "setUpTestData", hold.telling(kind.setUpTestData)))
+            try:
+                result = yield
+            except FixtureMiss:  # unittest cleans up for an ordinary error, which this becomes outside
+                _clean_up(kind, hold)
+                raise
+    except Exception as error:
+        _keep(fixturedef, request, error)
+        raise
+    fixturedef.addfinalizer(lambda: _tear_down(leaving, level, kind))
+    return result
+
+
+def _clean_up(kind: Any, hold: Hold) -> None:
+    if kind is not None:
+        hold.tell_clean_ups(kind)
+        kind.doClassCleanups()
+
+
+def _tear_down(leaving: ExitStack, level: Level, kind: Any) -> None:
+    """Begin to answer for the providers while a fixture ends."""
+    hold = leaving.enter_context(level.held("tear-down"))
+    if kind is not None:
+        hold.tell_clean_ups(kind)
+
+
+def level_of(request: Any, items: Sequence[pytest.Item]) -> Level | None:
+    """Return what a fixture is set up under, ``None`` where no live_api test has to do with it.
+
+    That of a class without such tests, or of more than a module, is answered for where the module's tests are.
+    """
+    known = _options_below(request.config, items)
+    if request.scope == "class" and request.node in known:
+        return Level(request.node.nodeid, known[request.node], options_at(request.node))
+    module = request._pyfuncitem.getparent(pytest.Module)
+    if module not in known:
+        return None
+    level = Level(module.nodeid, known[module], options_at(module))
+    return level if request.scope == "module" or level.off is None else None
+
+
+def _options_below(config: pytest.Config, items: Sequence[pytest.Item]) -> dict[Any, list[Options]]:
+    """Return the options of the live_api tests in each class and module that has some."""
+    known = config.stash.get(_below, None)
+    if known is None:
+        known = config.stash[_below] = {}
+        for item in items:
+            with suppress(ConfigurationError):  # the test itself tells of it
+                options = options_at(item)
+                if options is not None:
+                    for node in item.listchain():
+                        known.setdefault(node, []).append(options)
+    return known
+
+
+def _keep(fixturedef: Any, request: Any, error: Exception) -> None:
+    """Let each test that needs the fixture fail as this one does; one that is set up all the same is torn down."""
+    known = fixturedef.cached_result
+    if known is not None and known[2] is None:
+        fixturedef.finish(request)
+    fixturedef.cached_result = (None, fixturedef.cache_key(request), (error, error.__traceback__))

@@ -1,0 +1,219 @@
+"""What classes and modules set up and tear down: recorded and replayed with their tests, and never asked in vain."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import ON
+
+CLASSES = """
+    from django.db import connection
+    from django.test import SimpleTestCase, TestCase, TransactionTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def ask(text):
+        return chat("openai", [{"role": "user", "content": text}])
+
+
+    class OneMethod(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            cls.answer = ask("In setUpTestData")
+
+        def test_an_ordinary_one(self):
+            self.assertTrue(self.answer.text)
+
+        @live_api
+        def test_live(self):
+            self.assertTrue(ask("In a test").text)
+
+
+    class Around(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            ask("In setUpClass")
+
+        @classmethod
+        def tearDownClass(cls):
+            ask("In tearDownClass")
+            super().tearDownClass()
+
+        def test_an_ordinary_one(self):
+            pass
+
+        @live_api
+        def test_live(self):
+            self.assertTrue(ask("In a test").text)
+
+
+    @live_api
+    class Cleaning(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            cls.addClassCleanup(ask, "In a clean-up")
+
+        def test_live(self):
+            pass
+
+
+    class Quiet(TestCase):
+        @live_api
+        def test_live(self):
+            pass
+
+        def test_an_ordinary_one(self):
+            pass
+
+
+    class Neighbour(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            cls.ask = staticmethod(ask)
+
+        def test_an_ordinary_one(self):
+            pass
+
+
+    class Later(TransactionTestCase):
+        def test_the_database_is_as_it_was(self):
+            self.assertFalse(connection.in_atomic_block)
+"""
+MODULE = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def setUpModule():
+        chat("openai", [{"role": "user", "content": "In setUpModule"}])
+
+
+    def tearDownModule():
+        chat("openai", [{"role": "user", "content": "In tearDownModule"}])
+
+
+    class InAModule(SimpleTestCase):
+        def test_an_ordinary_one(self):
+            pass
+
+        @live_api
+        def test_live(self):
+            chat("openai", [{"role": "user", "content": "In a module"}])
+"""
+ASKED = [
+    "In a clean-up", "In a module", "In a test", "In setUpClass", "In setUpModule", "In setUpTestData",
+    "In tearDownClass", "In tearDownModule",
+]  # fmt: skip
+
+
+@pytest.fixture(params=["pytest", "manage"])
+def run(request, project):
+    """Return what runs the project's tests, by either runner."""
+    project.write("test_classes.py", CLASSES)
+    project.write("test_module.py", MODULE)
+    if request.param == "pytest":
+        return project.pytest
+    return lambda *words, **variables: project.manage("test", *words, **variables)
+
+
+def asked(provider):
+    return [request["body"]["messages"][0]["content"] for request in provider.requests]
+
+
+def test_they_are_recorded_and_replayed_offline(provider, run):
+    first = run(**ON)
+    recorded = asked(provider)
+    provider.stop()
+    second = run(LLMCACHE_TEST_CACHE_ENABLED="true", LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert sorted(recorded) == ASKED
+
+
+def test_in_replay_nobody_is_asked_and_each_class_has_its_own_error(provider, run):
+    done = run(**ON, LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert done.code == 1, done
+    assert provider.calls == 0
+    told, names = "5 passed, 7 errors", ("pytest test_classes.py::Around", "pytest test_module.py")
+    if "passed" not in done.text:
+        told, names = "FAILED (errors=4)", (
+            "python manage.py test test_classes.Around", "python manage.py test test_module",
+        )  # fmt: skip
+    assert told in done.text, done
+    assert "not allowed" not in done.text  # what SimpleTestCase forbids, it forbids its own class alone
+    for name in names:
+        line = f"Record it:  LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE=once {name}\n"
+        assert line in done.text, done
+
+
+def test_with_nothing_said_what_would_ask_is_skipped_and_the_rest_runs(provider, run):
+    done = run()
+
+    assert done.code == 0, done
+    assert provider.calls == 0
+    assert "3 passed, 8 skipped" in done.text or "OK (skipped=5)" in done.text
+
+
+ERRORS = """
+    import os
+    import socket
+    from pathlib import Path
+
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+    from test_classes import ask
+
+
+    @live_api
+    class AUnwritable(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            ask("Where to?")
+            Path("tests").write_text("where the folder of the fixtures would be")
+
+        @classmethod
+        def tearDownClass(cls):
+            Path("tests").unlink()
+            super().tearDownClass()
+
+        def test_live(self):
+            pass
+
+
+    @live_api
+    class BLeaking(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            host, _, port = os.environ["STANDIN_URL"].removeprefix("http://").partition(":")
+            socket.create_connection((host, int(port))).close()
+
+        def test_live(self):
+            pass
+
+
+    class CLater(SimpleTestCase):
+        def test_an_ordinary_one(self):
+            pass
+"""
+
+
+def test_what_goes_wrong_at_the_end_of_a_set_up_is_that_classs_error(project):
+    project.write("test_classes.py", CLASSES)
+    project.write("test_errors.py", ERRORS)
+
+    done = project.run("-W", "error", "manage.py", "test", "test_errors", **ON)
+
+    assert done.code == 1
+    assert "ERROR: setUpClass (test_errors.AUnwritable)" in done.text, done
+    assert "ERROR: setUpClass (test_errors.BLeaking)" in done.text, done
+    assert "LiveCallWarning: test_errors.BLeaking (set-up) asked a provider past the recorder" in done.text
+    assert "Ran 1 test" in done.text
+    assert not (project.folder / "tests").exists()

@@ -1,0 +1,182 @@
+"""Which words hold for a test: the nearest, and what it leaves unsaid those farther off say."""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+import pytest
+from django.test import tag
+
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.recorder.setup import NO_OPTIONS, Mode
+from django_llmcache.testing import live_api
+from django_llmcache.testing.options import of_a_level, options_from, options_of, words_of
+
+from .conftest import ON
+
+
+@live_api(ttl=60, samples=2)
+class Base(TestCase):
+    __test__ = False  # pytest has others
+
+    def test_inherits(self): ...
+
+    @live_api(mode="replay", samples=3)
+    def test_says_more(self): ...
+
+    @live_api(ttl=None)
+    @live_api(fallback="error")
+    def test_says_it_twice(self): ...
+
+
+@live_api(ttl=5)
+class Derived(Base):
+    def test_new(self): ...
+
+
+@tag("live_api")
+class Tagged(TestCase):
+    __test__ = False  # pytest has others
+
+    def test_tagged(self): ...
+
+
+class Plain(TestCase):
+    __test__ = False  # pytest has others
+
+    def test_plain(self): ...
+
+    @tag("live_api")
+    def test_tagged(self): ...
+
+    @live_api
+    def test_decorated(self): ...
+
+
+@pytest.mark.parametrize(
+    ("kind", "test", "words"),
+    [
+        (Base, "test_inherits", {"ttl": 60, "samples": 2}),
+        (Base, "test_says_more", {"ttl": 60, "samples": 3, "mode": "replay"}),
+        (Base, "test_says_it_twice", {"ttl": None, "samples": 2, "fallback": "error"}),
+        (Derived, "test_new", {"ttl": 5, "samples": 2}),
+        (Derived, "test_says_more", {"ttl": 5, "samples": 3, "mode": "replay"}),
+        (Tagged, "test_tagged", {}),
+        (Plain, "test_tagged", {}),
+        (Plain, "test_decorated", {}),
+    ],
+)
+def test_the_nearest_word_holds_and_what_is_unsaid_is_inherited(kind, test, words):
+    assert options_of(kind, test) == options_from(**words)
+
+
+def test_a_test_that_nobody_marks_has_none():
+    assert options_of(Plain, "test_plain") is None
+    assert words_of(Plain) is None
+
+
+def test_a_class_says_for_its_set_up_what_it_says_itself_but_for_what_befalls_a_test():
+    own, tests = options_from(ttl=60, fault="429", samples=3, repeat="fail"), [options_from(ignore=["a"])]
+
+    assert of_a_level(own, tests) == options_from(ttl=60)
+
+
+def test_where_it_says_nothing_its_set_up_has_what_its_tests_agree_on():
+    tests = [options_from(ttl=60, ignore=["b"], expired="warn"), options_from(ttl=60, ignore=["a"], expired="error")]
+
+    assert of_a_level(None, tests) == of_a_level(None, tests[::-1]) == options_from(ttl=60, ignore=["a", "b"])
+
+
+@pytest.mark.parametrize("words", [{"ignore": "a.b"}, {"samples": 0}, {"samples": True}, {"repeat": "no"}], ids=str)
+def test_a_word_that_can_not_work_is_refused_where_the_test_is_defined(words):
+    with pytest.raises(ConfigurationError, match=next(iter(words))):
+        live_api(**words)
+
+
+def test_nothing_said_is_nothing_asked():
+    assert options_from() == NO_OPTIONS
+    assert options_from(mode="replay").mode is Mode.REPLAY
+
+
+SAMPLED = """
+    from pathlib import Path
+    from unittest import expectedFailure
+
+    import pytest
+    from django.test import SimpleTestCase
+    from django_llmcache import achat, chat
+    from django_llmcache.testing import live_api
+
+
+    def ask(text):
+        answer = chat("openai", [{"role": "user", "content": text}])
+        with Path("runs").open("a") as runs:
+            runs.write(text + "\\n")
+        return answer
+
+
+    class Asking:
+        def test_inherited(self):
+            ask("Inherited")
+
+
+    @live_api(samples=2)
+    class OnAClass(Asking, SimpleTestCase):
+        def test_its_own(self):
+            ask("Its own")
+
+        @live_api(samples=3)
+        def test_nearer(self):
+            ask("Nearer")
+
+        async def test_on_a_loop(self):
+            await achat("openai", [{"role": "user", "content": "On a loop"}])
+            with Path("runs").open("a") as runs:
+                runs.write("On a loop\\n")
+
+
+    class Failing(SimpleTestCase):
+        @expectedFailure
+        @live_api
+        def test_fails(self):
+            ask("To fail")
+            self.fail("as expected")
+
+
+    @pytest.mark.live_api(samples=2)
+    def test_marked():
+        ask("Marked")
+
+
+    @pytest.mark.parametrize("text", ["One"])
+    @live_api(samples=2)
+    def test_decorated(text):
+        ask(text)
+
+
+    @live_api
+    class TestPlain:
+        @pytest.mark.live_api(samples=2)
+        def test_marked_method(self):
+            ask("Marked method")
+"""
+RUNS = {"Inherited": 2, "Its own": 2, "Nearer": 3, "On a loop": 2}
+OF_PYTEST = {"Marked": 2, "One": 2, "Marked method": 2}
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_samples_are_run_and_kept_however_they_are_said(project, provider, runner):
+    project.write("test_sampled.py", SAMPLED)
+    args = () if runner == "pytest" else ("test",)
+
+    first = getattr(project, runner)(*args, **ON)
+    provider.stop()
+    second = getattr(project, runner)(*args, LLMCACHE_TEST_CACHE_ENABLED="true", LLMCACHE_TEST_CACHE_MODE="once")
+
+    expected = RUNS | (OF_PYTEST if runner == "pytest" else {})
+    runs = (project.folder / "runs").read_text().splitlines()
+    assert first.code == 0, first
+    assert {text: runs.count(text) for text in expected} == {text: 2 * number for text, number in expected.items()}, (
+        first, second,
+    )  # fmt: skip
+    assert len(project.fixtures) == sum(expected.values())  # none of the test that was expected to fail
