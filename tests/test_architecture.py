@@ -42,6 +42,7 @@ ADAPTERS = {
     "testing/interceptors/over_requests.py": {"responses"},
     "testing/plugin.py": {"pytest"},
     "testing/pytest_items.py": {"pytest"},
+    "testing/pytest_levels.py": {"pytest"},
     "testing/pytest_runs.py": {"pytest"},
     "transports/cached_httpx.py": {"httpx", "httpx2"},
     "transports/instrument.py": {"wrapt"},

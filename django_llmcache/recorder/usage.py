@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django_llmcache.exceptions import LLMCacheError
 
 from .store import FixtureStore
 
 _FINISHED: Final = "finished"
+_PARTIAL: Final = "partial"
 _RECORDED: Final = "recorded"
 _STARTED: Final = "started"
 _USED: Final = "used"
@@ -21,11 +23,23 @@ class UsageUnknown(LLMCacheError):  # noqa: N818 - nothing went wrong, but nothi
     """No full run has said which fixtures it used, so that none can be called unused."""
 
 
+class FullRun(NamedTuple):
+    """What the last full run said at its end.
+
+    Attributes:
+        ran: ids of the tests, and of the set-ups, that passed in it.
+        root: the folder that its tests are in, ``""`` where it did not say.
+    """
+
+    ran: frozenset[str]
+    root: str
+
+
 class UsageLog:
     """A file of JSON lines. Any number of processes may append to it at once.
 
-    A full run says ``start`` before its first test and ``finish`` after its last; a run of some tests says neither,
-    and only adds to what is known to be used.
+    A full run says ``start`` before its first test and ``finish`` after its last, or ``give_up`` where it turned out to
+    be none; a run of some tests says nothing, and only adds to what is known to be used.
 
     Args:
         path: of the file, outside the fixture folder.
@@ -42,9 +56,18 @@ class UsageLog:
         self._told.clear()
         self._append({"event": _STARTED})
 
-    def finish(self) -> None:
-        """Note that the full run came to its end."""
-        self._append({"event": _FINISHED})
+    def finish(self, *, ran: Iterable[str] = (), root: str = "") -> None:
+        """Note that the full run came to its end.
+
+        Args:
+            ran: ids of the tests that passed.
+            root: the folder that they are in.
+        """
+        self._append({"event": _FINISHED, "ran": sorted(ran), "root": root})
+
+    def give_up(self, why: str) -> None:
+        """Note why the run that started was no full one after all."""
+        self._append({"event": _PARTIAL, "why": why})
 
     def used(self, path: Path) -> None:
         """Note that a fixture was replayed."""
@@ -60,14 +83,26 @@ class UsageLog:
         Raises:
             UsageUnknown: no full run came to its end.
         """
+        self.last()
+        return {Path(event["path"]) for event in _events(self.path) if isinstance(event.get("path"), str)}
+
+    def last(self) -> FullRun:
+        """Return what the last full run said.
+
+        Raises:
+            UsageUnknown: no full run came to its end.
+        """
         events = _events(self.path)
-        said = {event.get("event") for event in events}
-        if not {_STARTED, _FINISHED} <= said:
+        ends = [event for event in events if event.get("event") == _FINISHED]
+        if not (ends and any(event.get("event") == _STARTED for event in events)):
+            why = [str(event.get("why")) for event in events if event.get("event") == _PARTIAL]
             raise UsageUnknown(
                 f"No full run of the tests is noted in {self.path}, so that no fixture can be called unused. "
-                "Run the whole suite first."
+                + (f"The last one was not full: {why[-1]}. " if why else "")
+                + "Run the whole suite first."
             )
-        return {Path(event["path"]) for event in events if isinstance(event.get("path"), str)}
+        ran = ends[-1].get("ran")
+        return FullRun(frozenset(map(str, ran if isinstance(ran, list) else ())), str(ends[-1].get("root") or ""))
 
     def _note(self, event: str, path: Path) -> None:
         told = (os.getpid(), event, str(path))
@@ -75,7 +110,7 @@ class UsageLog:
             self._append({"event": event, "path": os.path.realpath(path)})
             self._told.add(told)
 
-    def _append(self, event: dict[str, str]) -> None:
+    def _append(self, event: dict[str, Any]) -> None:
         # The first line end keeps this whole where the line before was cut short.
         line = b"\n" + json.dumps(event).encode() + b"\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)

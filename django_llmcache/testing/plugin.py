@@ -59,8 +59,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin to gather where there are live_api tests."""
     found = config.stash.setdefault(_found, [])
-    if any(item.get_closest_marker(NAME) for item in [*found, *items]):
+    live = [item.nodeid for item in dict.fromkeys([*found, *items]) if item.get_closest_marker(NAME)]
+    if live:
         _gather(config)
+        from .summary import add_found
+
+        add_found(live)
 
 
 def _gather(config: pytest.Config) -> None:
@@ -162,7 +166,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     if _run in config.stash:
         from .pytest_runs import lines_of
 
-        shown = lines_of(config, passed=exitstatus == 0)
+        shown = lines_of(config, passed=exitstatus == 0, skipped=terminalreporter.stats.get("skipped", ()))
         if shown:
             terminalreporter.section("live_api")
             for line in shown:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Final
 
 import pytest
 
-from . import summary
+from . import summary, unused
 from .options import NAME
 from .setups import running_pytest
-from .unused import full_run, unused_fixtures
+
+NARROWING: Final = {
+    "keyword": "-k", "lf": "--lf", "stepwise": "--stepwise", "ignore": "--ignore", "ignore_glob": "--ignore-glob",
+    "deselect": "--deselect", "collectonly": "--collect-only", "setuponly": "--setup-only",
+    "setupplan": "--setup-plan", "override_ini": "-o", "inifilename": "-c", "rootdir": "--rootdir",
+    "noconftest": "--noconftest", "confcutdir": "--confcutdir", "pyargs": "--pyargs",
+}  # fmt: skip
+"""Options that leave tests out, or may."""
 
 
 @contextmanager
@@ -18,30 +26,35 @@ def run_of(config: pytest.Config) -> Iterator[None]:
     """Gather what the tests of a run do with providers."""
     running_pytest()
     with summary.of_a_run():
-        if is_full(config) and not hasattr(config, "workerinput"):
-            full_run().start()
+        if not hasattr(config, "workerinput"):
+            unused.begin(narrowed(config))
         yield
 
 
-def lines_of(config: pytest.Config, *, passed: bool) -> list[str]:
-    """Return what to say at the end; fixtures are called unused only where every test ran, and passed."""
-    if not (passed and is_full(config)):
-        return summary.lines()
-    full_run().finish()
-    return summary.lines(unused_fixtures())
+def lines_of(config: pytest.Config, *, passed: bool, skipped: Sequence[Any]) -> list[str]:
+    """Return what to say at the end; fixtures are called unused only where every live_api test ran, and passed.
+
+    Args:
+        config: of the run.
+        passed: whether all of it did.
+        skipped: reports of what was skipped.
+    """
+    failed = None if passed else "a test failed, or the run was stopped"
+    if any(isinstance(report, pytest.CollectReport) for report in skipped):
+        failed = failed or "a whole file was skipped"
+    return summary.lines(unused.end(failed, config.rootpath))
 
 
-def is_full(config: pytest.Config) -> bool:
-    """Return whether a run is of all tests, or of all that are ``live_api``."""
-    option = config.option
-    narrowed = (
-        option.keyword
-        or option.markexpr not in ("", NAME)
-        or getattr(option, "lf", False)
-        or getattr(option, "stepwise", False)
-        or option.ignore
-        or option.deselect
-    )
-    testpaths = config.getini("testpaths")
-    everything = config.args_source is not pytest.Config.ArgsSource.ARGS or config.args == testpaths
-    return bool(everything and not narrowed)
+def narrowed(config: pytest.Config) -> str | None:
+    """Return why a run is not of all tests, or of all that are ``live_api``; ``None`` where nothing says so."""
+    for name, flag in NARROWING.items():
+        if getattr(config.option, name, None):
+            return f"{flag} was given"
+    if config.option.markexpr not in ("", NAME):
+        return "-m was given"
+    source, sources = config.args_source, pytest.Config.ArgsSource
+    if source is sources.ARGS and config.args != config.getini("testpaths"):
+        return "some tests were named"
+    if config.invocation_params.dir != config.rootpath:
+        return f"it did not run in {config.rootpath}"
+    return unused.elsewhere(config.rootpath)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from django.test.runner import DiscoverRunner
+from django.test.utils import iter_test_cases  # type: ignore[attr-defined] # the stubs do not know it
 
 from django_llmcache.recorder.setup import Mode
 
-from . import hooks, summary
+from . import hooks, summary, unused
 from .modes import choose_on_command_line
 from .options import NAME
-from .unused import full_run, unused_fixtures
+
+NARROWING: Final = {
+    "test_name_patterns": "-k", "top_level": "--top-level-directory",
+    "exclude_tags": "--exclude-tag",
+}  # fmt: skip
+"""What leaves tests out, or may: attributes of the runner, with their options."""
 
 
 class LLMCacheRunnerMixin:
@@ -20,6 +27,7 @@ class LLMCacheRunnerMixin:
 
     def __init__(self, *args: Any, llmcache_mode: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._skipped_files = False
         choose_on_command_line(llmcache_mode)
 
     @classmethod
@@ -35,19 +43,36 @@ class LLMCacheRunnerMixin:
         super().setup_test_environment(**kwargs)  # type: ignore[misc]
         hooks.install()
 
+    def load_tests_for_label(self, label: str, discover_kwargs: dict[str, Any]) -> Any:
+        """Know of every live_api test there is, before tags leave any out."""
+        loaded = super().load_tests_for_label(label, discover_kwargs)  # type: ignore[misc]
+        tests = list(iter_test_cases([loaded]))
+        summary.add_found(test.id() for test in tests if hooks.wanted(test) is not None)
+        self._skipped_files = self._skipped_files or any(type(test).__name__ == "ModuleSkipped" for test in tests)
+        return loaded
+
     def run_tests(self, test_labels: list[str], **kwargs: Any) -> int:
         """Run the tests, and say at the end what the recorder did."""
-        tags = set(getattr(self, "tags", None) or ())
-        full = not test_labels and tags <= {NAME} and not getattr(self, "exclude_tags", None)
         with summary.of_a_run():
-            if full:
-                full_run().start()
+            unused.begin(self._narrowed(test_labels))
             failed: int = super().run_tests(test_labels, **kwargs)  # type: ignore[misc]
-            if full and not failed:
-                full_run().finish()
-            for line in summary.lines(unused_fixtures() if full and not failed else ()):
+            why = "a whole file was skipped" if self._skipped_files else None
+            for line in summary.lines(unused.end("a test failed" if failed else why, Path.cwd())):
                 self.log(line)  # type: ignore[attr-defined]
         return failed
+
+    def _narrowed(self, test_labels: list[str]) -> str | None:
+        """Return why a run is not of all tests, or of all that are ``live_api``; ``None`` where nothing says so."""
+        if test_labels:
+            return "some tests were named"
+        for name, flag in NARROWING.items():
+            if getattr(self, name, None):
+                return f"{flag} was given"
+        if getattr(self, "pattern", None) not in (None, "test*.py"):
+            return "--pattern was given"
+        if not set(getattr(self, "tags", None) or ()) <= {NAME}:
+            return "--tag was given"
+        return unused.elsewhere(Path.cwd())
 
 
 class LLMCacheDiscoverRunner(LLMCacheRunnerMixin, DiscoverRunner):

@@ -8,38 +8,66 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from django_llmcache import bodies, conf
-from django_llmcache.recorder.exchange import Incoming, Outgoing
+from django_llmcache import conf
+from django_llmcache.recorder.exchange import Outgoing
+from django_llmcache.recorder.fixture import Fixture
+from django_llmcache.recorder.reading import usage_of
 from django_llmcache.recorder.session import Session
 
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
 
 _here: list[dict[str, Any]] = []
+_tokens: dict[Path | None, int] = {}
+
+
+class Test(NamedTuple):
+    """One test, or one set-up.
+
+    Attributes:
+        id: as the test runner gives it.
+        mode: that it ran in.
+        passed: whether it did, as far as its session knows.
+    """
+
+    id: str
+    mode: str
+    passed: bool
 
 
 def add(session: Session, written: Iterable[Path], *, passed: bool) -> None:
-    """Note what one test did: in the run's log, so that a worker's tests are counted where the run ends."""
-    line = {
+    """Note what one test did."""
+    _note({
         "test": session.test,
+        "is_test": session.is_test,
+        "mode": session.mode,
         "passed": passed,
         "calls": {name: session.counts[name] for name in COUNTS},
         "written": [str(path) for path in written],
         "expired": session.expired,
         "leaks": session.leaks,
         "unanswered": [_request(provider, asked) for provider, asked in session.unanswered],
-        "tokens": sum(_tokens(fixture.response) for fixture in session.replayed),
+        "tokens": sum(map(_tokens_of, session.replayed)),
         "seconds": sum(fixture.response.elapsed for fixture in session.replayed) / 1000,
-    }
-    path = conf.environment(conf.RUN_LOG)
-    if path is None:
-        _here.append(line)
-        return
-    with Path(path).open("ab") as log:  # one write of a line at the end: processes don't mix theirs
-        log.write(orjson.dumps(line) + b"\n")
+    })  # fmt: skip
+
+
+def add_found(tests: Iterable[str]) -> None:
+    """Note which live_api tests there are, whether they run or not."""
+    _note({"found": list(tests)})
+
+
+def tests() -> list[Test]:
+    """Return the tests and the set-ups of this run so far, in all of its processes."""
+    return [Test(line["test"], line["mode"], line["passed"]) for line in _lines() if "test" in line]
+
+
+def found() -> set[str]:
+    """Return the live_api tests that there are."""
+    return {test for line in _lines() for test in line.get("found", ())}
 
 
 @contextmanager
@@ -54,7 +82,7 @@ def of_a_run() -> Iterator[None]:
     try:
         with conf.placed({conf.RUN_LOG: path}):
             yield
-        _here.extend(_lines(Path(path)))
+        _here.extend(_read(Path(path)))
     finally:
         Path(path).unlink(missing_ok=True)
 
@@ -65,28 +93,39 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
     Args:
         unused: fixtures that no test of a full run asked for.
     """
-    path = conf.environment(conf.RUN_LOG)
-    tests = [*_here, *(_lines(Path(path)) if path else ())]
-    if not tests:
+    noted = [line for line in _lines() if "test" in line]
+    ran = [line for line in noted if line["is_test"]]
+    if not ran and not any(line["calls"][name] for line in noted for name in COUNTS):
         return []
     calls: Counter[str] = Counter()
-    for test in tests:
-        calls.update(test["calls"])
-    kinds = Counter(_kind(test) for test in tests)
+    for line in noted:
+        calls.update(line["calls"])
+    kinds = Counter(map(_kind, ran))
+    made = ", ".join(f"{calls[name]} {name}" for name in COUNTS if calls[name])
     shown = [
-        f"live_api: {len(tests)} tests: " + ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())),
-        "calls: " + ", ".join(f"{calls[name]} {name}" for name in COUNTS if calls[name]),
-        f"saved: {sum(test['tokens'] for test in tests):,} tokens, {sum(test['seconds'] for test in tests):,.1f} s",
+        f"live_api: {len(ran)} tests: " + ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())),
+        f"calls: {made or 'none'}",
+        f"saved: {sum(line['tokens'] for line in noted):,} tokens, {sum(line['seconds'] for line in noted):,.1f} s",
     ]
     for name, heading in (("written", "recorded"), ("expired", "expired"), ("leaks", "asked past the recorder")):
-        found = sorted({each for test in tests for each in test[name]})
-        shown += [f"{heading}: {len(found)}", *(f"  {each}" for each in found[:_SHOWN])] if found else []
+        named = sorted({each for line in noted for each in line[name]})
+        shown += [f"{heading}: {len(named)}", *(f"  {each}" for each in named[:_SHOWN])] if named else []
     left = sorted(map(str, unused))
     shown += [f"fixtures that no test used: {len(left)}", *(f"  {each}" for each in left[:_SHOWN])] if left else []
     return shown
 
 
 _SHOWN: Final = 20
+
+
+def _note(line: dict[str, Any]) -> None:
+    """Keep a line in the run's log, so that a worker's tests are counted where the run ends."""
+    path = conf.environment(conf.RUN_LOG)
+    if path is None:
+        _here.append(line)
+        return
+    with Path(path).open("ab") as log:  # one write of a line at the end: processes don't mix theirs
+        log.write(orjson.dumps(line) + b"\n")
 
 
 def _request(provider: str, asked: Outgoing) -> dict[str, Any]:
@@ -96,19 +135,25 @@ def _request(provider: str, asked: Outgoing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _kind(test: Mapping[str, Any]) -> str:
-    calls = test["calls"]
+def _kind(line: Mapping[str, Any]) -> str:
+    calls = line["calls"]
     if calls["missed"]:
         return "failed on a miss"
     return next((kind for kind in ("live", "recorded", "replayed") if calls[kind]), "without a call")
 
 
-def _tokens(response: Incoming) -> int:
-    try:
-        return bodies.usage_of(orjson.loads(response.body)).total_tokens
-    except orjson.JSONDecodeError:
-        return 0
+def _tokens_of(fixture: Fixture) -> int:
+    """Return the tokens of an answer; it is read once, however often it is replayed."""
+    known = _tokens.get(fixture.path)
+    if known is None:
+        known = _tokens[fixture.path] = usage_of(fixture.response).total_tokens
+    return known
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines() -> list[dict[str, Any]]:
+    path = conf.environment(conf.RUN_LOG)
+    return [*_here, *(_read(Path(path)) if path else ())]
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines() if line]

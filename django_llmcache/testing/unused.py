@@ -1,21 +1,134 @@
-"""Fixtures that no test of a full run asked for."""
+"""Which fixtures no test used: known after a full run alone, and nothing is said where that is in doubt."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from django_llmcache.recorder.usage import UsageLog, unused
+from django.core.exceptions import ImproperlyConfigured
 
+from django_llmcache import conf
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.recorder.fields import FixtureError
+from django_llmcache.recorder.setup import Mode
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.recorder.usage import FullRun, UsageLog, unused
+
+from . import summary
+from .modes import decide
 from .setups import fixture_store, usage_log
 
-full_run = usage_log
-"""Return the log that a full run starts and finishes."""
+_REST: Final = re.compile(r"(\[.*\])?( \((set-up|tear-down)\))?$", re.DOTALL)
+"""What an id has beyond the names of a test: its parameters, and what was done for a class."""
+
+REPLAYING: Final = frozenset({Mode.REPLAY, Mode.ONCE})
+"""The modes in which a test uses what is recorded."""
+
+_begun = False
 
 
-def unused_fixtures(log: UsageLog | None = None) -> list[Path]:
+def begin(narrowed: str | None) -> None:
+    """Begin a run.
+
+    Args:
+        narrowed: why it is known beforehand not to be of all tests, ``None`` where nothing says so.
+    """
+    global _begun
+    _begun = False
+    with suppress(ImproperlyConfigured, ConfigurationError):  # whoever needs the settings tells of it
+        decision = decide()
+        if narrowed is None and decision.skip is None and decision.mode in REPLAYING:
+            usage_log().start()
+            _begun = True
+
+
+def end(failed: str | None, root: Path) -> list[Path]:
+    """End a run, and return the fixtures that it left unused: none where it was no full one after all.
+
+    Args:
+        failed: why it is known not to have been one, ``None`` where nothing says so.
+        root: the folder that its tests are in.
+    """
+    if not _begun:
+        return []
+    why = failed or _doubt()
+    if why:
+        usage_log().give_up(why)
+        return []
+    usage_log().finish(ran=(test.id for test in summary.tests() if test.passed), root=str(root))
+    return unused_fixtures(fixture_store(), usage_log())
+
+
+def elsewhere(root: Path) -> str | None:
+    """Return why a run of the tests below a folder is not one of the whole project, ``None`` where nothing says so."""
+    for what, path in (("project", conf.rooted(".")), ("fixtures", conf.fixture_folder())):
+        if not path.resolve().is_relative_to(root.resolve()):
+            return f"it ran in {root}, and the {what} are in {path}"
+    return None
+
+
+def unused_fixtures(store: FixtureStore, log: UsageLog) -> list[Path]:
     """Return the fixtures that were neither replayed nor recorded since the last full run began.
+
+    One that a test asked for which is still there, and did not run, may be needed yet: the tests of pytest and those
+    of ``manage.py test`` are not the same.
 
     Raises:
         UsageUnknown: no full run came to its end.
     """
-    return sorted(unused(fixture_store(), log or usage_log()))
+    run = log.last()
+    ran = {plain(test) for test in run.ran}
+    return sorted(path for path in unused(store, log) if not _needed(_tests(store, path), ran, run))
+
+
+def plain(test: str) -> str:
+    """Return the dotted names of a test, whichever runner's id it is, without its parameters."""
+    return _REST.sub("", test).replace(".py::", "::").removesuffix(".py").replace("::", ".").replace("/", ".")
+
+
+def _doubt() -> str | None:
+    passed = {test.id for test in summary.tests() if test.passed and test.mode in REPLAYING}
+    found = summary.found()
+    missing = sorted(found - passed)
+    if not found:
+        return "it had no live_api test"
+    return f"{len(missing)} live_api tests did not pass on recordings, such as {missing[0]}" if missing else None
+
+
+def _tests(store: FixtureStore, path: Path) -> Iterable[str]:
+    try:
+        return store.read(path, anywhere=True).tests
+    except (FixtureError, OSError):
+        return ()
+
+
+def _needed(tests: Iterable[str], ran: set[str], run: FullRun) -> bool:
+    return any(plain(test) not in ran and not _is_gone(test, run) for test in tests)
+
+
+def _is_gone(test: str, run: FullRun) -> bool:
+    """Return whether a test is no longer there, as far as its file says."""
+    root = Path(run.root).absolute()
+    for folder in (root, *root.parents):
+        file, names = _file_of(_REST.sub("", test), folder)
+        if file is not None:
+            return bool(names) and names[-1] not in file.read_text(encoding="utf-8", errors="replace")
+    by_pytest = any("::" in each for each in run.ran)
+    return not run.ran or ("::" in test) == by_pytest
+
+
+def _file_of(test: str, folder: Path) -> tuple[Path | None, list[str]]:
+    """Return the file of a test and the names in it, ``None`` for one that is not there."""
+    if "::" in test or test.endswith(".py"):
+        path, *names = test.split("::")
+        return ((folder / path) if (folder / path).is_file() else None), names
+    parts = test.split(".")
+    for length in range(len(parts), 0, -1):
+        place = folder.joinpath(*parts[:length])
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                return file, parts[length:]
+    return None, []
