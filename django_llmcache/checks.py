@@ -11,6 +11,7 @@ llmcache.E005  ``INSTRUMENT`` without the library that it needs
 llmcache.W001  an in-process backend in production: each worker process has its own (deploy only)
 llmcache.W002  the test strategy outside tests
 llmcache.W003  settings that contradict each other; the safer one holds
+llmcache.W004  the environment turns the test cache on, outside tests
 =============  =========================================================================
 """
 
@@ -49,8 +50,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         settings = conf.current()
     except ConfigurationError:
         return messages  # what imports and what contradicts is seen when the values can be read
-    found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings), *_test_strategy(settings)]
-    return [*messages, *found]
+    found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings)]
+    return [*messages, *found, *_test_strategy(settings), *_test_cache()]
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -189,6 +190,21 @@ def _test_strategy(settings: conf.Settings) -> Iterator[CheckMessage]:
             hint="It behaves as ProductionStrategy there; set it in the settings of your tests only.",
             id="llmcache.W002",
         )
+
+
+def _test_cache() -> Iterator[CheckMessage]:
+    if conf.under_test_runner():
+        return
+    try:
+        said = conf.test_cache_words()
+    except ConfigurationError as error:
+        told = str(error)
+    else:
+        told = "The environment turns the test cache on (LLMCACHE_TEST_CACHE_ENABLED), and this is no test run."
+        if not said.enabled:
+            return
+    hint = "Nothing is recorded or replayed here; live_api would be refused. Unset it outside of test runs."
+    yield checks.Warning(told, hint=hint, id="llmcache.W004")
 
 
 def _error(number: str, message: str, *, hint: str) -> CheckMessage:

@@ -270,6 +270,38 @@ class TestTestStrategy:
         assert found() == []
 
 
+class TestTestCache:
+    """The switch of the test cache in the environment of a process that runs no tests."""
+
+    @pytest.fixture(autouse=True)
+    def no_test_run(self, monkeypatch):
+        monkeypatch.setattr(conf, "under_test_runner", lambda: False)
+
+    def test_it_is_told(self, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_ENABLED", "true")
+
+        message = only(found())
+        assert message.id == "llmcache.W004"
+        assert "LLMCACHE_TEST_CACHE_ENABLED" in message.msg
+        assert "Unset it" in message.hint
+
+    def test_so_is_one_that_says_neither(self, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_ENABLED", "perhaps")
+
+        assert "is 'perhaps'; give true" in only(found()).msg
+
+    def test_off_is_right(self, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_ENABLED", "false")
+
+        assert found() == []
+
+    def test_in_a_test_run_it_is_right(self, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_ENABLED", "true")
+        monkeypatch.setattr(conf, "under_test_runner", lambda: True)
+
+        assert found() == []
+
+
 class TestContradictions:
     @pytest.mark.parametrize(
         "raw", [{"ENABLED": False, "CACHE_BY_DEFAULT": True}, {"REQUIRE_SCOPE": True, "SCOPE": "public"}], ids=str

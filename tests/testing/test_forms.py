@@ -257,15 +257,32 @@ def test_a_miss_that_somebody_swallowed_fails_the_test_all_the_same(project, run
     assert "Nothing is recorded for this request" in done.text
 
 
-def test_outside_a_test_run_nothing_is_armed_and_commands_work(project):
+def test_outside_a_test_run_nothing_is_armed_and_production_goes_on(project, provider):
+    project.write("test_forms.py", FUNCTIONS)
+    assert project.pytest("-k", "test_a_function", **ON).code == 0
+    provider.reset()
     project.write(
         "arm.py",
-        "import django\ndjango.setup()\nfrom django_llmcache.testing import live_api\nwith live_api():\n    pass\n",
+        """
+        import django
+
+        django.setup()
+        from django_llmcache import chat, conf
+        from django_llmcache.testing import live_api
+
+        with conf.forced(STRATEGY="django_llmcache.strategies.TestStrategy"):
+            print("cached:", [chat("openai", [{"role": "user", "content": "Hi"}]).cache.status for _ in range(2)])
+        with live_api():
+            pass
+        """,
     )
 
     armed = project.run("arm.py", **ON, DJANGO_SETTINGS_MODULE="project_settings")
     checked = project.manage("check", **ON)
 
+    assert "cached: ['miss', 'hit']" in armed.text, armed
+    assert provider.calls == 1
     assert "ImproperlyConfigured" in armed.text
     assert "outside a test run" in armed.text
     assert checked.code == 0, checked
+    assert "llmcache.W004" in checked.text
