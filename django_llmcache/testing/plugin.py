@@ -14,6 +14,9 @@ import pytest
 NAME = "live_api"
 MODES = ("replay", "once", "refresh", "live")
 
+configured = 0
+"""How many runs of pytest are under way in this process, one inside another."""
+
 _session = pytest.StashKey[Any]()
 _manager = pytest.StashKey[AbstractContextManager[Any]]()
 _failed = pytest.StashKey[bool]()
@@ -31,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and take the mode."""
+    global configured
+    configured += 1
     config.addinivalue_line(
         "markers", f"{NAME}(**options): record what providers answer once, and replay it in later runs."
     )
@@ -175,6 +180,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Forget the run."""
+    global configured
+    configured -= 1
     manager = config.stash.get(_run, None)
     if manager is not None:
         del config.stash[_run]

@@ -10,7 +10,6 @@ import pytest
 
 from . import summary, unused
 from .options import NAME
-from .setups import running_pytest
 
 NARROWING: Final = {
     "keyword": "-k", "lf": "--lf", "stepwise": "--stepwise", "ignore": "--ignore", "ignore_glob": "--ignore-glob",
@@ -24,7 +23,6 @@ NARROWING: Final = {
 @contextmanager
 def run_of(config: pytest.Config) -> Iterator[None]:
     """Gather what the tests of a run do with providers."""
-    running_pytest()
     with summary.of_a_run():
         if not hasattr(config, "workerinput"):
             unused.begin(narrowed(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ COMMAND = "LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE={mode} "
 PLACEHOLDER = "llmcache-has-no-key"
 """Stands for the API key of a provider that has none, while its answers are replayed."""
 
-_under_pytest = False
+_as_under_pytest = False
 _running: str | None = None
 _made: tuple[conf.Settings, Mode, Setup] | None = None
 
@@ -37,24 +38,24 @@ class ExpiredFixtureWarning(UserWarning):
 
 
 def running_pytest() -> None:
-    """Say that our pytest plugin is configured in this process."""
-    global _under_pytest
-    _under_pytest = True
+    """Say that this process stands for one in which our pytest plugin is configured, as a benchmark's does."""
+    global _as_under_pytest
+    _as_under_pytest = True
 
 
 def under_pytest() -> bool:
     """Return whether our pytest plugin is configured in this process."""
-    return _under_pytest
+    return _as_under_pytest or bool(getattr(sys.modules.get(f"{__package__}.plugin"), "configured", 0))
 
 
 def under_django() -> bool:
     """Return whether Django's own test runner is at work in this process."""
-    return conf.under_test_runner() and not _under_pytest
+    return conf.under_test_runner() and not under_pytest()
 
 
 def running_test() -> str | None:
     """Return what the test runner runs the test by that is under way, ``None`` where none is, or is known."""
-    if not _under_pytest:
+    if not under_pytest():
         return _running
     said = conf.environment("PYTEST_CURRENT_TEST")
     return said.rpartition(" (")[0] if said else None
@@ -77,7 +78,7 @@ def refuse_outside_tests() -> None:
     Raises:
         ImproperlyConfigured: neither our pytest plugin nor Django's test environment is there.
     """
-    if not (_under_pytest or conf.under_test_runner()):
+    if not (under_pytest() or conf.under_test_runner()):
         raise ImproperlyConfigured(
             "The test cache was asked for outside a test run. It works under pytest and `manage.py test` alone; "
             "unset LLMCACHE_TEST_CACHE_ENABLED and remove live_api here."
@@ -123,7 +124,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         usage=usage_log(),
         tell=_tell,
         warn=_warn,
-        command=COMMAND + ("pytest {test}" if _under_pytest else "python manage.py test {test}"),
+        command=COMMAND + ("pytest {test}" if under_pytest() else "python manage.py test {test}"),
         version=django_llmcache.__version__,
         placeholder=PLACEHOLDER,
     )

@@ -1,0 +1,252 @@
+"""``live_api`` in one process: what each mode and option does with what is recorded, and what is said of a miss."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from django_llmcache import chat, stream
+from django_llmcache.contrib.demo.standin import Reply
+from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.testing import live_api, override_llmcache
+from django_llmcache.testing.sessions import LiveCallWarning
+from django_llmcache.testing.setups import PLACEHOLDER, ExpiredFixtureWarning
+
+LONG_AGO = 1e-9
+"""Seconds after which a recording made just now has expired."""
+
+ERROR = Reply(500, b'{"error": {"message": "Out of order"}}')
+
+
+@pytest.fixture
+def fixtures(tmp_path, provider, monkeypatch):
+    """Turn the test cache on, with the stand-in for OpenAI."""
+    monkeypatch.setenv("OPENAI_API_KEY", "made-up")
+    with override_llmcache(
+        PROVIDERS={"openai": {"BASE_URL": f"{provider.url}/v1", "MODEL": "gpt-4o-mini"}},
+        TEST_CACHE={"ENABLED": True, "DIR": tmp_path / "fixtures"},
+        MIDDLEWARE=["django_llmcache.middleware.cache.CacheMiddleware"],
+    ):
+        yield FixtureStore(tmp_path / "fixtures")
+
+
+def ask(text="Hi"):
+    return chat("openai", [{"role": "user", "content": text}])
+
+
+def told(error):
+    """Return the last line of a miss: how it is recorded."""
+    return str(error.value).splitlines()[-1]
+
+
+class TestModes:
+    def test_refresh_asks_anew_and_keeps_both_takes(self, fixtures, provider):
+        for _ in range(2):
+            with live_api(mode="refresh"):
+                assert not ask().from_cache
+
+        assert provider.calls == len(list(fixtures.paths())) == 2
+
+    def test_live_asks_and_keeps_nothing(self, fixtures, provider):
+        with live_api(mode="live"):
+            ask()
+
+        assert (provider.calls, list(fixtures.paths())) == (1, [])
+
+    def test_once_records_anew_what_has_expired(self, fixtures, provider):
+        for _ in range(2):
+            with live_api(mode="once", ttl=LONG_AGO):
+                ask()
+
+        assert provider.calls == len(list(fixtures.paths())) == 2
+
+    def test_replay_uses_what_has_expired_and_warns(self, fixtures, provider):
+        with live_api(mode="once"):
+            live = ask()
+
+        with (
+            pytest.warns(ExpiredFixtureWarning, match="replays a recording that has expired"),
+            live_api(mode="replay", ttl=LONG_AGO) as session,
+        ):
+            assert ask().text == live.text
+        assert session.expired == [str(path) for path in fixtures.paths()]
+        assert provider.calls == 1
+
+    def test_or_fails_where_that_is_an_error(self, fixtures, provider):
+        with live_api(mode="once"):
+            ask()
+
+        with pytest.raises(FixtureMiss, match="has expired"), live_api(mode="replay", ttl=LONG_AGO, expired="error"):
+            ask()
+        assert provider.calls == 1
+
+
+class TestFallback:
+    """The newest take is an error, the one before is not."""
+
+    @pytest.fixture
+    def good(self, fixtures, provider):
+        with live_api(mode="once"):
+            good = ask()
+        provider.script(ERROR)
+        with live_api(mode="refresh", record_errors=True), pytest.raises(LLMCacheError):
+            ask()
+        return good
+
+    def test_the_latest_success_is_replayed(self, good):
+        with live_api(mode="replay"):
+            assert ask().text == good.text
+
+    def test_or_the_latest_whatever_it_is(self, good):
+        with live_api(mode="replay", fallback="latest_any"), pytest.raises(LLMCacheError, match="Out of order"):
+            ask()
+
+    def test_or_a_failing_one_is_an_error(self, good):
+        with (
+            pytest.raises(FixtureMiss, match="is an error, and FALLBACK says") as error,
+            live_api(mode="replay", fallback="error"),
+        ):
+            ask()
+
+        assert "LLMCACHE_TEST_CACHE_MODE=refresh" in told(error)
+
+    def test_an_error_is_kept_where_the_test_asks_alone(self, fixtures, provider):
+        provider.script(ERROR)
+        with live_api(mode="once"), pytest.raises(LLMCacheError):
+            ask()
+
+        assert list(fixtures.paths()) == []
+
+
+class TestRepeat:
+    def test_the_last_answer_is_repeated(self, fixtures, provider):
+        with live_api(mode="once"):
+            live = ask()
+
+        with live_api(mode="replay"):
+            assert [ask().text for _ in range(3)] == [live.text] * 3
+
+    def test_or_asking_more_often_fails(self, fixtures):
+        with live_api(mode="once"):
+            ask()
+
+        with (
+            pytest.raises(FixtureMiss, match="more often than it was recorded") as error,
+            live_api(mode="replay", repeat="fail"),
+        ):
+            ask()
+            ask()
+
+        assert "LLMCACHE_TEST_CACHE_MODE=refresh" in told(error)
+
+
+class TestTold:
+    """The line that records what was missed."""
+
+    def test_it_runs_this_test(self, fixtures, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "replay")
+        with pytest.raises(FixtureMiss) as error, live_api():
+            ask()
+
+        assert told(error) == (
+            "Record it:  LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE=once "
+            "pytest tests/testing/test_live.py::TestTold::test_it_runs_this_test"
+        )
+        assert "`" not in str(error.value)
+
+    @pytest.mark.parametrize("text", ["it's $5"])
+    def test_it_is_quoted_for_the_shell(self, fixtures, monkeypatch, text):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "replay")
+        with pytest.raises(FixtureMiss) as error, live_api():
+            ask(text)
+
+        assert told(error).endswith("""::test_it_is_quoted_for_the_shell[it'"'"'s $5]'""")
+
+    def test_the_tests_own_mode_is_to_be_left_out(self, fixtures):
+        with pytest.raises(FixtureMiss) as error, live_api(mode="replay"):
+            ask()
+
+        assert told(error).startswith("Record it, with mode='replay' left out:  LLMCACHE_TEST_CACHE_ENABLED=true ")
+
+    def test_so_is_a_fault(self, fixtures):
+        with pytest.raises(FixtureMiss, match="cut from a recording") as error, live_api(fault="cut@1"):
+            ask()
+
+        assert told(error).startswith("Record it, with the fault left out:  ")
+        assert "LLMCACHE_TEST_CACHE_MODE=refresh" in told(error)
+
+    def test_what_was_not_read_to_its_end_is_recorded_anew(self, fixtures, monkeypatch):
+        with live_api(mode="once"), stream("openai", [{"role": "user", "content": "Hi"}]) as answer:
+            next(iter(answer))
+
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "replay")
+        with (
+            pytest.raises(FixtureMiss, match="stopped reading") as error,
+            live_api(),
+            stream("openai", [{"role": "user", "content": "Hi"}]) as answer,
+        ):
+            list(answer)
+        assert "LLMCACHE_TEST_CACHE_MODE=refresh" in told(error)
+
+    def test_without_a_key_it_says_that_one_is_needed(self, fixtures, provider, monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY")
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "once")
+        with pytest.raises(FixtureMiss, match="there is no API key to ask the provider with") as error, live_api():
+            ask()
+
+        assert told(error).startswith("Record it, with the provider's API key set:  ")
+        assert provider.calls == 0
+
+    def test_a_client_that_can_not_be_recorded_has_no_such_line(self, fixtures, provider):
+        host, _, port = provider.url.removeprefix("http://").partition(":")
+        with pytest.raises(FixtureMiss, match="connects to") as error, live_api(mode="replay"):
+            socket.create_connection((host, int(port)))
+
+        assert "Record it" not in str(error.value)
+
+
+class TestKeys:
+    """An SDK that refuses to start without a key gets a made-up one, and it is taken back."""
+
+    @pytest.mark.parametrize("mode", ["replay", "once"])
+    def test_they_are_there_inside_alone(self, fixtures, monkeypatch, mode):
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "the user's")
+        monkeypatch.delenv("OPENAI_API_KEY")
+        monkeypatch.setenv("GOOGLE_API_KEY", "the user's")
+        with live_api(mode=mode):
+            inside = dict(os.environ)
+
+        assert inside["OPENAI_API_KEY"] == PLACEHOLDER
+        assert inside["ANTHROPIC_API_KEY"] == "the user's"
+        assert "GEMINI_API_KEY" not in inside  # it would go before the user's own
+        assert PLACEHOLDER not in os.environ.values()
+
+    @pytest.mark.parametrize("mode", ["refresh", "live"])
+    def test_where_the_provider_is_asked_there_is_none(self, fixtures, mode):
+        with live_api(mode=mode):
+            assert PLACEHOLDER not in os.environ.values()
+
+    def test_one_that_the_test_sets_itself_stays(self, fixtures, monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY")
+        monkeypatch.setenv("GROQ_API_KEY", "")
+        with live_api(mode="replay"):
+            monkeypatch.setenv("GROQ_API_KEY", "of the test")
+
+        assert os.environ["GROQ_API_KEY"] == "of the test"
+
+
+class TestLeaks:
+    @pytest.mark.parametrize("mode", ["once", "refresh"])
+    def test_a_call_past_the_recorder_is_told_with_its_client(self, fixtures, provider, mode):
+        host, _, port = provider.url.removeprefix("http://").partition(":")
+        said = f"asked a provider past the recorder: .* connected to {host}:{port}"
+        with pytest.warns(LiveCallWarning, match=said), live_api(mode=mode):
+            socket.create_connection((host, int(port))).close()
+
+    def test_what_is_no_providers_is_nobodys_business(self, fixtures, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as server, live_api(mode="replay"):
+            socket.create_connection(server.getsockname()).close()
