@@ -15,7 +15,7 @@ from django.core.exceptions import MiddlewareNotUsed
 from . import conf
 from .exceptions import ConfigurationError
 from .messages import LLMRequest, LLMResponse
-from .upstream import under_way
+from .upstream import Upstream
 
 Handler = Callable[[LLMRequest], LLMResponse]
 AsyncHandler = Callable[[LLMRequest], Awaitable[LLMResponse]]
@@ -25,20 +25,14 @@ _in_thread: ContextVar[bool] = ContextVar("llmcache_in_thread", default=False)
 
 
 def _send(request: LLMRequest) -> LLMResponse:
-    token = under_way.set(True)
-    try:
+    with Upstream():
         response: LLMResponse = request._target.send(request)
-    finally:
-        under_way.reset(token)
     return response
 
 
 async def _asend(request: LLMRequest) -> LLMResponse:
-    token = under_way.set(True)
-    try:
+    with Upstream():
         response: LLMResponse = await request._target.asend(request)
-    finally:
-        under_way.reset(token)
     return response
 
 

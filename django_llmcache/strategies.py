@@ -16,7 +16,7 @@ from .policies import UNSET, ambient, whose
 from .response import as_response
 from .stats import CacheStats
 from .telemetry import counters, emit, emit_hit, told
-from .upstream import under_way
+from .upstream import Upstream, under_way
 
 _channel = workers.current()
 
@@ -58,23 +58,17 @@ class ProductionStrategy:
     def ask(self, request: LLMRequest, call: Call, found: Plan | Bypass) -> LLMResponse:
         """Return what ``call(request)`` gives, and store it where it may be stored."""
         self._tell_miss(request, found)
-        token = under_way.set(True)
         started = time.perf_counter()
-        try:
+        with Upstream():
             answer = as_response(call(request))
-        finally:
-            under_way.reset(token)
         return self.keep(request, answer, found, latency=time.perf_counter() - started)
 
     async def aask(self, request: LLMRequest, call: AsyncCall, found: Plan | Bypass) -> LLMResponse:
         """Return what ``await call(request)`` gives, and store it where it may be stored."""
         self._tell_miss(request, found)
-        token = under_way.set(True)
         started = time.perf_counter()
-        try:
+        with Upstream():
             answer = as_response(await call(request))
-        finally:
-            under_way.reset(token)
         return self.keep(request, answer, found, latency=time.perf_counter() - started)
 
     def look_again(self, plan: Plan) -> LLMResponse | None:
