@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
+from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.rules import UNKEYED, RequestRules
 
 from .base import Messages, Place, Provider, is_portable
@@ -17,6 +19,7 @@ METHODS: Final = {
 _PLACE: Final = re.compile(
     rf"(?P<root>.*?)(?P<path>/(?:models|tunedModels)/(?P<model>[^/:]+):(?P<method>{'|'.join(METHODS)}))"
 )
+_ELSEWHERE: Final = re.compile(r"[?#%\\\s]")
 ROLES: Final = {"assistant": "model", "model": "model"}
 
 
@@ -37,7 +40,7 @@ class Gemini(Provider):
     rules = RULES
 
     def chat_path(self, model: str, *, stream: bool) -> str:
-        return f"/{_resource(model)}:{'streamGenerateContent' if stream else 'generateContent'}"
+        return f"/{_in_path(model)}:{'streamGenerateContent' if stream else 'generateContent'}"
 
     def chat_query(self, *, stream: bool) -> tuple[tuple[str, str], ...]:
         return (("alt", "sse"),) if stream else ()
@@ -61,7 +64,7 @@ class Gemini(Provider):
         return Place(found["root"], found["path"], METHODS[found["method"]], found["model"])
 
     def embed_path(self, model: str) -> str:
-        return f"/{_resource(model)}:batchEmbedContents"
+        return f"/{_in_path(model)}:batchEmbedContents"
 
     def embed_payload(self, texts: str | Sequence[str], model: str, options: dict[str, Any]) -> dict[str, Any]:
         inputs = [texts] if isinstance(texts, str) else texts
@@ -77,6 +80,21 @@ class Gemini(Provider):
 
 def _resource(model: str) -> str:
     return model if "/" in model else f"models/{model}"
+
+
+def _in_path(model: str) -> str:
+    """Return the resource as a path, escaped where an address has other uses for a character.
+
+    Raises:
+        ConfigurationError: it would lead to another address, to which the API key would be sent.
+    """
+    steps = _resource(model).split("/")
+    if any(step in ("", ".", "..") or not step.isprintable() or _ELSEWHERE.search(step) for step in steps):
+        raise ConfigurationError(
+            f"model is {model!r:.80}, which is no name for Gemini: give one such as 'gemini-2.0-flash', "
+            f"'tunedModels/mine' or 'publishers/google/models/gemini-2.0-flash'. Nothing was sent."
+        )
+    return "/".join(quote(step, safe="@") for step in steps)
 
 
 def _content(message: Mapping[str, Any]) -> Mapping[str, Any]:
