@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from . import conf, providers
-from .endpoints import Endpoint
+from .endpoints import Endpoint, problem_of_address
 from .exceptions import ConfigurationError
+from .headers import unsendable
 from .messages import LLMRequest
 from .policies import FOREVER, CachePolicy
 from .providers import Messages
@@ -25,13 +27,48 @@ _SETTLED: Final = frozenset({frozenset, list, set, str, tuple})
 _ENDPOINTS_KEPT: Final = 256
 
 
+class Connection:
+    """What a client or a call says of the connection, in place of the settings. It has no ``repr``: it has the key.
+
+    Args:
+        words: any of ``api_key``, ``base_url``, ``extra_headers``, ``timeout``.
+        instead_of: another's words, for those that are not among these.
+
+    Raises:
+        ConfigurationError: a word that cannot work.
+    """
+
+    __slots__ = ("api_key", "base_url", "headers", "timeout")
+
+    api_key: str | None
+    base_url: str | None
+    headers: Mapping[str, str]
+    timeout: float | None
+
+    def __init__(self, words: Mapping[str, Any], *, instead_of: Connection | None = None) -> None:
+        known = instead_of or _Silent
+        self.api_key = _text("api_key", words["api_key"], shown=False) if "api_key" in words else known.api_key
+        self.base_url = _address(words["base_url"]) if "base_url" in words else known.base_url
+        self.headers = _headers(words["extra_headers"]) if "extra_headers" in words else known.headers
+        self.timeout = _timeout(words["timeout"]) if "timeout" in words else known.timeout
+
+
+class _Silent:
+    """A connection of which nothing was said."""
+
+    api_key: str | None = None
+    base_url: str | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    timeout: float | None = None
+
+
 class Binding:
     """One provider as the settings in force and a client's own words describe it.
 
     Args:
         name: the provider's.
         model: asked where a call names none.
-        connection: ``api_key``, ``base_url``, ``extra_headers``, ``timeout``, in place of the settings'.
+        connection: in place of the settings'.
 
     Raises:
         ConfigurationError: an unknown provider, or a word that cannot work.
@@ -39,17 +76,21 @@ class Binding:
 
     __slots__ = ("_base_url", "_chats", "_embeddings", "_headers", "_model", "_provider", "_target", "settings")
 
-    def __init__(self, name: str, model: str | None, connection: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, model: str | None, connection: Connection) -> None:
+        # No variable here holds the settings' words of the provider: reports of an error would show its API key.
         self.settings = conf.current()
-        words = self.settings.providers.get(name, {})
         self._provider = provider = providers.get(name)
-        self._model = model or words.get("MODEL")
-        headers = _headers(connection.get("extra_headers"))
-        api_key = _text("api_key", connection.get("api_key"), shown=False)
-        timeout = _timeout(connection.get("timeout"))
-        self._target = Target(provider, api_key=api_key, timeout=timeout, headers=headers)
-        self._base_url = _address(connection.get("base_url")) or provider.base_url
-        self._headers = _counting(provider, provider.extra_headers(), words.get("HEADERS", {}), headers)
+        self._model = model or self.settings.providers.get(name, {}).get("MODEL")
+        self._target = Target(
+            provider, api_key=connection.api_key, timeout=connection.timeout, headers=connection.headers
+        )
+        self._base_url = connection.base_url or provider.base_url
+        self._headers = _counting(
+            provider,
+            provider.extra_headers(),
+            self.settings.providers.get(name, {}).get("HEADERS", {}),
+            connection.headers,
+        )
         self._chats: tuple[dict[str, Endpoint], dict[str, Endpoint]] = ({}, {})
         self._embeddings: dict[str, Endpoint] = {}
 
@@ -129,6 +170,13 @@ class Binding:
         return self._model
 
 
+def no_name(provider: object) -> ConfigurationError:
+    """Return the error of a call whose first argument names no provider, such as one that begins with its messages."""
+    return ConfigurationError(
+        f"provider is a {type(provider).__name__}; give its name first, as in chat('openai', messages)."
+    )
+
+
 def policy_from(words: dict[str, Any]) -> CachePolicy:
     """Take the wishes out of the words of a call, and return them as a policy."""
     wishes = {name: words.pop(name) for name in WISHES & words.keys()}
@@ -159,6 +207,8 @@ def _headers(value: Any) -> Mapping[str, str]:
         return {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"extra_headers is a {type(value).__name__}; give a mapping of names to values.")
+    if bad := unsendable(value):
+        raise ConfigurationError(f"The header {bad.name} in extra_headers {bad.problem}. Nothing was sent.")
     return value
 
 
@@ -179,8 +229,8 @@ def _timeout(value: Any) -> float | None:
 
 def _address(value: Any) -> str | None:
     text = _text("base_url", value)
-    if text and not text.startswith(("https://", "http://")):  # not shown: it may have a password
-        raise ConfigurationError("base_url must begin with https:// or http://, as BASE_URL in the settings must.")
+    if text and (problem := problem_of_address(text)):  # not shown: it may have a password
+        raise ConfigurationError(f"base_url {problem}, as BASE_URL in the settings must.")
     return text
 
 

@@ -78,7 +78,13 @@ def get(key: str) -> LLMResponse | None:
 
 
 def delete(key: str) -> bool:
-    """Remove one answer from this process' cache; return whether it was there."""
+    """Remove one answer from this process' cache; return whether it was there.
+
+    Raises:
+        ConfigurationError: no key; an answer that was not looked up has ``None`` for one.
+    """
+    if not isinstance(key, str):
+        raise ConfigurationError(f"key is {key!r:.80}; give a text, such as response.cache.key. Nothing was removed.")
     return backends.current().delete(key)
 
 

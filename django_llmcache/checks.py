@@ -12,6 +12,7 @@ llmcache.W001  an in-process backend in production: each worker process has its 
 llmcache.W002  the test strategy outside tests
 llmcache.W003  settings that contradict each other; the safer one holds
 llmcache.W004  the environment turns the test cache on, outside tests
+llmcache.W005  a field is ignored that says what is asked: different questions would share one answer
 =============  =========================================================================
 """
 
@@ -32,6 +33,12 @@ from .exceptions import ConfigurationError
 TAG: Final = "llmcache"
 """``manage.py check --tag llmcache`` runs these checks alone."""
 
+QUESTIONS: Final = frozenset({
+    "arguments", "contents", "contents.*.parts", "contents.*.parts.*.text", "input", "messages", "messages.*.content",
+    "model", "prompt",
+})  # fmt: skip
+"""Fields that say what is asked, or whom, in any dialect and of ``@cached``."""
+
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Return what is wrong with ``settings.LLMCACHE``."""
@@ -50,7 +57,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         settings = conf.current()
     except ConfigurationError:
         return messages  # what imports and what contradicts is seen when the values can be read
-    found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings)]
+    found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings), *_ignored(settings)]
     return [*messages, *found, *_test_strategy(settings), *_test_cache()]
 
 
@@ -177,6 +184,17 @@ def _contradictions(raw: Mapping[str, Any], settings: conf.Settings) -> Iterator
     ):
         if wrong:
             yield checks.Warning(f"LLMCACHE: {what}.", hint=holds, id="llmcache.W003")
+
+
+def _ignored(settings: conf.Settings) -> Iterator[CheckMessage]:
+    for path in settings.ignore_fields:
+        if path.removesuffix(".*") in QUESTIONS:
+            yield checks.Warning(
+                f"LLMCACHE['IGNORE_FIELDS'] has {path!r}, which says what is asked.",
+                hint="Requests that differ in nothing else get one another's answers. Name what is inside it that "
+                "doesn't matter, such as 'messages.*.id'.",
+                id="llmcache.W005",
+            )
 
 
 def _test_strategy(settings: conf.Settings) -> Iterator[CheckMessage]:

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final
 
 from . import conf, pipeline
-from .binding import CONNECTION, OURS, Binding, policy_from
+from .binding import CONNECTION, OURS, Binding, Connection, no_name, policy_from
 from .events import StreamEvent
 from .messages import LLMRequest, LLMResponse
 from .policies import NOTHING_SAID, CachePolicy
@@ -47,10 +47,12 @@ class LLMClient:
             raise TypeError(
                 f"LLMClient() takes no {', '.join(unknown)}; it takes model, {', '.join(sorted(CONNECTION))}."
             )
+        if not isinstance(provider, str):
+            raise no_name(provider)
         self._name = provider
         self._model = model
-        self._connection = connection
-        self._bound = Binding(provider, model, connection)
+        self._connection = Connection(connection)
+        self._bound = Binding(provider, model, self._connection)
 
     def chat(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
         """Return the answer to a conversation, from the cache where it may.
@@ -114,8 +116,8 @@ class LLMClient:
             del words["cache"]
             return bound, _ASKED_FOR
         if not CONNECTION.isdisjoint(ours):
-            connection = {name: words.pop(name) for name in CONNECTION & ours}
-            bound = Binding(self._name, self._model, self._connection | connection)
+            connection = Connection({name: words.pop(name) for name in CONNECTION & ours}, instead_of=self._connection)
+            bound = Binding(self._name, self._model, connection)
         return bound, policy_from(words) if ours else NOTHING_SAID
 
     def __repr__(self) -> str:
@@ -132,7 +134,11 @@ _clients: dict[str, LLMClient] = {}
 
 
 def _client(provider: str) -> LLMClient:
-    return _clients.get(provider) or _clients.setdefault(provider, LLMClient(provider))
+    try:
+        return _clients[provider]
+    except (KeyError, TypeError):  # new, or no name at all, which the client tells of
+        pass
+    return _clients.setdefault(provider, LLMClient(provider))
 
 
 def chat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
@@ -150,8 +156,11 @@ def chat(provider: str, messages: Messages, *, model: str | None = None, **words
         ConfigurationError: a value that cannot work; nothing was sent.
         ProviderError: one of its family, where the provider gives no usable answer.
     """
-    client = _clients.get(provider) or _client(provider)
-    return pipeline.handler()(client._chat_request(messages, model, words))
+    try:
+        client = _clients[provider]  # as _client does, without the call: most hits come this way
+    except (KeyError, TypeError):
+        client = None
+    return pipeline.handler()((client or _client(provider))._chat_request(messages, model, words))
 
 
 async def achat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:

@@ -29,6 +29,7 @@ from .shapes import (
     TIMEOUT,
     TestCacheSettings,
     check_type,
+    dotted,
     names_of,
     positive,
     provider,
@@ -69,7 +70,7 @@ class Settings:
         self.cleanup_interval = positive("['CLEANUP_INTERVAL']", values["CLEANUP_INTERVAL"])
         self.max_entry_bytes = int(positive("['MAX_ENTRY_BYTES']", values["MAX_ENTRY_BYTES"]))
         self.key_version: int | str = values["KEY_VERSION"]
-        self.ignore_fields = texts("IGNORE_FIELDS", values["IGNORE_FIELDS"])
+        self.ignore_fields = dotted("IGNORE_FIELDS", values["IGNORE_FIELDS"])
         self.scope = checked_scope(values["SCOPE"], source="settings.LLMCACHE['SCOPE']")
         if self.require_scope and self.scope == "public":
             self.scope = None  # the two contradict each other, and the safer one holds

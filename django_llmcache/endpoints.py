@@ -15,6 +15,15 @@ _KEPT: Final = 64
 _TEXTS: Final = ("provider", "operation", "base_url", "path")
 
 
+def problem_of_address(base_url: str) -> str | None:
+    """Return why no path can be put behind an address, without showing it; ``None`` where one can."""
+    if not base_url.startswith(("https://", "http://")):
+        return "must begin with https:// or http://"
+    if "?" in base_url or "#" in base_url:
+        return "must have no ? and no #, behind which the API's own paths would be lost"
+    return None
+
+
 def pairs(values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Pairs:
     """Return names and values as texts, sorted, so that their order makes no difference.
 

@@ -1,8 +1,19 @@
-"""Response headers as a read-only, case-blind mapping."""
+"""Response headers as a read-only, case-blind mapping, and which request headers can be sent."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+FRAMING: Final = frozenset({
+    "connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
+    "upgrade",
+})  # fmt: skip
+"""Names that say how a message travels, not what it is (RFC 9110, section 7.6.1): one of them more breaks it."""
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, section 5.6.2."""
 
 
 class Headers(Mapping[str, str]):
@@ -27,3 +38,37 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         """Show the names alone: a value may be a cookie."""
         return f"<Headers {', '.join(self._values)}>"
+
+
+class BadHeader(NamedTuple):
+    """A request header that cannot be sent: which, and what is wrong with it. Never its value."""
+
+    name: str
+    problem: str
+
+
+def unsendable(headers: Mapping[Any, Any]) -> BadHeader | None:
+    """Return what neither HTTP library could send, or what is not the caller's to say; ``None`` where all is well.
+
+    They find out late: the errors that they raise show the credential beside it, or blame the network.
+    """
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            # Up to a colon or a blank: behind it may be a value.
+            start = re.split(r"[:\s]", name)[0] if isinstance(name, str) else name
+            return BadHeader(f"{start!r:.60}", "has no name that HTTP allows: give letters, digits and hyphens")
+        problem = _problem_of(name, value)
+        if problem is not None:
+            return BadHeader(name, problem)
+    return None
+
+
+def _problem_of(name: str, value: Any) -> str | None:
+    if name.lower() in FRAMING:
+        return "is for the HTTP library to set: leave it out"
+    if not isinstance(value, str | int | float):
+        return f"is a {type(value).__name__}: give a text"
+    text = str(value)
+    if not (text.isascii() and text.isprintable()):
+        return "has a character that cannot be sent: give printable ASCII"
+    return None if text == text.strip() else "begins or ends with a blank: take it away"

@@ -8,7 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
+from .headers import unsendable
 from .policies import seconds
 
 
@@ -141,6 +143,17 @@ def texts(name: str, values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
+def dotted(name: str, values: Any) -> tuple[str, ...]:
+    """Return dotted paths, each step of which has a name."""
+    paths = texts(name, values)
+    for index, path in enumerate(paths):
+        if not all(path.split(".")):
+            raise ConfigurationError(
+                f"settings.LLMCACHE['{name}'][{index}] is {path!r}; give a path such as 'trace_id' or 'messages.*.id'."
+            )
+    return paths
+
+
 def ttl_rule(index: int, rule: Any) -> TTLRule:
     where = f"['TTL_RULES'][{index}]"
     check_type(where, rule, (dict,))
@@ -164,8 +177,10 @@ def provider(name: Any, words: Any) -> Mapping[str, Any]:
             raise ConfigurationError(f"settings.LLMCACHE{where} has {key!r}; it may have {', '.join(PROVIDER_KEYS)}.")
         check_type(f"{where}[{key!r}]", value, PROVIDER_KEYS[key], shown=key not in SECRET)
     own = dict(words)
-    if own.get("BASE_URL") and not own["BASE_URL"].startswith(("https://", "http://")):  # not shown: it may name a user
-        raise ConfigurationError(f"settings.LLMCACHE{where}['BASE_URL'] must begin with https:// or http://.")
+    if own.get("BASE_URL") and (problem := problem_of_address(own["BASE_URL"])):  # not shown: it may name a user
+        raise ConfigurationError(f"settings.LLMCACHE{where}['BASE_URL'] {problem}.")
+    if bad := unsendable(own.get("HEADERS", {})):
+        raise ConfigurationError(f"The header {bad.name} in settings.LLMCACHE{where}['HEADERS'] {bad.problem}.")
     if "TTL" in own:
         own["TTL"] = seconds(own["TTL"], source=f"settings.LLMCACHE{where}['TTL']")
     if "TIMEOUT" in own:

@@ -220,6 +220,61 @@ def test_an_address_without_a_scheme_is_refused_as_in_the_settings(words, way, u
     assert str(error) == "base_url must begin with https:// or http://, as BASE_URL in the settings must."
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1/v1?key=passw0rd", "https://127.0.0.1/v1#passw0rd"])
+def test_an_address_with_no_place_for_a_path_is_refused_as_in_the_settings(words, way, url):
+    words["base_url"] = url
+
+    error = caught(way.chat, "openai", HI, **words)
+
+    assert type(error) is ConfigurationError
+    assert str(error) == (
+        "base_url must have no ? and no #, behind which the API's own paths would be lost, "
+        "as BASE_URL in the settings must."
+    )
+
+
+BAD_HEADERS = {
+    "not-ascii": ({"é": "x"}, "The header 'é' in extra_headers has no name that HTTP allows"),
+    "no-text": ({1: "x"}, "The header 1 in extra_headers has no name that HTTP allows"),
+    "line-break": ({"a\r\nb": "x"}, "The header 'a' in extra_headers has no name that HTTP allows"),
+    "empty": ({"": "x"}, "The header '' in extra_headers has no name that HTTP allows"),
+    "all-in-one": ({"x-a: hidden": ""}, "The header 'x-a' in extra_headers has no name that HTTP allows"),
+    "blank-before": ({"x-a": " hidden"}, "The header x-a in extra_headers begins or ends with a blank"),
+    "blank-behind": ({"x-a": "hidden "}, "The header x-a in extra_headers begins or ends with a blank"),
+    "value-break": ({"x-a": "hidden\r\nx-b: 1"}, "The header x-a in extra_headers has a character"),
+    "value-not-ascii": ({"x-a": "hidden…"}, "The header x-a in extra_headers has a character"),
+    "bytes": ({"x-a": b"hidden"}, "The header x-a in extra_headers is a bytes: give a text"),
+    "none": ({"x-a": None}, "The header x-a in extra_headers is a NoneType: give a text"),
+    "length": ({"Content-Length": "3"}, "The header Content-Length in extra_headers is for the HTTP library to set"),
+    "framing": ({"transfer-encoding": "chunked"}, "is for the HTTP library to set: leave it out"),
+    "host": ({"host": "elsewhere"}, "is for the HTTP library to set: leave it out"),
+    "connection": ({"connection": "close"}, "is for the HTTP library to set: leave it out"),
+}
+
+
+@pytest.mark.parametrize(("headers", "told"), BAD_HEADERS.values(), ids=BAD_HEADERS)
+def test_a_header_that_cannot_be_sent_is_refused_without_its_value(words, way, headers, told):
+    for call in (way.chat, way.stream):
+        error = caught(call, "openai", HI, **words, extra_headers=headers)
+
+        assert type(error) is ConfigurationError
+        assert told in str(error)
+        assert "Nothing was sent." in str(error)
+        assert "hidden" not in str(error)
+
+
+@pytest.mark.parametrize("name", [[], {}, None, 5, HI], ids=repr)
+def test_a_provider_that_is_no_name_is_refused(words, way, name):
+    for call in (way.chat, way.stream):
+        error = caught(call, name, HI, **words)
+        assert type(error) is ConfigurationError
+        assert (
+            str(error) == f"provider is a {type(name).__name__}; give its name first, as in chat('openai', messages)."
+        )
+    with pytest.raises(ConfigurationError, match="give its name first"):
+        LLMClient(name)
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

@@ -328,6 +328,55 @@ class TestContradictions:
         assert found(**raw) == []
 
 
+class TestIgnoredFields:
+    @pytest.mark.parametrize(
+        "path",
+        ["messages", "messages.*", "messages.*.content", "contents", "contents.*.parts", "input", "model", "prompt"],
+    )
+    def test_one_that_says_what_is_asked_is_a_warning(self, path):
+        message = only(found(IGNORE_FIELDS=["trace_id", path]))
+
+        assert message.id == "llmcache.W005"
+        assert repr(path) in message.msg
+
+    def test_what_is_inside_it_is_right(self):
+        assert found(IGNORE_FIELDS=["messages.*.id", "input.*.status", "arguments.trace_id"]) == []
+
+    @pytest.mark.parametrize("path", ["", ".", "a..b", "a.", ".a"])
+    def test_a_path_with_a_step_without_a_name_is_an_error(self, path):
+        message = only(found(IGNORE_FIELDS=["trace_id", path]))
+
+        assert message.id == "llmcache.E002"
+        assert f"['IGNORE_FIELDS'][1] is {path!r}; give a path such as" in message.msg
+
+
+class TestHeadersAndAddresses:
+    @pytest.mark.parametrize(
+        ("headers", "told"),
+        [
+            ({3: "x"}, "The header 3 in "),
+            ({"é": "x"}, "The header 'é' in "),
+            ({"X-Blank": " secret-x"}, "The header X-Blank in "),
+            ({"Host": "secret-x"}, "The header Host in "),
+        ],
+        ids=ascii,
+    )
+    def test_a_header_that_cannot_be_sent_is_an_error_without_its_value(self, headers, told):
+        message = only(found(PROVIDERS={"openai": {"HEADERS": headers, "API_KEY": "sk-secret-x"}}))
+
+        assert message.id == "llmcache.E002"
+        assert f"{told}settings.LLMCACHE['PROVIDERS']['openai']['HEADERS']" in message.msg
+        assert "secret-x" not in message.msg + str(message.hint)
+
+    @pytest.mark.parametrize("url", ["https://a.example/v1?key=secret-x", "https://a.example/v1#secret-x"])
+    def test_an_address_that_has_no_place_for_a_path_is_an_error(self, url):
+        message = only(found(PROVIDERS={"house": {"BASE_URL": url}}))
+
+        assert message.id == "llmcache.E002"
+        assert "['BASE_URL'] must have no ? and no #" in message.msg
+        assert "secret-x" not in message.msg
+
+
 def test_the_module_that_breaks_does_break():
     with pytest.raises(RuntimeError):
         importlib.import_module("tests.conf.broken_module")

@@ -99,10 +99,10 @@ class TestKeys:
 WRONG = {
     "CLASS": (None, object, 5),
     "API_KEY": (5, ["sk"], True, b"sk"),
-    "BASE_URL": (None, 5, "api.example.com/v1", "ftp://example.com"),
+    "BASE_URL": (None, 5, "api.example.com/v1", "ftp://example.com", "https://a/v1?x=1", "https://a/v1#x"),
     "MODEL": (5, ["m"], True),
     "TIMEOUT": (None, "60", 0, -1, True),
-    "HEADERS": (None, "X: y", [("X", "y")]),
+    "HEADERS": (None, "X: y", [("X", "y")], {3: "y"}, {"": "y"}, {"X": None}),
     "CACHE": (None, 1, "no"),
     "TTL": ("soon", True, -1),
 }

@@ -190,3 +190,11 @@ def test_stats_of_a_store_that_fails_still_tell_what_was_counted(configure, even
 
     assert (stats.backend, stats.hits, stats.entries, stats.errors) == ("broken", 1, 0, 1)
     assert events.of("error")[0]["operation"] == "stats"
+
+
+@pytest.mark.parametrize("key", [[], None, 5, b"llmcache:1.1"], ids=repr)
+def test_what_is_no_key_cannot_be_deleted(key):
+    with pytest.raises(ConfigurationError, match=r"give a text, such as response\.cache\.key\. Nothing was removed\."):
+        cache.delete(key)
+    with pytest.raises(ConfigurationError, match="key is"):
+        asyncio.run(cache.adelete(key))
