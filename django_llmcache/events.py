@@ -146,8 +146,34 @@ def delta_of(data: Any) -> str:
 
 
 def error_of(data: Any) -> Any:
-    """Return what the provider says of an error in the middle of a stream, or ``None``."""
-    return data.get("error") if isinstance(data, dict) else None
+    """Return what the provider says of an error inside a stream or a success, or ``None``.
+
+    It is in ``error``, or the whole of it says that it is one: OpenAI's Responses, vLLM.
+    """
+    if isinstance(data, list):
+        return next((found for item in data if (found := error_of(item)) is not None), None)
+    if not isinstance(data, dict):
+        return None
+    return data.get("error") or (data if "error" in (data.get("type"), data.get("object")) else None)
+
+
+def end_after(data: Any, awaited: str | None) -> str | None:
+    """Return which mark of its end a stream still owes behind this event, ``None`` where it owes none.
+
+    Anthropic's and Ollama's streams always have one. Those of services with OpenAI's API may lack it, and Gemini's do.
+
+    Args:
+        data: of the event.
+        awaited: what was owed before it.
+    """
+    if not isinstance(data, dict):
+        return awaited
+    kind, done = data.get("type"), data.get("done")
+    if kind == "message_start":
+        return "message_stop"
+    if kind == "message_stop" or done is True:
+        return None
+    return '"done": true' if done is False else awaited
 
 
 def _openai_chat(data: dict[str, Any]) -> Any:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-import orjson
-
-from django_llmcache.exceptions import InvalidAnswerError, ProviderError, provider_error_class
+from django_llmcache.bodies import JSON
+from django_llmcache.events import error_of
+from django_llmcache.exceptions import (
+    InvalidAnswerError,
+    ProviderConnectionError,
+    ProviderError,
+    provider_error_class,
+)
+from django_llmcache.messages import LLMResponse
+from django_llmcache.parsing import parsed
 from django_llmcache.transports.wire import WireAnswer, shown
 
 from .base import Provider
@@ -58,16 +66,37 @@ class Failure:
         lost = f" (BASE_URL is {self._base_url}: is it right, and the model's name?)" if answer.status == 404 else ""
         return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}{lost}", answer, body, status)
 
-    def is_echoed_in(self, body: bytes) -> bool:
-        """Return whether an answer has the credential in it."""
-        return self._key is not None and len(self._key) >= SHORTEST and self._key.encode("utf-8", "replace") in body
+    def is_echoed_in(self, response: LLMResponse) -> bool:
+        """Return whether an answer has the credential in it, as it is or with JSON's escapes."""
+        key = self._key
+        if key is None or len(key) < SHORTEST:
+            return False
+        if key.encode("utf-8", "replace") in response.body:
+            return True
+        return b"\\" in response.body and any(key in text for text in _texts(response.data))
 
     def not_json(self, answer: WireAnswer) -> ProviderError:
         """Return the error for an answer that is not what the API promises, such as an HTML page."""
+        return self._unpromised(answer, "something that is not JSON, beginning")
+
+    def no_answer(self, answer: WireAnswer) -> ProviderError:
+        """Return the error for JSON that can be no answer, such as ``null``."""
+        return self._unpromised(answer, "JSON that is no answer, beginning")
+
+    def no_event(self, answer: WireAnswer) -> ProviderError:
+        """Return the error for a stream that was empty."""
+        return self._unpromised(answer, "a stream without any event:")
+
+    def cut_short(self, answer: WireAnswer, end: str) -> ProviderError:
+        """Return the error for a stream that ended before its end mark."""
+        message = f"ended a stream before its end mark, {end}. What came of it is not the whole answer: ask again."
+        return self._made(ProviderConnectionError, message, answer, b"", answer.status)
+
+    def _unpromised(self, answer: WireAnswer, what: str) -> ProviderError:
         body = self._redacted(answer.body)
         start = body[:60].decode("utf-8", "replace")
         message = (
-            f"answered HTTP {answer.status} with something that is not JSON, beginning {start!r}. "
+            f"answered HTTP {answer.status} with {what} {start!r}. "
             f"Is BASE_URL ({self._base_url}) the API, and not a web page or a proxy?"
         )
         return self._made(InvalidAnswerError, message, answer, body, answer.status)
@@ -95,9 +124,32 @@ class Failure:
     def _redacted(self, body: bytes) -> bytes:
         if not self._key:
             return body
-        for spelling in (self._key, self._key.replace("/", "\\/")):  # as some write it in JSON
-            body = body.replace(spelling.encode(), REDACTED.encode())
-        return body
+        if b"\\" in body:
+            return _spellings(self._key).sub(REDACTED.encode(), body)
+        return body.replace(self._key.encode(), REDACTED.encode())
+
+
+def _spellings(key: str) -> re.Pattern[bytes]:
+    """Return what finds a credential however JSON writes it: each character as it is, or with an escape."""
+    return re.compile(b"".join(map(_spelling, key)))
+
+
+def _spelling(char: str) -> bytes:
+    plain = re.escape(char.encode())
+    short = rb"\\" + plain if char in '"/\\' else plain
+    return rb"(?:%s|%s|\\u(?i:%04x))" % (plain, short, ord(char))
+
+
+def _texts(data: JSON) -> Iterator[str]:
+    """Yield every text in an answer, the names of its fields among them."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict):
+        yield from data
+        yield from _texts(list(data.values()))
+    elif isinstance(data, list):
+        for inner in data:
+            yield from _texts(inner)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -123,7 +175,8 @@ def _meant_status(status: int, body: bytes) -> int:
     """Return the status, or the one that the error object names where the answer came as a success."""
     if status >= 300:
         return status
-    error: Any = orjson.loads(body)["error"]
+    data = parsed(body)
+    error: Any = error_of(data) or data
     if not isinstance(error, dict):
         return status
     code = error.get("code")

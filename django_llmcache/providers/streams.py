@@ -9,8 +9,10 @@ from typing import Any, Self
 import orjson
 
 from django_llmcache.bodies import JSON
-from django_llmcache.events import Framing, StreamEvent, error_of, framing_for
+from django_llmcache.events import Framing, StreamEvent, end_after, error_of, framing_for
+from django_llmcache.exceptions import ProviderError
 from django_llmcache.messages import LLMResponse
+from django_llmcache.parsing import written
 from django_llmcache.transports.wire import AsyncWireStream, WireAnswer, WireStream
 
 from .failures import Failure
@@ -19,7 +21,7 @@ from .failures import Failure
 class _Stream(LLMResponse):
     """What the sync and the async stream share. The body is never whole, so ``body`` is empty."""
 
-    __slots__ = ("_failure", "_framing", "_wire")
+    __slots__ = ("_awaited", "_came", "_failure", "_framing", "_wire")
 
     def __init__(self, wire: Any, failure: Failure) -> None:
         super().__init__(b"", status=wire.status, headers=wire.headers)
@@ -27,6 +29,8 @@ class _Stream(LLMResponse):
         self._wire = wire
         self._failure = failure
         self._framing: Framing = framing_for(kind)
+        self._awaited: str | None = None
+        self._came = False
 
     def marked(self, result: str, **details: Any) -> Self:
         """Take the mark on itself: a stream can be read only once, so there is no copy."""
@@ -42,17 +46,35 @@ class _Stream(LLMResponse):
         return f"<{type(self).__name__} {self._status} {self._result}>"
 
     def _read(self, events: Iterator[StreamEvent]) -> Iterator[StreamEvent]:
-        """Yield events, and raise what the provider says went wrong in the middle."""
+        """Yield events, and raise what the provider says went wrong in the middle.
+
+        Where it is raised, no variable holds a text as it came, with the credential that it may echo.
+        """
+        for event in self._told(events):
+            if isinstance(event, ProviderError):
+                raise event
+            yield event
+
+    def _told(self, events: Iterator[StreamEvent]) -> Iterator[StreamEvent | ProviderError]:
+        failure = None
         try:
             for event in events:
-                if error_of(event.data):
-                    raise self._failure.of(self._answer(orjson.dumps(event.data)))
+                self._came = True
+                if event.name == "error" or error_of(event.data) is not None:
+                    failure = self._failure.of(self._answer(written(event.data)))
+                    break
+                self._awaited = end_after(event.data, self._awaited)
                 yield event
-            return
         except orjson.JSONDecodeError as error:
-            broken = str(error.doc).encode()
-        # Not from that error: it has the text as it came, with the credential that it may echo.
-        raise self._failure.not_json(self._answer(broken))
+            failure = self._failure.not_json(self._answer(str(error.doc).encode()))
+        if failure is not None:
+            yield failure
+
+    def _check_end(self) -> None:
+        if not self._came:
+            raise self._failure.no_event(self._answer(b""))
+        if self._awaited is not None:
+            raise self._failure.cut_short(self._answer(b""), self._awaited)
 
     def _answer(self, body: bytes) -> WireAnswer:
         return WireAnswer(self._status, self._headers, body)
@@ -85,9 +107,10 @@ class LLMStream(_Stream):
             ProviderError: the connection broke, or the provider told of an error in the stream.
         """
         try:
-            for piece in self._wire.pieces():
-                yield from self._read(self._framing.feed(piece))
+            for events in map(self._framing.feed, self._wire.pieces()):
+                yield from self._read(events)
             yield from self._read(self._framing.flush())
+            self._check_end()
         finally:
             self.close()
 
@@ -116,8 +139,7 @@ class AsyncLLMStream(_Stream):
         if 200 <= wire.status < 300:
             return cls(wire, failure)
         try:
-            body = b"".join([piece async for piece in wire.pieces()])
-            raise failure.of(WireAnswer(wire.status, wire.headers, body))
+            raise failure.of(WireAnswer(wire.status, wire.headers, b"".join([piece async for piece in wire.pieces()])))
         finally:
             await wire.close()
 
@@ -125,10 +147,13 @@ class AsyncLLMStream(_Stream):
         """Yield each event when it has come; raises as ``LLMStream`` does."""
         try:
             async for piece in self._wire.pieces():
-                for event in self._read(self._framing.feed(piece)):
+                events = self._framing.feed(piece)
+                del piece  # a report of what is raised below would show it
+                for event in self._read(events):
                     yield event
             for event in self._read(self._framing.flush()):
                 yield event
+            self._check_end()
         finally:
             await self.aclose()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 from django_llmcache import conf
-from django_llmcache.exceptions import ConfigurationError, InvalidAnswerError, MissingAPIKeyError
+from django_llmcache.events import error_of
+from django_llmcache.exceptions import ConfigurationError, InvalidAnswerError, MissingAPIKeyError, ProviderError
+from django_llmcache.headers import unsendable
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.transports import over_requests
 from django_llmcache.transports.wire import WireAnswer, WireRequest, kept
@@ -17,8 +19,6 @@ from .base import Provider
 from .encoding import encode
 from .failures import Failure
 from .streams import AsyncLLMStream, LLMStream
-
-_NOT_JSON: Final = object()
 
 
 class Target:
@@ -68,43 +68,50 @@ class Target:
     def _prepared(self, request: LLMRequest) -> tuple[WireRequest, Failure]:
         # Before the key is known: a traceback with the values of variables shows what is known where it was raised.
         body = encode(request.payload)
+        if (problem := self._problem_of_credential()) is not None:
+            raise problem
         name = self.provider.name
-        words = conf.current().providers.get(name, {})
-        key = self._key(words)
+        key = self._key()
         query = f"?{urlencode(request.query)}" if request.query else ""
         return WireRequest(
             name,
             f"{request.base_url}{request.path}{query}",
-            self._all_headers(key, words, stream=request.stream),
+            self._all_headers(key, stream=request.stream),
             body,
             conf.current().timeout_for(name) if self._timeout is None else self._timeout,
         ), Failure(self.provider, key, request.base_url)
 
-    def _key(self, words: Mapping[str, Any]) -> str | None:
-        name, variable = self.provider.name, self.provider.key_variable
-        said = (self._api_key, words.get("API_KEY"), conf.environment(variable) if variable else None)
-        key = next((word.strip() for word in said if word and not word.isspace()), None)
+    def _key(self) -> str | None:
+        variable = self.provider.key_variable
+        said = (self._api_key, self._words().get("API_KEY"), conf.environment(variable) if variable else None)
+        return next((word.strip() for word in said if word and not word.isspace()), None)
+
+    def _words(self) -> Mapping[str, Any]:
+        return conf.current().providers.get(self.provider.name, {})
+
+    def _problem_of_credential(self) -> ConfigurationError | None:
+        """Return the error of a key that is missing or cannot be sent; raised here, it would show the key."""
+        name, key = self.provider.name, self._key()
         if key is None and self.provider.needs_key:
-            raise MissingAPIKeyError(
+            return MissingAPIKeyError(
                 f"No API key for {name}; nothing was sent. Give api_key=… to the call, "
-                f"or set LLMCACHE['PROVIDERS'][{name!r}]['API_KEY'], or the environment variable {variable}.",
+                f"or set LLMCACHE['PROVIDERS'][{name!r}]['API_KEY'], or the environment variable "
+                f"{self.provider.key_variable}.",
                 provider=name,
             )
-        return key
+        bad = unsendable(self.provider.auth_headers(key)) if key else None
+        if bad is None:
+            return None
+        return ConfigurationError(
+            f"The header {bad.name} of a call to {name}, which carries the API key, {bad.problem}. Nothing was sent."
+        )
 
-    def _all_headers(self, key: str | None, words: Mapping[str, Any], *, stream: bool) -> dict[str, str]:
+    def _all_headers(self, key: str | None, *, stream: bool) -> dict[str, str]:
         accept = "text/event-stream, application/x-ndjson, application/json" if stream else "application/json"
         headers = {"content-type": "application/json", "accept": accept}
         own = self.provider.auth_headers(key) if key else {}
-        for more in (self.provider.extra_headers(), own, words.get("HEADERS", {}), self._headers):
+        for more in (self.provider.extra_headers(), own, self._words().get("HEADERS", {}), self._headers):
             headers |= {name.lower(): str(value) for name, value in more.items()}
-        for name, value in headers.items():
-            # Neither HTTP library can send it, and what they raise shows the value.
-            if not (value.isascii() and value.isprintable()):
-                raise ConfigurationError(
-                    f"The header {name} of a call to {self.provider.name} has a character that cannot be sent: "
-                    f"give printable ASCII in the API key and in headers. Nothing was sent."
-                )
         return headers
 
 
@@ -125,20 +132,21 @@ def _checked(answer: WireAnswer, failure: Failure) -> LLMResponse:
     if not 200 <= answer.status < 300:
         raise failure.of(answer)
     response = LLMResponse(answer.body, status=answer.status, headers=kept(answer.headers))
-    data = _data_of(response)
-    if data is _NOT_JSON:
-        raise failure.not_json(answer)
-    if isinstance(data, dict) and data.get("error"):
-        raise failure.of(answer)
-    return response.marked("bypass", reason="secret") if failure.is_echoed_in(answer.body) else response
+    if (wrong := _problem_of(response, answer, failure)) is not None:
+        raise wrong
+    return response.marked("bypass", reason="secret") if failure.is_echoed_in(response) else response
 
 
-def _data_of(response: LLMResponse) -> Any:
-    """Return the parsed body, or ``_NOT_JSON``.
+def _problem_of(response: LLMResponse, answer: WireAnswer, failure: Failure) -> ProviderError | None:
+    """Return the error of a success that is none.
 
-    Nothing is raised from the error of such a body: it shows it as it came, with the credential that it may echo.
+    Nothing is raised here, where the body is known as it came, with the credential that it may echo.
     """
     try:
-        return response.data
+        data = response.data
     except InvalidAnswerError:
-        return _NOT_JSON
+        return failure.not_json(answer)
+    if error_of(data) is not None:
+        return failure.of(answer)
+    is_answer = bool(data) and (isinstance(data, dict) or (isinstance(data, list) and isinstance(data[0], dict)))
+    return None if is_answer else failure.no_answer(answer)

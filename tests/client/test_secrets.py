@@ -72,6 +72,35 @@ def test_a_key_with_an_escaped_slash_is_in_no_body(provider, way):
     assert error.body == b'{"error": {"message": "Your key [redacted] is no good"}}'
 
 
+@pytest.mark.parametrize("form", ["04x", "04X"])
+@pytest.mark.parametrize("place", ['"content": "%s"', '"content": "Hi", "%s": 1'], ids=["text", "name"])
+def test_an_answer_that_echoes_the_key_with_escapes_is_not_stored(provider, way, form, place):
+    spelling = "".join(f"\\u{ord(char):{form}}" if char in "-m2" else char for char in KEY)
+    provider.script(Reply(200, f'{{"choices": [{{"message": {{{place % spelling}}}}}]}}'.encode()))
+
+    answer = way.chat("openai", HI, **words(provider))
+
+    assert answer.cache.reason == "secret"
+    assert cache.stats().entries == 0
+
+
+def test_an_answer_with_other_escapes_is_stored(provider, way):
+    provider.script(Reply(200, b'{"choices": [{"message": {"content": "a\\nb \\u0073"}}]}'))
+
+    assert way.chat("openai", HI, **words(provider)).cache.reason is None
+    assert cache.stats().entries == 1
+
+
+def test_a_key_with_escapes_is_in_no_error(provider, way):
+    spelling = "".join(f"\\u{ord(char):04x}" if char in "-m2" else char for char in KEY)
+    provider.script(Reply(401, f'{{"error": {{"message": "Your key {spelling} is no good"}}}}'.encode()))
+
+    error = caught(way.chat, "openai", HI, **words(provider))
+
+    assert error.body == b'{"error": {"message": "Your key [redacted] is no good"}}'
+    assert "Your key [redacted] is no good" in str(error)
+
+
 def test_a_key_echoed_in_the_middle_of_a_stream_is_in_no_error(provider, way):
     provider.script(Reply(200, b"data: " + ECHO + b"\n\n", {"content-type": "text/event-stream"}))
 
@@ -238,7 +267,8 @@ def test_nor_in_one_of_an_answer(provider, way, reply):
 
 
 def test_a_cookie_of_the_provider_is_not_sent_back(way):
-    with Loopback(whole(b"{}", headers=["set-cookie: session=1", "content-type: application/json"])) as server:
+    answer = whole(b'{"choices": []}', headers=["set-cookie: session=1", "content-type: application/json"])
+    with Loopback(answer) as server:
         for _ in range(2):
             way.chat("openai", HI, model="m", api_key=KEY, base_url=server.url, cache=False)
 

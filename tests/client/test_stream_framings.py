@@ -9,6 +9,7 @@ import pytest
 from django_llmcache import stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.events import framing_for
+from django_llmcache.exceptions import InvalidAnswerError
 from tests.transports.loopback import Loopback, chunked
 
 from .asking import HI, KEY
@@ -88,17 +89,29 @@ def test_an_array_may_be_cut_anywhere():
         assert got + [event.data for event in framing.flush()] == ODD * 2
 
 
-@pytest.mark.parametrize("content_type", [SSE, NDJSON, "application/json"])
-def test_a_stream_without_events_is_one(provider, content_type):
-    provider.script(Reply(200, b"", {"content-type": content_type}))
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (SSE, b""),
+        (NDJSON, b""),
+        ("application/json", b""),
+        ("application/json", b" [\r\n] "),
+        (SSE, b"data: [DONE]\n\n"),
+        (SSE, b": waiting\n\n"),
+    ],
+)
+def test_a_stream_without_events_is_no_answer(provider, content_type, body):
+    provider.script(Reply(200, body, {"content-type": content_type}))
 
-    assert events(provider) == []
+    with pytest.raises(InvalidAnswerError, match="a stream without any event"):
+        events(provider)
 
 
-def test_an_empty_array_has_no_events(provider):
-    provider.script(Reply(200, b" [\r\n] ", {"content-type": "application/json"}))
+def test_nor_is_one_of_which_there_is_no_content(provider):
+    provider.script(Reply(204, b"", {}))
 
-    assert events(provider) == []
+    with pytest.raises(InvalidAnswerError, match="HTTP 204 with a stream without any event"):
+        events(provider)
 
 
 @pytest.mark.parametrize(

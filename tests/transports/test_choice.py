@@ -46,7 +46,7 @@ def test_requests_sends_from_threads_of_our_own_where_httpx2_is_not_installed(pr
 def test_no_more_threads_run_than_the_settings_say(provider, monkeypatch, settings):
     monkeypatch.setattr(target, "async_transport", lambda: over_threads)
     settings.LLMCACHE = {"ASYNC_THREADS": 2}
-    provider.script(*[Reply(200, b"{}")] * 8)
+    provider.script(*[Reply(200, b'{"choices": []}')] * 8)
     before = {thread for thread in threading.enumerate() if thread.name.startswith("llmcache_")}
 
     async def ask():

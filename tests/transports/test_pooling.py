@@ -111,7 +111,7 @@ def test_cookies_are_not_kept_on_a_loop(on_loop):
         for _ in range(2):
             await achat("openai", HI, **words(server))
 
-    with Loopback(whole(b"{}", headers=["set-cookie: session=1", "content-type: application/json"])) as server:
+    with Loopback(whole(b'{"a": 1}', headers=["set-cookie: session=1", "content-type: application/json"])) as server:
         asyncio.run(ask(server))
 
     assert len(server.requests) == 2
