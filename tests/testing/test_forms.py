@@ -134,13 +134,94 @@ def test_every_form_of_pytest_is_recorded_and_replayed(project, provider):
     assert "2 deselected" in second.text
 
 
+LOOPS = """
+    import pytest
+    import pytest_asyncio
+    from django_llmcache import achat, astream
+    from django_llmcache.testing import live_api
+
+
+    async def ask(text):
+        return await achat("openai", [{"role": "user", "content": text}])
+
+
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+
+
+    @pytest_asyncio.fixture(scope="module", loop_scope="module")
+    async def shared():
+        yield await ask("In an async fixture")
+        await ask("At its end")
+
+
+    def test_an_ordinary_one():
+        pass
+
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_an_ordinary_one_that_needs_the_fixture(shared):
+        assert shared.text
+
+
+    @pytest.mark.asyncio
+    @live_api
+    async def test_of_pytest_asyncio():
+        assert (await ask("Of pytest-asyncio")).text
+
+
+    @pytest.mark.asyncio
+    @pytest.mark.live_api(samples=2)
+    async def test_a_sampled_one():
+        assert (await ask("Sampled")).text
+
+
+    @pytest.mark.asyncio(loop_scope="module")
+    @live_api
+    async def test_with_a_fixture(shared):
+        assert shared.text
+
+
+    @pytest.mark.anyio
+    @live_api
+    async def test_of_anyio():
+        asked = [{"role": "user", "content": "Of anyio"}]
+        assert "".join([event.text async for event in astream("openai", asked)])
+
+
+    @live_api
+    class TestMethods:
+        @pytest.mark.anyio
+        async def test_of_anyio(self):
+            assert (await ask("A method")).text
+"""
+
+
+def test_every_form_of_async_test_is_recorded_and_replayed(project, provider):
+    project.write("test_loops.py", LOOPS)
+
+    skipped = project.pytest()
+    first = project.pytest(**ON)
+    asked = sorted(request["body"]["messages"][0]["content"] for request in provider.requests)
+    provider.stop()
+    second = project.pytest(LLMCACHE_TEST_CACHE_ENABLED="true", LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert (skipped.code, first.code, second.code) == (0, 0, 0), (skipped, first, second)
+    assert "1 passed, 6 skipped" in skipped.text
+    assert "7 passed" in second.text
+    assert asked == [
+        "A method", "At its end", "In an async fixture", "Of anyio", "Of pytest-asyncio", "Sampled", "Sampled",
+    ]  # fmt: skip
+
+
 def test_workers_of_xdist_record_and_replay(project, provider):
     pytest.importorskip("xdist", reason="pytest-xdist is not installed: pip install pytest-xdist")
     project.write("test_forms.py", UNITTEST)
 
-    first = project.pytest("-n", "2", **ON)
+    first = project.pytest("-n", "4", **ON)
     provider.stop()
-    second = project.pytest("-n", "2", LLMCACHE_TEST_CACHE_ENABLED="true")
+    second = project.pytest("-n", "4", LLMCACHE_TEST_CACHE_ENABLED="true")
 
     assert (first.code, second.code) == (0, 0), (first, second)
     assert "replayed" in second.text

@@ -1,0 +1,135 @@
+"""The block at the end of a run, by a runner of one's own and by pytest: what was done, saved, left and missed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import Mode, Setup
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.testing import summary
+from tests.recorder.made import EVENTS, answered, fixture
+
+RUNNER = """
+    from django.test.runner import DiscoverRunner
+    from django_llmcache.testing import LLMCacheRunnerMixin
+
+
+    class Own(DiscoverRunner):
+        def run_suite(self, suite, **kwargs):
+            print("in a way of its own")
+            return super().run_suite(suite, **kwargs)
+
+
+    class Runner(LLMCacheRunnerMixin, Own):
+        pass
+"""
+TESTS = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat, stream
+    from django_llmcache.testing import live_api
+
+
+    class Tests(SimpleTestCase):
+        @live_api
+        def test_whole(self):
+            chat("openai", [{"role": "user", "content": "Whole"}])
+
+        @live_api
+        def test_streamed(self):
+            options = {"stream_options": {"include_usage": True}}
+            with stream("openai", [{"role": "user", "content": "Streamed"}], **options) as answer:
+                "".join(event.text for event in answer)
+
+        @live_api(ttl=0.001)
+        def test_expired(self):
+            chat("openai", [{"role": "user", "content": "Expired"}])
+
+        @live_api
+        def test_quiet(self):
+            pass
+"""
+MISSING = TESTS.replace('"Whole"', '"Changed"')
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_it_counts_tests_calls_and_what_was_saved(project, provider, runner):
+    project.write("own_runner.py", RUNNER)
+    project.write("test_block.py", TESTS)
+    args = () if runner == "pytest" else ("test", "--testrunner", "own_runner.Runner")
+    run = getattr(project, runner)
+
+    first = run(*args, "--llmcache-mode", "once", OPENAI_API_KEY="made-up")
+    provider.stop()
+    second = run(*args, "--llmcache-mode", "replay")
+    project.write("test_block.py", MISSING)
+    third = run(*args, LLMCACHE_TEST_CACHE_ENABLED="true", LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert (first.code, second.code, third.code) == (0, 0, 1), (first, second, third)
+    assert "live_api: 4 tests: 3 recorded, 1 without a call\ncalls: 3 recorded\n" in first.text
+    assert "recorded: 3\n" in first.text
+    assert "live_api: 4 tests: 3 replayed, 1 without a call\ncalls: 3 replayed\n" in second.text
+    assert re.search(r"saved: [1-9][\d,]* tokens, \d+\.\d s\n", second.text), second
+    assert "expired: 1\n" in second.text
+    assert "live_api: 4 tests: 1 failed on a miss, 2 replayed, 1 without a call\n" in third.text
+    assert "calls: 2 replayed, 1 missed\n" in third.text
+    assert runner == "pytest" or all("in a way of its own" in run.text for run in (first, second, third))
+
+
+class TestLines:
+    """What one process gathers."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_yet(self, monkeypatch):
+        monkeypatch.setattr(summary, "_here", [])
+
+    @pytest.fixture
+    def session(self, tmp_path):
+        return Session("a test", Setup(FixtureStore(tmp_path), Mode.REPLAY, ()))
+
+    def test_no_test_is_no_block(self):
+        assert summary.lines() == []
+
+    def test_a_set_up_that_asked_nobody_is_none(self, session):
+        session.is_test = False
+        summary.add(session, [], passed=True)
+
+        assert summary.lines() == []
+
+    def test_a_set_up_counts_its_calls_and_is_no_test(self, session):
+        session.is_test = False
+        session.counts["replayed"] = 2
+        summary.add(session, [], passed=True)
+
+        assert summary.lines()[:2] == ["live_api: 0 tests: ", "calls: 2 replayed"]
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            answered(b'{"usage":{"prompt_tokens":1000,"completion_tokens":500}}', elapsed=2500.0),
+            answered(
+                b'data: {"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":500}}\n\n', b"data: [DONE]\n\n",
+                headers=EVENTS, elapsed=2500.0,
+            ),
+        ],
+        ids=["whole", "stream"],
+    )  # fmt: skip
+    def test_tokens_and_seconds_are_those_of_what_was_replayed(self, session, response, tmp_path):
+        one = fixture(path=tmp_path / response.content_type.replace("/", "-"))
+        one.response = response
+        session.replayed = [one, one]
+        summary.add(session, [], passed=True)
+
+        assert "saved: 3,000 tokens, 5.0 s" in summary.lines()
+
+    def test_what_was_left_and_what_leaked_is_listed(self, session, tmp_path):
+        session.leaks = ["requests connected to api.openai.com"]
+        summary.add(session, [tmp_path / "new.json"], passed=True)
+
+        lines = summary.lines([tmp_path / f"{number}.json" for number in range(30)])
+
+        assert "  requests connected to api.openai.com" in lines[lines.index("asked past the recorder: 1") :]
+        assert f"  {tmp_path / 'new.json'}" in lines[lines.index("recorded: 1") :]
+        assert len(lines[lines.index("fixtures that no test used: 30") :]) == 21
