@@ -16,7 +16,7 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Options
 
 from . import interceptors
-from .modes import decide
+from .modes import Decision, decide
 from .options import of_a_level
 from .sessions import placeholders, recorded
 from .setups import setup_for
@@ -41,15 +41,20 @@ class Level(NamedTuple):
     @property
     def off(self) -> str | None:
         """Return why all of its live_api tests are skipped, ``None`` where one runs."""
-        why = [decide(test.mode).skip for test in self.tests]
+        why = [decision.skip for decision in self._decisions().values()]
         return None if None in why else why[0]
 
     @property
     def options(self) -> Options:
         """Return what holds for what its tests share."""
-        running = [test for test in self.tests if decide(test.mode).skip is None]
-        safest = min(running, key=lambda test: SAFEST.index(decide(test.mode).mode))
-        return of_a_level(self.own, self.tests)._replace(mode=safest.mode)
+        running = {said: decision.mode for said, decision in self._decisions().items() if decision.skip is None}
+        return of_a_level(self.own, self.tests)._replace(
+            mode=min(running, key=lambda said: SAFEST.index(running[said]))
+        )
+
+    def _decisions(self) -> dict[Mode | None, Decision]:
+        """Return how its tests run, by the mode that they say."""
+        return {said: decide(said) for said in {test.mode: None for test in self.tests}}
 
     @contextmanager
     def held(self, what: str) -> Iterator[Hold]:
