@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,17 +20,28 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
-@pytest.fixture(scope="session")
-def temporary_folder(tmp_path_factory) -> str:
-    """Return a folder for what would otherwise be left in the machine's own."""
-    return str(tmp_path_factory.mktemp("temporary"))
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory) -> None:
+    """Put into a folder of this process, until it has ended, what would be left in the machine's."""
+    tmp_path_factory.getbasetemp()  # pytest keeps its own where it was
+    tempfile.tempdir = os.environ["TMPDIR"] = _temporary_folder()
+
+
+def _temporary_folder() -> str:
+    folder, maker = tempfile.mkdtemp(prefix="llmcache-tests-"), os.getpid()
+    Path(folder).chmod(0o711)  # some tests come as another user
+
+    def remove() -> None:
+        if os.getpid() == maker:  # and not one of its forks
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def fresh_process(monkeypatch, temporary_folder):
-    """Store nothing yet, count from zero, leave nothing behind, and see neither a developer's keys nor settings."""
-    monkeypatch.setattr(tempfile, "tempdir", temporary_folder)
-    monkeypatch.setenv("TMPDIR", temporary_folder)
+def fresh_process(monkeypatch):
+    """Store nothing yet, count from zero, and see neither a developer's keys nor their settings."""
     backends.empty()
     telemetry.counters.reset()
     for name in list(os.environ):
