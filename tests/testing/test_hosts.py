@@ -100,12 +100,10 @@ class TestTraffic:
         with override_llmcache(PROVIDERS={"openai": {"BASE_URL": "http://gateway.test/v1"}}):
             assert traffic.is_known(url)
 
-    @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
+    @pytest.mark.parametrize("name", LOCAL)
     def test_a_common_port_counts_where_it_is_asked_for(self, name):
-        url = f"http://{name}:8000/v1/chat/completions"
-
-        assert traffic.is_known(url)
-        assert not traffic.is_known(url, common_ports=False)
+        assert (f"{name}:8000", "vllm") in traffic.known_hosts()
+        assert (f"{name}:8000", "vllm") not in traffic.known_hosts(common_ports=False)
 
 
 def test_a_provider_that_can_not_be_made_is_told_by_its_setting():
