@@ -162,7 +162,7 @@ def test_the_page_works_as_it_is_written(standin, snippet):
 
 def _to_loopback(code: str, url: str) -> str:
     """Return a snippet that asks the stand-in, where no variable of the environment says so to the SDK."""
-    return code.replace("https://api.openai.com", url).replace("Mistral(\n", f"Mistral(\n    server_url={url!r},\n")
+    return code.replace("https://api.openai.com", url).replace("Mistral(", f"Mistral(server_url={url!r}, ")
 
 
 def _run(code: str):
