@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.functional import LazyObject, empty
 
@@ -17,8 +17,6 @@ from django_llmcache.policies import asker
 _served: ContextVar[HttpRequest | None] = ContextVar("llmcache_served", default=None)
 web_request = _served.get
 """Return the web request that is being served, ``None`` outside of one: for a ``SCOPE`` of one's own."""
-
-_USER = "_llmcache_user"
 
 
 class RequestScopeMiddleware:
@@ -48,8 +46,7 @@ class RequestScopeMiddleware:
         return self._streamed(request, response)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        if hasattr(request, "auser"):  # now: a look-up in the cache can't wait for a database
-            setattr(request, _USER, await request.auser())
+        await _found_out(request)  # now: a look-up in the cache can't wait for a database
         with self._asking_for(request):
             response: HttpResponseBase = await self.get_response(request)
         return self._streamed(request, response)
@@ -58,16 +55,19 @@ class RequestScopeMiddleware:
         """Return whose answers a web request gets; ``None`` for shared ones. Asked at each LLM call.
 
         Args:
-            request: what is served. In an async view a lazy ``request.user`` can't be read here: take ``user_of``.
+            request: what is served.
+
+        Raises:
+            LookupError: one of these has no primary key, and can't be told from others like it.
         """
         tenant, site, user = getattr(request, "tenant", None), getattr(request, "site", None), user_of(request)
         parts = []
         if tenant is not None:
-            parts.append(f"tenant:{getattr(tenant, 'schema_name', None) or tenant.pk}")
+            parts.append(f"tenant:{getattr(tenant, 'schema_name', None) or _identity(tenant)}")
         if site is not None:
-            parts.append(f"site:{site.pk or site.domain}")
+            parts.append(f"site:{_identity(site)}")
         if user is not None and user.is_authenticated:
-            parts.append(f"user:{user.pk}")
+            parts.append(f"user:{_identity(user)}")
         return "/".join(parts) or None
 
     @contextmanager
@@ -106,8 +106,22 @@ class RequestScopeMiddleware:
 
 
 def user_of(request: HttpRequest) -> Any:
-    """Return the user of a web request, ``None`` where nobody has found out; on an event loop without a database."""
-    user = getattr(request, "user", None)
+    """Return the user of a web request, ``None`` where nobody has found out."""
+    return getattr(request, "user", None)
+
+
+async def _found_out(request: HttpRequest) -> None:
+    """Find out who the user is, in a thread: whoever set ``request.user`` may ask a database when it is first read.
+
+    What fails here fails again where a call needs to know, and is told there.
+    """
+    user = user_of(request)
     if isinstance(user, LazyObject) and user._wrapped is empty:
-        return getattr(request, _USER, user)
-    return user
+        with suppress(Exception):
+            await sync_to_async(lambda: user.is_authenticated)()
+
+
+def _identity(owner: Any) -> Any:
+    if owner.pk is None:
+        raise LookupError(f"{type(owner).__name__} has no primary key: nothing tells it from another.")
+    return owner.pk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -163,20 +164,37 @@ def test_the_user_is_not_looked_up_where_nothing_is_asked():
 
 
 def test_an_async_view_never_waits_for_the_user_on_the_loop():
-    def on_the_loop():
-        raise AssertionError("a query on the event loop")
+    looked_up_in = []
 
-    async def auser():
+    def look_up():
+        looked_up_in.append(threading.current_thread())
         return person(7)
+
+    async def session_user():
+        return person(1)
 
     site = Site()
 
     async def ask():
-        return await site.aget(web(SimpleLazyObject(on_the_loop), auser=auser))
+        # As where a token says who asks, and not the session.
+        return await site.aget(web(SimpleLazyObject(look_up), auser=session_user))
 
     assert asyncio.run(ask()).text == "7"
     assert asyncio.run(ask()).from_cache
-    assert Site().get(web(person(8))).text == "8"
+    assert threading.main_thread() not in looked_up_in
+    assert site.get(web(person(7))).from_cache
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"user": person(None)}, {"site": SimpleNamespace(pk=None)}], ids=["user", "site"]
+)
+def test_who_has_no_primary_key_is_not_taken_for_another_without_one(attributes):
+    site = Site()
+
+    site.get(web(**attributes))
+    answer = site.get(web(**attributes))
+
+    assert (answer.cache.status, answer.cache.reason) == ("bypass", "no_scope")
 
 
 def test_who_logs_in_meanwhile_is_that_user_from_then_on():
