@@ -22,6 +22,7 @@ from .redaction import Redactor
 from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
 from .takes import choose
+from .tapes import Tapes
 from .taping import Taping
 
 
@@ -35,7 +36,8 @@ class Session:
         sample: which of several runs of the same test this is.
 
     Attributes:
-        counts: how many calls were ``replayed``, ``recorded``, ``live`` and ``missed``.
+        counts: how many calls were ``replayed``, ``recorded`` (as of the end: written to a file), ``live`` (asked for
+            real, and not kept) and ``missed``.
         misses: what was asked for in vain, as far as it still has to be told.
         unanswered: all that was asked for in vain: the provider and the redacted request.
         leaks: what went to a provider past the recorder.
@@ -60,7 +62,7 @@ class Session:
         self._redactor = Redactor()
         self._lock = threading.RLock()
         self._queues: dict[tuple[int, str], _Queue] = {}
-        self._tapes: dict[tuple[int, str], list[Taping]] = {}
+        self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
         self._faults_left = options.fault.times if options.fault else 0
 
@@ -105,26 +107,26 @@ class Session:
             SecretError: a recording still looks as if it held a credential; none of it was written.
             OSError: a file can't be written.
         """
-        if not passed:
-            return []
+        written = self._written() if passed else []
+        self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
+        for lost in self._tapes.lost() if passed else ():
+            self.setup.warn(f"{self.test} asks a provider anew in every run, since nothing can be recorded of {lost}")
+        return written
+
+    def _written(self) -> list[Path]:
+        self._tapes.finish()
+        take = f"{_utc(self.setup.now())}-{token_hex(2)}"
+        fixtures = self._tapes.fixtures(
+            take=take, test=self.test, version=self.setup.version, ignore=self.options.ignore
+        )
         written = []
-        for fixture in list(self._fixtures()):
+        for fixture in list(fixtures):
             path = self.setup.store.write(fixture)
             written.append(path)
             self._tell("save", fixture, path)
             if self.setup.usage is not None:
                 self.setup.usage.recorded(path)
         return written
-
-    def _fixtures(self) -> Iterator[Fixture]:
-        take = f"{_utc(self.setup.now())}-{token_hex(2)}"
-        for (sample, _), tapes in self._tapes.items():
-            kept = [tape for tape in tapes if tape.finished and (self.options.record_errors or tape.successful)]
-            for sequence, tape in enumerate(kept):
-                yield tape.fixture(
-                    take=take, sequence=sequence, test=self.test, sample=sample, version=self.setup.version,
-                    ignore=self.options.ignore,
-                )  # fmt: skip
 
     def _tell(self, event: str, fixture: Fixture, path: Path | None) -> None:
         details = {"key": fixture.key, "provider": fixture.provider, "model": fixture.model, "path": path}
@@ -172,12 +174,11 @@ class Session:
         placeholder = self.setup.placeholder
         if placeholder and (placeholder in outgoing.url or any(placeholder in value for _, value in outgoing.headers)):
             raise self.miss(asked.request, asked.provider, "no_key", key=asked.key)
-        self.counts["recorded"] += 1
         tape = Taping(
             asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
             during=self._while_calling, now=self.setup.now,
         )  # fmt: skip
-        self._tapes.setdefault((self.sample, asked.key), []).append(tape)
+        self._tapes.add(tape, sample=self.sample)
         return tape
 
     def _next(self, asked: _Asked) -> Fixture | None:
