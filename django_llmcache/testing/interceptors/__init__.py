@@ -20,6 +20,7 @@ INTERCEPTORS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("over_httpx", ("httpx",)),
     ("over_aiohttp", ("aiohttp",)),
     ("over_botocore", ("botocore",)),
+    ("certificates", ()),
     ("sockets", ()),
 )
 """Each with the libraries that it needs; named twice, it needs one or the other."""
