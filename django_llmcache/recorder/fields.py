@@ -112,9 +112,9 @@ class Fields:
     def pairs(self, name: str) -> Pairs:
         """Return a list of pairs of texts."""
         found = self.value(name)
-        if not isinstance(found, list) or not all(_is_pair(item) for item in found):
+        if not isinstance(found, list) or not all(map(_is_pair, found)):
             raise self._not(name, found, 'a list of pairs such as ["content-type", "application/json"]')
-        return tuple((first, second) for first, second in found)
+        return tuple([(first, second) for first, second in found])
 
     def part(self, name: str) -> Fields:
         """Return an object within this one."""
@@ -136,7 +136,7 @@ class Fields:
 
 
 def _is_pair(item: Any) -> bool:
-    return isinstance(item, list) and len(item) == 2 and all(isinstance(text, str) for text in item)
+    return isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], str)
 
 
 def _told(value: Any) -> str:
