@@ -10,18 +10,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from secrets import token_hex
-from typing import NamedTuple
-
-from django_llmcache.policies import Unset
 
 from .exchange import Outgoing
 from .fixture import Fixture
 from .matcher import Matcher, endpoint_of
 from .misses import FixtureMiss, explain_miss
+from .queues import Asked, Queues, RefusedError
 from .redaction import Redactor
 from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
-from .takes import choose
 from .tapes import Tapes
 from .taping import Taping
 
@@ -41,7 +38,6 @@ class Session:
         misses: what was asked for in vain, as far as it still has to be told.
         unanswered: all that was asked for in vain: the provider and the redacted request.
         leaks: what went to a provider past the recorder.
-        expired: the fixtures that were replayed though they have expired.
         failed: whether the test failed, where the runner knows it and no exception says so.
     """
 
@@ -56,12 +52,11 @@ class Session:
         self.unanswered: list[tuple[str, Outgoing]] = []
         self.leaks: list[str] = []
         self.failed = False
-        self.expired: list[str] = []
         self.replayed: list[Fixture] = []
         self._matcher = Matcher(ignore=(*setup.ignore, *options.ignore))
         self._redactor = Redactor()
         self._lock = threading.RLock()
-        self._queues: dict[tuple[int, str], _Queue] = {}
+        self._queues = Queues(test, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
         self._faults_left = options.fault.times if options.fault else 0
@@ -84,8 +79,13 @@ class Session:
                 self.counts["live"] += 1
                 return None
             redacted = self._redactor.request(outgoing)
-            asked = _Asked(provider, endpoint_of(redacted), self._matcher.key_of(redacted), redacted)
+            asked = Asked(provider, endpoint_of(redacted), self._matcher.key_of(redacted), redacted)
             return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
+
+    @property
+    def expired(self) -> list[str]:
+        """Return the fixtures that were replayed though they have expired."""
+        return self._queues.expired
 
     @contextmanager
     def run(self, sample: int) -> Iterator[Session]:
@@ -107,7 +107,12 @@ class Session:
             SecretError: a recording still looks as if it held a credential; none of it was written.
             OSError: a file can't be written.
         """
+        usage = self.setup.usage
+        if usage is not None:
+            usage.used(*(fixture.path for fixture in self.replayed if fixture.path is not None))
         written = self._written() if passed else []
+        if usage is not None:
+            usage.recorded(*written)
         self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
         for lost in self._tapes.lost() if passed else ():
             self.setup.warn(f"{self.test} asks a provider anew in every run, since nothing can be recorded of {lost}")
@@ -124,8 +129,6 @@ class Session:
             path = self.setup.store.write(fixture)
             written.append(path)
             self._tell("save", fixture, path)
-            if self.setup.usage is not None:
-                self.setup.usage.recorded(path)
         return written
 
     def _tell(self, event: str, fixture: Fixture, path: Path | None) -> None:
@@ -157,18 +160,16 @@ class Session:
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
         return error
 
-    def _replay(self, asked: _Asked) -> Replay | None:
+    def _replay(self, asked: Asked) -> Replay | None:
         fixture = None if self.mode is Mode.REFRESH else self._next(asked)
         if fixture is None:
             return None
         self.counts["replayed"] += 1
         self.replayed.append(fixture)
         self._tell("hit", fixture, fixture.path)
-        if self.setup.usage is not None and fixture.path is not None:
-            self.setup.usage.used(fixture.path)
         return Replay(fixture.response, pace=self.options.pace, run_out=lambda: self._ran_out(asked))
 
-    def _tape(self, asked: _Asked, outgoing: Outgoing) -> Taping:
+    def _tape(self, asked: Asked, outgoing: Outgoing) -> Taping:
         if self.mode is Mode.REPLAY:
             raise self.miss(asked.request, asked.provider, "none", key=asked.key)
         placeholder = self.setup.placeholder
@@ -181,40 +182,13 @@ class Session:
         self._tapes.add(tape, sample=self.sample)
         return tape
 
-    def _next(self, asked: _Asked) -> Fixture | None:
-        """Return the recording that comes next, ``None`` when there is none that holds."""
-        name = (self.sample, asked.key)
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = self._queues[name] = self._queue(asked)
-        if not queue.fixtures:
-            return None
-        if queue.position >= len(queue.fixtures) and self.options.repeat == "fail":
-            raise self.miss(asked.request, asked.provider, "repeated", key=asked.key)
-        fixture = queue.fixtures[min(queue.position, len(queue.fixtures) - 1)]
-        queue.position += 1
-        return fixture
+    def _next(self, asked: Asked) -> Fixture | None:
+        try:
+            return self._queues.next(asked, sample=self.sample)
+        except RefusedError as refused:
+            raise self.miss(asked.request, asked.provider, refused.why, key=asked.key) from None
 
-    def _queue(self, asked: _Asked) -> _Queue:
-        setup, options = self.setup, self.options
-        choice = choose(
-            setup.store.take(asked.provider, asked.endpoint, asked.key),
-            fallback=options.fallback or setup.fallback,
-            ttl=setup.ttl if isinstance(options.ttl, Unset) else options.ttl,
-            now=setup.now(),
-            sample=self.sample,
-        )
-        take = choice.take
-        if self.mode is Mode.ONCE and (choice.expired or choice.why == "failing"):
-            take = None
-        elif choice.why == "failing" or (choice.expired and (options.expired or setup.expired) == "error"):
-            raise self.miss(asked.request, asked.provider, choice.why or "expired", key=asked.key)
-        elif choice.expired and take is not None:
-            self.expired.append(str(take.fixtures[0].path))
-            setup.warn(f"{self.test} replays a recording that has expired: {take.fixtures[0].path}")
-        return _Queue(take.fixtures if take else ())
-
-    def _faulty(self, asked: _Asked, timeout: float | None) -> Replay | None:
+    def _faulty(self, asked: Asked, timeout: float | None) -> Replay | None:
         fault = self.options.fault
         if fault is None or self._faults_left == 0:
             return None
@@ -225,7 +199,7 @@ class Session:
         self.counts["replayed"] += 1
         return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)
 
-    def _ran_out(self, asked: _Asked) -> FixtureMiss:
+    def _ran_out(self, asked: Asked) -> FixtureMiss:
         return self.miss(asked.request, asked.provider, "unread", key=asked.key)
 
     @contextmanager
@@ -239,25 +213,6 @@ class Session:
             _inside.reset(token)
             with self._lock:
                 self._calling[host] -= 1
-
-
-class _Asked(NamedTuple):
-    """A request with what it is filed under."""
-
-    provider: str
-    endpoint: str
-    key: str
-    request: Outgoing
-
-
-class _Queue:
-    """The recordings of one request in their order, and how many of them were replayed."""
-
-    __slots__ = ("fixtures", "position")
-
-    def __init__(self, fixtures: tuple[Fixture, ...]) -> None:
-        self.fixtures = fixtures
-        self.position = 0
 
 
 _stack: list[Session] = []
