@@ -91,6 +91,7 @@ class Queues:
             ttl=setup.ttl if isinstance(options.ttl, Unset) else options.ttl,
             now=setup.now(),
             sample=sample,
+            test=self._test,
         )
 
 
