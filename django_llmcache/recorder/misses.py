@@ -34,6 +34,24 @@ class FixtureMiss(BaseException):
     """
 
 
+class FixtureDamaged(FixtureMiss):
+    """What was asked for is recorded in a file that can't be read; the message names it, and the field."""
+
+
+def explain_damage(error: Exception, *, test: str, command: str) -> str:
+    """Return what to show of a recording that can't be read.
+
+    Args:
+        error: names the file and the field.
+        test: the id of the test that asked.
+        command: the line that records the test.
+    """
+    lines = [f"A recording can't be read: {error}", f"  test     {test}"]
+    if command:
+        lines.append(f"Restore the file, or delete it and record the test anew:  {command}")
+    return "\n".join(lines)
+
+
 def explain_miss(
     asked: Outgoing, candidates: Iterable[Fixture], *, test: str, folder: Path, command: str, why: str = "none"
 ) -> str:

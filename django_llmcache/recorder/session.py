@@ -11,10 +11,12 @@ from contextvars import ContextVar
 from pathlib import Path
 from secrets import token_hex
 
+from django_llmcache.exceptions import LLMCacheError
+
 from .exchange import Outgoing
-from .fixture import Fixture
+from .fixture import Fixture, FixtureError
 from .matcher import Matcher, endpoint_of
-from .misses import FixtureMiss, explain_miss
+from .misses import FixtureDamaged, FixtureMiss, explain_damage, explain_miss
 from .queues import Asked, Queues, RefusedError
 from .redaction import Redactor
 from .replay import Replay
@@ -59,6 +61,7 @@ class Session:
         self._queues = Queues(test, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
+        self._live: set[str] = set()
         self._faults_left = options.fault.times if options.fault else 0
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
@@ -75,8 +78,9 @@ class Session:
         if provider is None:
             return None
         with self._lock:
-            if self.mode is Mode.LIVE and self.options.fault is None:
+            if self.mode is Mode.LIVE and not self._faults_left:
                 self.counts["live"] += 1
+                self._live.add(outgoing.host)
                 return None
             redacted = self._redactor.request(outgoing)
             asked = Asked(provider, endpoint_of(redacted), self._matcher.key_of(redacted), redacted)
@@ -97,20 +101,25 @@ class Session:
             self.sample = before
 
     def calling(self, host: str) -> bool:
-        """Return whether a call that is being recorded is under way to a host."""
-        return self._calling[host] > 0
+        """Return whether a call that is being recorded is under way to a host, or a live test has asked it."""
+        return self._calling[host] > 0 or host in self._live
 
     def end(self, *, passed: bool) -> list[Path]:
         """Write what was recorded if the test passed; return the new files.
 
         Raises:
             SecretError: a recording still looks as if it held a credential; none of it was written.
+            FixtureError: one is larger than what may be written.
             OSError: a file can't be written.
         """
         usage = self.setup.usage
         if usage is not None:
             usage.used(*(fixture.path for fixture in self.replayed if fixture.path is not None))
-        written = self._written() if passed else []
+        try:
+            written = self._written() if passed else []
+        except (LLMCacheError, OSError) as error:
+            self._tell_error(error)
+            raise
         if usage is not None:
             usage.recorded(*written)
         self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
@@ -131,6 +140,9 @@ class Session:
             self._tell("save", fixture, path)
         return written
 
+    def _tell_error(self, error: Exception, key: str | None = None) -> None:
+        self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})
+
     def _tell(self, event: str, fixture: Fixture, path: Path | None) -> None:
         details = {"key": fixture.key, "provider": fixture.provider, "model": fixture.model, "path": path}
         self.setup.tell(event, {**details, "test": self.test})
@@ -149,7 +161,7 @@ class Session:
             self.setup.store.of(provider),
             test=self.test,
             folder=self.setup.store.folder,
-            command=self.setup.command.format(test=self.test),
+            command=self._command,
             why=why,
         )
         error = FixtureMiss(text)
@@ -159,6 +171,18 @@ class Session:
             self.counts["missed"] += 1
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
         return error
+
+    def _damaged(self, damage: FixtureError, key: str) -> FixtureDamaged:
+        error = FixtureDamaged(explain_damage(damage, test=self.test, command=self._command))
+        with self._lock:
+            self.misses.append(error)
+            self.counts["missed"] += 1
+        self._tell_error(damage, key)
+        return error
+
+    @property
+    def _command(self) -> str:
+        return self.setup.command.format(test=self.test)
 
     def _replay(self, asked: Asked) -> Replay | None:
         fixture = None if self.mode is Mode.REFRESH else self._next(asked)
@@ -187,6 +211,8 @@ class Session:
             return self._queues.next(asked, sample=self.sample)
         except RefusedError as refused:
             raise self.miss(asked.request, asked.provider, refused.why, key=asked.key) from None
+        except FixtureError as error:
+            raise self._damaged(error, asked.key) from error
 
     def _faulty(self, asked: Asked, timeout: float | None) -> Replay | None:
         fault = self.options.fault

@@ -26,7 +26,6 @@ class Take(NamedTuple):
         """Return whether every answer is a success, and whole as far as the provider goes."""
         return all(200 <= one.response.status < 300 and not one.response.truncated for one in self.fixtures)
 
-
     def is_of(self, test: str) -> bool:
         """Return whether a test recorded it, whichever runner it ran under."""
         return any(_dotted(one) == _dotted(test) for fixture in self.fixtures for one in fixture.tests)
