@@ -46,6 +46,7 @@ class Recorder:
     name: str
     package: str | None = None
     asks = (by_requests, by_openai)
+    most = 5000  # fixtures with which it can be set up in a few minutes
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -70,10 +71,18 @@ class Ours(Recorder):
 
     @contextmanager
     def _session(self, mode):
-        from django_llmcache.testing import live_api, override_llmcache
-
-        with override_llmcache(TEST_CACHE={"ENABLED": True, "DIR": self.folder}), live_api(mode=mode):
+        with self.switched_on(), self.armed(mode):
             yield
+
+    def switched_on(self):
+        from django_llmcache.testing import override_llmcache
+
+        return override_llmcache(TEST_CACHE={"ENABLED": True, "DIR": self.folder})
+
+    def armed(self, mode):
+        from django_llmcache.testing import live_api
+
+        return live_api(mode=mode)
 
 
 class Vcr(Recorder):
@@ -81,6 +90,7 @@ class Vcr(Recorder):
 
     name = "vcrpy"
     package = "vcr"
+    most = 500  # each new recording is compared with all there are
 
     def recording(self):
         return self._cassette("once")
