@@ -91,9 +91,13 @@ class Fields:
     def number(self, name: str, default: float = REQUIRED) -> float:
         """Return a finite number that is not negative."""
         found = self.value(name, default)
-        if type(found) not in (int, float) or not 0 <= found < math.inf:
+        try:
+            number = float(found) if type(found) in (int, float) else math.inf
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
+        if not 0 <= number < math.inf:
             raise self._not(name, found, "a number that is not negative")
-        return float(found)
+        return number
 
     def flag(self, name: str) -> bool:
         """Return a boolean, False where it is missing."""
