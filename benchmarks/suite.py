@@ -126,7 +126,9 @@ class Suite:
         (folder / "conftest.py").write_text(CONFTEST)
         (folder / "pytest.ini").write_text("[pytest]\nDJANGO_SETTINGS_MODULE = suite_settings\nmarkers = vcr\n")
         (folder / "test_suite.py").write_text(test)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LLMCACHE_", "DJANGO_"))}
+        # Byte code is kept, as for anybody who runs tests twice.
+        ours = ("LLMCACHE_", "DJANGO_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         env = kept | {"STANDIN": self.provider.url, "OPENAI_API_KEY": "made-up", "NO_PROXY": "*"}
         started = perf_counter()
         done = subprocess.run(
