@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from functools import wraps
 from typing import Any, Final, NamedTuple
 
+from django_llmcache import conf
 from django_llmcache.recorder import session
 
 from .patching import replace
@@ -76,7 +77,7 @@ def _loading_locations(original: Callable[..., None]) -> Callable[..., None]:
 def _loading_defaults(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def set_default_verify_paths(self: ssl.SSLContext) -> None:
-        if _may_wait(self) and not any(name in os.environ for name in _BY_ENVIRONMENT):
+        if _may_wait(self) and not any(map(conf.environment, _BY_ENVIRONMENT)):
             _defer(self, _Load("set_default_verify_paths"))
         else:
             original(self)
