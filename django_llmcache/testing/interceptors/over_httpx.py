@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, wraps
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from django_llmcache.recorder import session
@@ -16,13 +15,14 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import DROPPED, REFUSED, TIMED_OUT, concerns, headers_of, latin, lowered
+from .arrivals import is_here
 from .patching import replace
 
 
 def install() -> Callable[[], None]:
-    """Let both libraries, as far as they are installed, pass by the recorder; return what ends it."""
+    """Let both libraries, as far as they are imported, pass by the recorder; return what ends it."""
     ending = ExitStack()
-    for streams in _streams():
+    for streams in [_streams(name) for name in ("httpx2", "httpx") if is_here(name)]:
         library = streams.library  # may be the other one under an alias: `replace` does nothing twice
         ending.callback(replace(library.HTTPTransport, "handle_request", streams.sync))
         ending.callback(replace(library.AsyncHTTPTransport, "handle_async_request", streams.asynchronous))
@@ -30,8 +30,8 @@ def install() -> Callable[[], None]:
 
 
 @cache
-def _streams() -> list[_Streams]:
-    return [_Streams(import_module(name)) for name in ("httpx2", "httpx") if find_spec(name)]
+def _streams(name: str) -> _Streams:
+    return _Streams(import_module(name))
 
 
 class _Streams:
