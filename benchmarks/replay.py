@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import platform
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -19,13 +20,14 @@ from time import perf_counter
 from django_llmcache.contrib.demo.standin import StandIn
 
 from . import suite
-from .recorders import KEY, RECORDERS, Ours, by_openai, by_requests, installed
+from .recorders import KEY, RECORDERS, Nothing, Ours, by_openai, by_requests, installed
 from .table import table
 from .timing import quantile
 
 SIZES = (1, 50, 500, 5000)
-CALLS, LEAST = 300, 30
-BUDGET = 20.0  # seconds: who is slower is asked less
+ROUNDS = 5  # the best of them: others use the machine too, now more and now less
+CALLS, LEAST = 60, 10
+BUDGET = 2.0  # seconds a round: who is slower is asked less
 TARGETS = {by_requests: 0.45, by_openai: 1.0}  # milliseconds a call
 AHEAD = 50  # fixtures from which on nobody may be quicker
 SAME = 1.3  # times the quickest size that the slowest may take
@@ -41,18 +43,23 @@ def main(argv):
     present = [recorder for recorder in RECORDERS if installed(recorder) or print(f"SKIPPED: {recorder.name}")]
     ways = [by_requests, *([by_openai] if find_spec("openai") else [])]
     sizes = [size for size in SIZES if size <= options.most]
-    with StandIn(latency=0) as provider:
+    with StandIn(latency=0) as provider, ExitStack() as stack:
         _configure(provider.url)
-        measured = {
-            (recorder, ask, size): _measure(recorder, ask, size, provider)
+        cells = [
+            _Cell(recorder, ask, size, provider, Path(stack.enter_context(tempfile.TemporaryDirectory())))
             for size in sizes
             for recorder in present
             for ask in ways
             if ask in recorder.asks and size <= recorder.most
-        }
-        arming = _arming()
+        ]
+        armed = []
+        for _ in range(ROUNDS):
+            for cell in cells:
+                cell.ask_all()
+            armed.append(_arming())
+        measured = {cell.name: cell.best for cell in cells}
     print(f"\n{_report(measured, sizes)}\n")
-    verdicts = [*_verdicts(measured, sizes), ("arming a test", arming, ARMING)]
+    verdicts = [*_verdicts(measured, sizes), ("arming a test, milliseconds", min(armed), ARMING)]
     for what, found, target in verdicts:
         print(f"  {'met' if found <= target else 'MISSED':8}{what}: {found:.2f} of {target:.2f}")
     met = all(found <= target for _, found, target in verdicts)
@@ -75,37 +82,40 @@ def _configure(url):
     running_pytest()
 
 
-def _measure(kind, ask_by, size, provider):
-    """Return the milliseconds of each replayed call, sorted."""
-    with tempfile.TemporaryDirectory() as folder:
-        recorder = kind(Path(folder))
-        with recorder.recording():
+class _Cell:
+    """One recorder with so many fixtures, asked in one way."""
+
+    def __init__(self, kind, ask_by, size, provider, folder):
+        self.name = (kind, ask_by, size)
+        self.best = math.inf  # milliseconds: the least of the rounds' medians
+        self._recorder, self._ask_by, self._provider = kind(folder), ask_by, provider
+        with self._recorder.recording():
             ask = ask_by(provider.url)  # inside: some replace the class of the session
-            texts = [ask(number) for number in range(size + 1)]
-        asked, taken = provider.calls, []
-        ended = perf_counter() + BUDGET
+            self._texts = [ask(number) for number in range(size + 1)]
+
+    def ask_all(self):
+        asked, ended, taken = self._provider.calls, perf_counter() + BUDGET, []
         while len(taken) < CALLS and (len(taken) < LEAST or perf_counter() < ended):
-            taken += _round(recorder, lambda: ask_by(provider.url), texts, ended)
-        assert provider.calls == asked, f"{kind.name}: {provider.calls - asked} calls went to the provider"
-    return sorted(taken)
+            gc.collect()
+            with self._recorder.replaying():
+                taken += self._each_once(self._ask_by(self._provider.url), ended)
+        assert self._provider.calls == asked, f"{self._recorder.name}: some calls went to the provider"
+        self.best = min(self.best, quantile(sorted(taken), 0.5))
 
-
-def _round(recorder, client, texts, ended):
-    """Return what each question takes that is asked once; the last is asked before, for what is the client's own."""
-    taken = []
-    gc.collect()
-    with recorder.replaying():
-        ask = client()  # inside: some replace the class of the session
-        assert ask(len(texts) - 1) == texts[-1]
-        for call in range(min(CALLS, len(texts) - 1)):
-            number = call * 7 % (len(texts) - 1)
+    def _each_once(self, ask, ended):
+        """Return what each question takes; the last is asked before, for what is the client's own."""
+        *texts, last = self._texts
+        assert ask(len(texts)) == last
+        taken = []
+        for call in range(min(CALLS, len(texts))):
+            number = call * 7 % len(texts)
             started = perf_counter()
             text = ask(number)
             taken.append((perf_counter() - started) * 1000)
-            assert text == texts[number], f"{recorder.name} gave another answer"
+            assert text == texts[number], f"{self._recorder.name} gave another answer"
             if len(taken) >= LEAST and perf_counter() > ended:
                 break
-    return taken
+        return taken
 
 
 def _arming():
@@ -127,21 +137,24 @@ def _report(measured, sizes):
     for recorder, ask in dict.fromkeys((recorder, ask) for recorder, ask, _ in measured):
         cells = [measured.get((recorder, ask, size)) for size in sizes]
         by = "OpenAI SDK" if ask is by_openai else "requests"
-        rows.append((f"{recorder.name}, {by}", *(f"{quantile(c, 0.5):.2f} ms" if c else "-" for c in cells)))
-    return table("One replayed call, median", ("", *(f"{size:,} fixtures" for size in sizes)), rows)
+        rows.append((f"{recorder.name}, {by}", *(f"{cell:.2f} ms" if cell else "-" for cell in cells)))
+    return table(
+        f"One replayed call, the best median of {ROUNDS} rounds", ("", *(f"{size:,} fixtures" for size in sizes)), rows
+    )
 
 
 def _verdicts(measured, sizes):
     """Yield what was to be reached, with what was."""
-    medians = {name: quantile(taken, 0.5) for name, taken in measured.items()}
-    for ask in dict.fromkeys(ask for recorder, ask, _ in medians if recorder is Ours):
+    for ask in dict.fromkeys(ask for recorder, ask, _ in measured if recorder is Ours):
         by = "OpenAI SDK" if ask is by_openai else "requests"
-        ours = {size: medians[Ours, ask, size] for size in sizes}
+        ours = {size: measured[Ours, ask, size] for size in sizes}
         for size, median in ours.items():
             yield f"{by}, {size:,} fixtures, milliseconds", median, TARGETS[ask]
         yield f"{by}, the slowest size by the quickest", max(ours.values()) / min(ours.values()), SAME
         for size, median in ours.items():
             with suppress(ValueError):  # no peer of that size
-                peer = min(medians[key] for key in medians if key[1:] == (ask, size) and key[0] is not Ours)
+                peer = min(
+                    measured[key] for key in measured if key[1:] == (ask, size) and key[0] not in (Ours, Nothing)
+                )
                 if size >= AHEAD:
                     yield f"{by}, {size:,} fixtures, by the quickest peer", median / peer, 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -253,23 +254,22 @@ class FixtureStore:
 
     def _read(self, path: Path, *, anywhere: bool = False, aside: bool = True) -> Fixture:
         try:
-            text = read_bytes(path).decode("utf-8-sig")
+            text = read_bytes(path).removeprefix(BOM_UTF8).decode()
         except UnicodeDecodeError as error:
             raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
         side = None
         with suppress(FileNotFoundError):
             side = read_bytes(path.with_suffix(SIDE)) if aside else None
         fixture = Fixture.from_text(text, path=path, side=side)
-        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != str(path.parent):
+        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != os.path.dirname(path):  # noqa: PTH120
             raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
         return fixture
 
     def _load(self, folder: str, stamp: Stamp) -> tuple[Fixture, ...]:
         if stamp:
             self._check_links(folder)
-        names = [name for name, *_ in stamp]
-        aside = any(name.endswith(SIDE) for name in names)
-        fixtures = tuple([self._read(Path(folder, name), aside=aside) for name in names if name.endswith(".json")])
+        aside = any(name.endswith(SIDE) for name, *_ in stamp)
+        fixtures = tuple([self._read(Path(folder, name), aside=aside) for name, *_ in stamp if name.endswith(".json")])
         size = sum(status[2] for status in stamp) + _OVERHEAD * (1 + len(fixtures))
         with _keeping:
             self._forget(folder)
