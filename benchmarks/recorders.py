@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import requests
+from urllib3 import HTTPResponse
 
 KEY = "made-up"
 
@@ -46,6 +48,7 @@ class Recorder:
     name: str
     package: str | None = None
     asks = (by_requests, by_openai)
+    most = 5000  # fixtures with which it can be set up in a few minutes
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -70,10 +73,53 @@ class Ours(Recorder):
 
     @contextmanager
     def _session(self, mode):
-        from django_llmcache.testing import live_api, override_llmcache
-
-        with override_llmcache(TEST_CACHE={"ENABLED": True, "DIR": self.folder}), live_api(mode=mode):
+        with self.switched_on(), self.armed(mode):
             yield
+
+    def switched_on(self):
+        from django_llmcache.testing import override_llmcache
+
+        return override_llmcache(TEST_CACHE={"ENABLED": True, "DIR": self.folder})
+
+    def armed(self, mode):
+        from django_llmcache.testing import live_api
+
+        return live_api(mode=mode)
+
+
+class Nothing(Recorder):
+    """Answers out of a dict, below ``requests``: what the client itself takes, and no recorder can be quicker than."""
+
+    name = "no recorder, from memory"
+    asks = (by_requests,)
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self._kept = {}
+
+    @contextmanager
+    def _sending(self, send):
+        real = requests.adapters.HTTPAdapter.send
+        requests.adapters.HTTPAdapter.send = lambda adapter, request, **options: send(real, adapter, request, options)
+        try:
+            yield
+        finally:
+            requests.adapters.HTTPAdapter.send = real
+
+    def recording(self):
+        def send(real, adapter, request, options):
+            answer = real(adapter, request, **options)
+            self._kept[request.url, request.body] = answer.content
+            return answer
+
+        return self._sending(send)
+
+    def replaying(self):
+        def send(real, adapter, request, options):
+            body = io.BytesIO(self._kept[request.url, request.body])
+            return adapter.build_response(request, HTTPResponse(body, status=200, preload_content=False))
+
+        return self._sending(send)
 
 
 class Vcr(Recorder):
@@ -81,6 +127,7 @@ class Vcr(Recorder):
 
     name = "vcrpy"
     package = "vcr"
+    most = 500  # each new recording is compared with all there are
 
     def recording(self):
         return self._cassette("once")
@@ -153,7 +200,7 @@ class RequestsCache(Recorder):
     replaying = recording
 
 
-RECORDERS = (Ours, Vcr, Responses, RequestsCache)
+RECORDERS = (Nothing, Ours, Vcr, Responses, RequestsCache)
 
 
 def installed(recorder):

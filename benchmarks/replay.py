@@ -1,15 +1,18 @@
 """``python -m benchmarks replay``: what one replayed call costs, by the number of fixtures, and a whole suite.
 
-The provider is a real HTTP server on loopback; its own counter proves that no replayed call went to it.
+The provider is a real HTTP server on loopback; its own counter proves that no replayed call went to it. Each question
+is asked once, as a test does: what a recorder reads for it is part of the time, what it reads beforehand is not.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import platform
 import tempfile
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -17,36 +20,49 @@ from time import perf_counter
 from django_llmcache.contrib.demo.standin import StandIn
 
 from . import suite
-from .recorders import KEY, RECORDERS, Ours, by_openai, by_requests, installed
+from .recorders import KEY, RECORDERS, Nothing, Ours, by_openai, by_requests, installed
 from .table import table
 from .timing import quantile
 
 SIZES = (1, 50, 500, 5000)
-CALLS = 300
-SLOW = 1000  # from here on only ours: the others take minutes to be set up
+ROUNDS = 5  # the best of them: others use the machine too, now more and now less
+CALLS, LEAST = 60, 10
+BUDGET = 2.0  # seconds a round: who is slower is asked less
 TARGETS = {by_requests: 0.45, by_openai: 1.0}  # milliseconds a call
+AHEAD = 50  # fixtures from which on nobody may be quicker
+SAME = 1.3  # times the quickest size that the slowest may take
+ARMING = 1.0  # milliseconds a test
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m benchmarks replay", description=__doc__.partition("\n")[0])
     parser.add_argument("--most", type=int, default=max(SIZES), help="the largest number of fixtures (5,000)")
-    parser.add_argument("--no-suite", action="store_true", help="leave out the suite of 200 tests (3 minutes)")
+    parser.add_argument("--no-suite", action="store_true", help="leave out the suites of 200 tests (6 minutes)")
     options = parser.parse_args(argv)
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs")
     present = [recorder for recorder in RECORDERS if installed(recorder) or print(f"SKIPPED: {recorder.name}")]
     ways = [by_requests, *([by_openai] if find_spec("openai") else [])]
     sizes = [size for size in SIZES if size <= options.most]
-    with StandIn(latency=0) as provider:
+    with StandIn(latency=0) as provider, ExitStack() as stack:
         _configure(provider.url)
-        measured = {
-            (recorder, ask, size): _measure(recorder, ask, size, provider)
+        cells = [
+            _Cell(recorder, ask, size, provider, Path(stack.enter_context(tempfile.TemporaryDirectory())))
             for size in sizes
             for recorder in present
             for ask in ways
-            if ask in recorder.asks and (size < SLOW or recorder is Ours)
-        }
-    print(f"\n{_report(measured, sizes)}")
-    met = _judge(measured)
+            if ask in recorder.asks and size <= recorder.most
+        ]
+        armed = []
+        for _ in range(ROUNDS):
+            for cell in cells:
+                cell.ask_all()
+            armed.append(_arming())
+        measured = {cell.name: cell.best for cell in cells}
+    print(f"\n{_report(measured, sizes)}\n")
+    verdicts = [*_verdicts(measured, sizes), ("arming a test, milliseconds", min(armed), ARMING)]
+    for what, found, target in verdicts:
+        print(f"  {'met' if found <= target else 'MISSED':8}{what}: {found:.2f} of {target:.2f}")
+    met = all(found <= target for _, found, target in verdicts)
     if not options.no_suite:
         print()
         met = suite.run() and met
@@ -66,25 +82,54 @@ def _configure(url):
     running_pytest()
 
 
-def _measure(kind, ask_by, size, provider):
-    """Return the milliseconds of each replayed call, sorted."""
-    with tempfile.TemporaryDirectory() as folder:
-        recorder = kind(Path(folder))
-        with recorder.recording():
+class _Cell:
+    """One recorder with so many fixtures, asked in one way."""
+
+    def __init__(self, kind, ask_by, size, provider, folder):
+        self.name = (kind, ask_by, size)
+        self.best = math.inf  # milliseconds: the least of the rounds' medians
+        self._recorder, self._ask_by, self._provider = kind(folder), ask_by, provider
+        with self._recorder.recording():
             ask = ask_by(provider.url)  # inside: some replace the class of the session
-            texts = [ask(number) for number in range(size)]
-        asked, taken = provider.calls, []
-        gc.collect()
-        with recorder.replaying():
-            ask = ask_by(provider.url)
-            for call in range(CALLS + 20):
-                number = call * 7 % size
+            self._texts = [ask(number) for number in range(size + 1)]
+
+    def ask_all(self):
+        asked, ended, taken = self._provider.calls, perf_counter() + BUDGET, []
+        while len(taken) < CALLS and (len(taken) < LEAST or perf_counter() < ended):
+            gc.collect()
+            with self._recorder.replaying():
+                taken += self._each_once(self._ask_by(self._provider.url), ended)
+        assert self._provider.calls == asked, f"{self._recorder.name}: some calls went to the provider"
+        self.best = min(self.best, quantile(sorted(taken), 0.5))
+
+    def _each_once(self, ask, ended):
+        """Return what each question takes; the last is asked before, for what is the client's own."""
+        *texts, last = self._texts
+        assert ask(len(texts)) == last
+        taken = []
+        for call in range(min(CALLS, len(texts))):
+            number = call * 7 % len(texts)
+            started = perf_counter()
+            text = ask(number)
+            taken.append((perf_counter() - started) * 1000)
+            assert text == texts[number], f"{self._recorder.name} gave another answer"
+            if len(taken) >= LEAST and perf_counter() > ended:
+                break
+        return taken
+
+
+def _arming():
+    """Return the milliseconds of a replaying test that asks nothing."""
+    taken = []
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = Ours(Path(folder))
+        with recorder.switched_on():
+            for _ in range(CALLS):
                 started = perf_counter()
-                text = ask(number)
+                with recorder.armed("replay"):
+                    pass
                 taken.append((perf_counter() - started) * 1000)
-                assert text == texts[number], f"{kind.name} gave another answer"
-        assert provider.calls == asked, f"{kind.name}: {provider.calls - asked} calls went to the provider"
-    return sorted(taken[20:])
+    return quantile(sorted(taken), 0.5)
 
 
 def _report(measured, sizes):
@@ -92,17 +137,24 @@ def _report(measured, sizes):
     for recorder, ask in dict.fromkeys((recorder, ask) for recorder, ask, _ in measured):
         cells = [measured.get((recorder, ask, size)) for size in sizes]
         by = "OpenAI SDK" if ask is by_openai else "requests"
-        rows.append((f"{recorder.name}, {by}", *(f"{quantile(c, 0.5):.2f} ms" if c else "-" for c in cells)))
-    return table("One replayed call, median", ("", *(f"{size:,} fixtures" for size in sizes)), rows)
+        rows.append((f"{recorder.name}, {by}", *(f"{cell:.2f} ms" if cell else "-" for cell in cells)))
+    return table(
+        f"One replayed call, the best median of {ROUNDS} rounds", ("", *(f"{size:,} fixtures" for size in sizes)), rows
+    )
 
 
-def _judge(measured):
-    print()
-    met = True
-    for (recorder, ask, size), taken in measured.items():
-        if recorder is Ours:
-            median, target = quantile(taken, 0.5), TARGETS[ask]
-            met = met and median <= target
-            by = "OpenAI SDK" if ask is by_openai else "requests"
-            print(f"  {'met' if median <= target else 'MISSED':8}{by}, {size:,} fixtures: {median:.2f} of {target} ms")
-    return met
+def _verdicts(measured, sizes):
+    """Yield what was to be reached, with what was."""
+    for ask in dict.fromkeys(ask for recorder, ask, _ in measured if recorder is Ours):
+        by = "OpenAI SDK" if ask is by_openai else "requests"
+        ours = {size: measured[Ours, ask, size] for size in sizes}
+        for size, median in ours.items():
+            yield f"{by}, {size:,} fixtures, milliseconds", median, TARGETS[ask]
+        yield f"{by}, the slowest size by the quickest", max(ours.values()) / min(ours.values()), SAME
+        for size, median in ours.items():
+            with suppress(ValueError):  # no peer of that size
+                peer = min(
+                    measured[key] for key in measured if key[1:] == (ask, size) and key[0] not in (Ours, Nothing)
+                )
+                if size >= AHEAD:
+                    yield f"{by}, {size:,} fixtures, by the quickest peer", median / peer, 1.0

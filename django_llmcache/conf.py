@@ -136,21 +136,30 @@ def instead(raw: Mapping[str, Any]) -> Iterator[None]:
 
 
 _forced: dict[str, Any] = {}
+_last_forced: tuple[Settings, dict[str, Any], Settings] | None = None
+"""The settings in force, what was forced, and what that made of them: hundreds of tests do the same in turn."""
 
 
 @contextmanager
 def forced(**keys: Any) -> Iterator[None]:
     """Let some keys hold whatever the settings say, now and after they change: for a test that is recorded."""
     global snapshot
-    before = dict(_forced)
+    before, forced_before = snapshot, dict(_forced)
     _forced.update(keys)
-    snapshot = None
+    snapshot = inside = None if before is None else _made_of(before)
     try:
         yield
     finally:
+        snapshot = before if snapshot is inside else None  # the same object, where nothing has changed
         _forced.clear()
-        _forced.update(before)
-        snapshot = None
+        _forced.update(forced_before)
+
+
+def _made_of(settings: Settings) -> Settings:
+    global _last_forced
+    if _last_forced is None or _last_forced[0] is not settings or _last_forced[1] != _forced:
+        _last_forced = (settings, dict(_forced), Settings(_with_what_is_forced(raw())))
+    return _last_forced[2]
 
 
 def _with_what_is_forced(written: Any) -> Any:

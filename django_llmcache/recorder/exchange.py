@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -41,9 +41,7 @@ class Outgoing(_Outgoing):
     def host(self) -> str:
         """Return the host in lower case, with the port where it is not the scheme's own."""
         parts = self.parts
-        host = (parts.hostname or "").lower()
-        default = {"http": 80, "https": 443}.get(parts.scheme)
-        return host if parts.port in (None, default) else f"{host}:{parts.port}"
+        return _host_of(parts.scheme, parts.netloc)
 
     @property
     def query(self) -> Pairs:
@@ -53,6 +51,14 @@ class Outgoing(_Outgoing):
     def header(self, name: str) -> str:
         """Return the first value of a header, ``""`` when there is none."""
         return first(self.headers, name)
+
+
+@lru_cache(maxsize=256)
+def _host_of(scheme: str, netloc: str) -> str:
+    parts = SplitResult(scheme, netloc, "", "", "")
+    host = (parts.hostname or "").lower()
+    default = {"http": 80, "https": 443}.get(scheme)
+    return host if parts.port in (None, default) else f"{host}:{parts.port}"
 
 
 class Chunk(NamedTuple):

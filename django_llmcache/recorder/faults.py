@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Final, NamedTuple
 
 from django_llmcache.exceptions import ConfigurationError
 
+from .errors import error_answer
 from .exchange import Chunk, Incoming
+from .garbling import EVENTS, LINES, garbled
 from .replay import Replay
 
 KNOWN: Final = (
@@ -22,25 +23,6 @@ _AT: Final = re.compile(r"(?P<kind>cut|garble)@(?P<at>\d+)")
 _SLOW: Final = re.compile(
     r"slow\(\s*ttft\s*=\s*(?P<ttft>\d+(?:\.\d+)?)\s*(?:,\s*wait\s*=\s*(?P<wait>true|false)\s*)?\)"
 )
-
-LIMITS: Final = frozenset({429, 503, 529})
-"""Errors that say when to come again."""
-
-TYPES: Final = {
-    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-    408: "timeout_error", 413: "request_too_large", 422: "invalid_request_error", 429: "rate_limit_error",
-    500: "api_error", 503: "overloaded_error", 529: "overloaded_error",
-}  # fmt: skip
-GOOGLE: Final = {
-    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
-}  # fmt: skip
-WORDS: Final = {
-    429: "Rate limit reached. Please try again later.",
-    500: "The server had an error while processing your request.",
-    503: "The service is overloaded. Please try again later.",
-    529: "Overloaded",
-}
 
 
 class Fault(NamedTuple):
@@ -101,13 +83,15 @@ class Fault(NamedTuple):
         elif self.kind in ("timeout", "refused"):
             return Replay(answer, run_out=_never, failure=self.kind)
         elif self.kind == "cut":
-            answer = answer._replace(chunks=_pieces(answer, self.at)[: self.at], truncated=True)
+            answer = answer._replace(chunks=_pieces(answer, self.at + 1)[: self.at], truncated=True)
         elif self.kind == "garble":
-            answer = answer._replace(chunks=_garbled(_pieces(answer, self.at), self.at))
+            answer = answer._replace(chunks=garbled(answer, _pieces(answer, self.at), self.at))
         elif timeout is not None and timeout < self.ttft:
             return Replay(answer, run_out=_never, failure="timeout")
         return Replay(answer, run_out=_never, wait=self.ttft if self.wait else 0.0)
 
+
+_EVENT: Final = re.compile(rb".+?(?:\r?\n\r?\n|\Z)", re.DOTALL)
 
 _NOTHING: Final = Incoming(200, "OK", (), ())
 
@@ -116,38 +100,14 @@ def _never() -> BaseException:
     return AssertionError("A fault's answer is never cut short by its reader.")
 
 
-def error_answer(provider: str, status: int, *, retry_after: int = 0) -> Incoming:
-    """Return an error as this provider words it, with ``retry-after`` where it would send one."""
-    words = WORDS.get(status, f"A made-up error of status {status}.")
-    kind = TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    if provider == "anthropic":
-        body: object = {"type": "error", "error": {"type": kind, "message": words}, "request_id": "req_fault"}
-    elif provider == "gemini":
-        body = {"error": {"code": status, "message": words, "status": GOOGLE.get(status, "UNKNOWN")}}
-    elif provider == "ollama":
-        body = {"error": words}
-    else:
-        body = {"error": {"message": words, "type": kind, "param": None, "code": None}}
-    headers = [("content-type", "application/json"), ("x-request-id", "req_fault")]
-    if status in LIMITS:
-        headers.append(("retry-after", str(retry_after)))
-        if not retry_after:  # the SDKs take a zero for nothing said, and wait for a time of their own; not for this
-            headers.append(("retry-after-ms", "1"))
-    data = json.dumps(body).encode()
-    return Incoming(status, "", tuple(headers), (Chunk(0.0, data),))
-
-
-def _pieces(answer: Incoming, at: int) -> tuple[Chunk, ...]:
-    """Return the chunks, and of an answer that came in fewer than asked for, pieces of about the same size."""
-    if len(answer.chunks) > at:
+def _pieces(answer: Incoming, least: int) -> tuple[Chunk, ...]:
+    """Return the chunks, and of an answer that came in fewer than asked for, its events or pieces of about one size."""
+    if len(answer.chunks) >= least:
         return answer.chunks
     body = answer.body
-    size = max(1, math.ceil(len(body) / (at + 1)))
+    if answer.content_type in LINES:
+        events = _EVENT.findall(body) if answer.content_type == EVENTS else body.splitlines(keepends=True)
+        if len(events) >= least:
+            return tuple(Chunk(0.0, event) for event in events)
+    size = max(1, math.ceil(len(body) / least))
     return tuple(Chunk(0.0, body[start : start + size]) for start in range(0, len(body), size))
-
-
-def _garbled(chunks: tuple[Chunk, ...], at: int) -> tuple[Chunk, ...]:
-    """Return the chunks with the bytes of one reversed: as long as before, and no longer JSON."""
-    return tuple(
-        Chunk(chunk.offset, chunk.data[::-1]) if number == at else chunk for number, chunk in enumerate(chunks, 1)
-    )

@@ -91,9 +91,13 @@ class Fields:
     def number(self, name: str, default: float = REQUIRED) -> float:
         """Return a finite number that is not negative."""
         found = self.value(name, default)
-        if type(found) not in (int, float) or not 0 <= found < math.inf:
+        try:
+            number = float(found) if type(found) in (int, float) else math.inf
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
+        if not 0 <= number < math.inf:
             raise self._not(name, found, "a number that is not negative")
-        return float(found)
+        return number
 
     def flag(self, name: str) -> bool:
         """Return a boolean, False where it is missing."""
@@ -112,9 +116,9 @@ class Fields:
     def pairs(self, name: str) -> Pairs:
         """Return a list of pairs of texts."""
         found = self.value(name)
-        if not isinstance(found, list) or not all(_is_pair(item) for item in found):
+        if not isinstance(found, list) or not all(map(_is_pair, found)):
             raise self._not(name, found, 'a list of pairs such as ["content-type", "application/json"]')
-        return tuple((first, second) for first, second in found)
+        return tuple([(first, second) for first, second in found])
 
     def part(self, name: str) -> Fields:
         """Return an object within this one."""
@@ -136,7 +140,7 @@ class Fields:
 
 
 def _is_pair(item: Any) -> bool:
-    return isinstance(item, list) and len(item) == 2 and all(isinstance(text, str) for text in item)
+    return isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], str)
 
 
 def _told(value: Any) -> str:

@@ -18,6 +18,7 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 
 SIDE: Final = SideFile.SUFFIX
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+_JUNCTION: Final = 0xA0000003
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows alone
 
 
@@ -70,10 +71,26 @@ def read_bytes(path: Path) -> bytes:
         FixtureError: it is a link, a device or a folder.
         FileNotFoundError: it is not there.
     """
-    if not stat.S_ISREG(path.lstat().st_mode):
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
         raise FixtureError(path, "", "it is not a plain file")
-    with os.fdopen(os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW), "rb") as file:
-        return file.read()
+    number = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
+    try:
+        pieces = []
+        while piece := os.read(number, status.st_size + 1):
+            pieces.append(piece)
+    finally:
+        os.close(number)
+    return b"".join(pieces)
+
+
+def is_link(path: str) -> bool:
+    """Return whether a path is a symbolic link, or a junction of Windows; one that is not there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
 
 
 def create(path: Path, content: bytes, side: bytes | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn
 
 DEEPEST: Final = 100
@@ -70,12 +71,17 @@ class Layout(NamedTuple):
         else:
             width = self.style.removeprefix("indent ")
             indent, separators = ("\t" if width == "tab" else " " * int(width)), (",", ": ")
-        text = json.dumps(value, ensure_ascii=self.ascii, indent=indent, separators=separators, allow_nan=False)
+        text = _encoder(self.ascii, indent, separators).encode(value)
         if self.escaped:  # none of these stands outside a string
             text = text.translate({ord(character): _escape(character) for character in self.escaped})
         if self.exponents:
             text = _LONG_EXPONENT.sub(_shorter, text)
         return f"{self.before}{text}{self.after}".encode()
+
+
+@lru_cache(maxsize=64)
+def _encoder(ascii_only: bool, indent: str | None, separators: tuple[str, str]) -> json.JSONEncoder:  # noqa: FBT001
+    return json.JSONEncoder(ensure_ascii=ascii_only, indent=indent, separators=separators, allow_nan=False)
 
 
 def parse(text: str | bytes) -> Any:
@@ -85,6 +91,8 @@ def parse(text: str | bytes) -> Any:
         ValueError: it is none; NaN and infinity are none either.
     """
     try:
+        if isinstance(text, str) and not text.startswith("\ufeff"):
+            return _DECODER.decode(text)
         return json.loads(text, parse_constant=_refuse)
     except RecursionError as error:
         raise ValueError("It is nested too deeply.") from error
@@ -141,3 +149,7 @@ def _shorter(found: re.Match[str]) -> str:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON.")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
+"""Made once: ``json.loads`` makes one for each text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qsl, unquote, unquote_to_bytes
@@ -56,7 +57,12 @@ class Matcher:
 
 def endpoint_of(outgoing: Outgoing) -> str:
     """Return a name for a request's address, which a folder can have: its path after the version, cut if long."""
-    steps = [step for step in unquote(outgoing.parts.path, errors="replace").split("/") if step.strip(".")]
+    return _endpoint_of(outgoing.parts.path)
+
+
+@lru_cache(maxsize=256)
+def _endpoint_of(path: str) -> str:
+    steps = [step for step in unquote(path, errors="replace").split("/") if step.strip(".")]
     for number, step in enumerate(steps[:-1]):
         if step in _VERSIONS:
             steps = steps[number + 1 :]

@@ -24,7 +24,7 @@ WHYS: Final = {
 }
 MODES: Final = {
     "none": "once", "no_key": "once", "repeated": "refresh", "expired": "refresh", "failing": "refresh",
-    "unread": "refresh", "fault": "refresh",
+    "unread": "refresh", "fault": "refresh", "damaged": "once",
 }  # fmt: skip
 """The mode that mends each; where none is named, recording does not."""
 
@@ -43,6 +43,24 @@ class FixtureMiss(BaseException):
     Not an ``Exception``: the SDKs catch those, try again, and tell of a "connection error". A test in which it was
     raised fails at its end, also where somebody caught it.
     """
+
+
+class FixtureDamaged(FixtureMiss):
+    """What was asked for is recorded in a file that can't be read; the message names it, and the field."""
+
+
+def explain_damage(error: Exception, *, test: str, command: str) -> str:
+    """Return what to show of a recording that can't be read.
+
+    Args:
+        error: names the file and the field.
+        test: the id of the test that asked.
+        command: the line that records the test.
+    """
+    lines = [f"A recording can't be read: {error}", f"  test     {test}", "Restore the file, or delete it."]
+    if command:
+        lines.append(command)
+    return "\n".join(lines)
 
 
 def explain_miss(

@@ -26,6 +26,7 @@ from .credentials import (
     shapes,
 )
 from .decoding import Decoder, DecodingError
+from .echoes import echoes, encoded
 from .exchange import Chunk, Incoming, Outgoing, Pairs, first
 from .findings import BINARY, Finding, findings, in_text, may_find
 
@@ -61,7 +62,7 @@ class Redactor:
     """Takes credentials out of requests and answers.
 
     Those that a request bears in its headers or its address are remembered: they are taken out of every body too,
-    whatever they look like.
+    whatever they look like, and in base64 too.
 
     Args:
         request_headers: names, in lower case, of the headers of a request that are kept.
@@ -69,7 +70,15 @@ class Redactor:
         response_prefixes: how the names of further ones begin.
     """
 
-    __slots__ = ("_clean", "_known", "_known_bytes", "_request_headers", "_response_headers", "_response_prefixes")
+    __slots__ = (
+        "_clean",
+        "_encoded",
+        "_known",
+        "_known_bytes",
+        "_request_headers",
+        "_response_headers",
+        "_response_prefixes",
+    )
 
     def __init__(
         self,
@@ -82,6 +91,7 @@ class Redactor:
         self._response_headers = frozenset(response_headers)
         self._response_prefixes = tuple(response_prefixes)
         self._known: tuple[str, ...] = ()
+        self._encoded: tuple[str, ...] = ()
         self._known_bytes: tuple[bytes, ...] = ()
         self._clean: dict[str, str] = {}
 
@@ -165,14 +175,17 @@ class Redactor:
         if len(value) >= _LEAST and REDACTED not in value and value not in self._known:
             self._clean.clear()
             self._known += (value,)
-            self._known_bytes += (value.encode("utf-8", "surrogatepass"),)
+            forms = encoded(value)
+            self._encoded += forms
+            slashed = (form.replace("/", r"\/") for form in forms if "/" in form)  # as JSON may have it
+            self._known_bytes += tuple(each.encode("utf-8", "surrogatepass") for each in (value, *forms, *slashed))
 
     def _look(self, text: str) -> list[Span]:
         found = shapes(text)
         for value in self._known:
             if value in text:
                 found += [Span(*match.span()) for match in re.finditer(re.escape(value), text)]
-        return merged(found)
+        return merged([*found, *echoes(text, self._encoded)])
 
 
 def leaks(redacted: Outgoing | Incoming) -> list[str]:

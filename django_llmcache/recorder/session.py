@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from secrets import token_hex
-from typing import NamedTuple
 
-from django_llmcache.policies import Unset
+from django_llmcache.exceptions import LLMCacheError
 
 from .exchange import Outgoing
-from .fixture import Fixture
+from .fixture import Fixture, FixtureError
 from .matcher import Matcher, endpoint_of
-from .misses import FixtureMiss, explain_miss, line_for
+from .misses import FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
+from .queues import Asked, Queues, RefusedError
 from .redaction import Redactor
 from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
-from .takes import choose
+from .tapes import Tapes
 from .taping import Taping
 
 
@@ -38,11 +38,11 @@ class Session:
         label: what a test runner runs it by; ``""`` where it would have to run all tests.
         functions: names of the test's function, where a test runner sees to its samples.
         is_test: whether it is a test, and no set-up that several share.
-        counts: how many calls were ``replayed``, ``recorded``, ``live`` and ``missed``.
+        counts: how many calls were ``replayed``, ``recorded`` (as of the end: written to a file), ``live`` (asked for
+            real, and not kept) and ``missed``.
         misses: what was asked for in vain, as far as it still has to be told.
         unanswered: all that was asked for in vain: the provider and the redacted request.
         leaks: what went to a provider past the recorder.
-        expired: the fixtures that were replayed though they have expired.
         failed: whether the test failed, where the runner knows it and no exception says so.
     """
 
@@ -59,14 +59,15 @@ class Session:
         self.unanswered: list[tuple[str, Outgoing]] = []
         self.leaks: list[str] = []
         self.failed = False
-        self.expired: list[str] = []
         self.replayed: list[Fixture] = []
+        self._used: list[Path] = []
         self._matcher = Matcher(ignore=(*setup.ignore, *options.ignore))
         self._redactor = Redactor()
         self._lock = threading.RLock()
-        self._queues: dict[tuple[int, str], _Queue] = {}
-        self._tapes: dict[tuple[int, str], list[Taping]] = {}
+        self._queues = Queues(test, setup, options, self.mode)
+        self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
+        self._live: set[str] = set()
         self._faults_left = options.fault.times if options.fault else 0
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
@@ -83,12 +84,18 @@ class Session:
         if provider is None:
             return None
         with self._lock:
-            if self.mode is Mode.LIVE and self.options.fault is None:
+            if self.mode is Mode.LIVE and not self._faults_left:
                 self.counts["live"] += 1
+                self._live.add(outgoing.host)
                 return None
             redacted = self._redactor.request(outgoing)
-            asked = _Asked(provider, endpoint_of(redacted), self._matcher.key_of(redacted), redacted)
+            asked = Asked(provider, endpoint_of(redacted), self._matcher.key_of(redacted), redacted)
             return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
+
+    @property
+    def expired(self) -> list[str]:
+        """Return the fixtures that were replayed though they have expired."""
+        return self._queues.expired
 
     @contextmanager
     def run(self, sample: int) -> Iterator[Session]:
@@ -100,36 +107,47 @@ class Session:
             self.sample = before
 
     def calling(self, host: str) -> bool:
-        """Return whether a call that is being recorded is under way to a host."""
-        return self._calling[host] > 0
+        """Return whether a call that is being recorded is under way to a host, or a live test has asked it."""
+        return self._calling[host] > 0 or host in self._live
 
     def end(self, *, passed: bool) -> list[Path]:
         """Write what was recorded if the test passed; return the new files.
 
         Raises:
             SecretError: a recording still looks as if it held a credential; none of it was written.
+            FixtureError: one is larger than what may be written.
             OSError: a file can't be written.
         """
-        if not passed:
-            return []
+        usage = self.setup.usage
+        if usage is not None:
+            usage.used(*self._used)
+        try:
+            written = self._written() if passed else []
+        except (LLMCacheError, OSError) as error:
+            self._tell_error(error)
+            raise
+        if usage is not None:
+            usage.recorded(*written)
+        self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
+        for lost in self._tapes.lost() if passed else ():
+            self.setup.warn(f"{self.test} asks a provider anew in every run, since nothing can be recorded of {lost}")
+        return written
+
+    def _written(self) -> list[Path]:
+        self._tapes.finish()
+        take = f"{_utc(self.setup.now())}-{token_hex(2)}"
+        fixtures = self._tapes.fixtures(
+            take=take, test=self.test, version=self.setup.version, ignore=self.options.ignore
+        )
         written = []
-        for fixture in list(self._fixtures()):
+        for fixture in list(fixtures):
             path = self.setup.store.write(fixture)
             written.append(path)
             self._tell("save", fixture, path)
-            if self.setup.usage is not None:
-                self.setup.usage.recorded(path)
         return written
 
-    def _fixtures(self) -> Iterator[Fixture]:
-        take = f"{_utc(self.setup.now())}-{token_hex(2)}"
-        for (sample, _), tapes in self._tapes.items():
-            kept = [tape for tape in tapes if tape.finished and (self.options.record_errors or tape.successful)]
-            for sequence, tape in enumerate(kept):
-                yield tape.fixture(
-                    take=take, sequence=sequence, test=self.test, sample=sample, version=self.setup.version,
-                    ignore=self.options.ignore,
-                )  # fmt: skip
+    def _tell_error(self, error: Exception, key: str | None = None) -> None:
+        self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})
 
     def _tell(self, event: str, fixture: Fixture, path: Path | None) -> None:
         details = {"key": fixture.key, "provider": fixture.provider, "model": fixture.model, "path": path}
@@ -146,7 +164,7 @@ class Session:
         """
         text = explain_miss(
             asked, self.setup.store.of(provider), test=self.test, folder=self.setup.store.folder, why=why,
-            command=line_for(self.setup.command, why, label=self.label, mode=self.options.mode),
+            command=self._command(why),
         )  # fmt: skip
         error = FixtureMiss(text)
         with self._lock:
@@ -156,7 +174,18 @@ class Session:
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
         return error
 
-    def _replay(self, asked: _Asked) -> Replay | None:
+    def _damaged(self, damage: FixtureError, key: str) -> FixtureDamaged:
+        error = FixtureDamaged(explain_damage(damage, test=self.test, command=self._command("damaged")))
+        with self._lock:
+            self.misses.append(error)
+            self.counts["missed"] += 1
+        self._tell_error(damage, key)
+        return error
+
+    def _command(self, why: str) -> str:
+        return line_for(self.setup.command, why, label=self.label, mode=self.options.mode)
+
+    def _replay(self, asked: Asked) -> Replay | None:
         fixture = None if self.mode is Mode.REFRESH else self._next(asked)
         if fixture is None:
             return None
@@ -167,57 +196,31 @@ class Session:
         return Replay(fixture.response, pace=self.options.pace, run_out=lambda: self._ran_out(asked))
 
     def _use(self, fixture: Fixture) -> None:
-        if self.setup.usage is not None and fixture.path is not None:
-            self.setup.usage.used(fixture.path)
+        if fixture.path is not None:
+            self._used.append(fixture.path)
 
-    def _tape(self, asked: _Asked, outgoing: Outgoing) -> Taping:
+    def _tape(self, asked: Asked, outgoing: Outgoing) -> Taping:
         if self.mode is Mode.REPLAY:
             raise self.miss(asked.request, asked.provider, "none", key=asked.key)
         placeholder = self.setup.placeholder
         if placeholder and (placeholder in outgoing.url or any(placeholder in value for _, value in outgoing.headers)):
             raise self.miss(asked.request, asked.provider, "no_key", key=asked.key)
-        self.counts["recorded"] += 1
         tape = Taping(
             asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
             during=self._while_calling, now=self.setup.now,
         )  # fmt: skip
-        self._tapes.setdefault((self.sample, asked.key), []).append(tape)
+        self._tapes.add(tape, sample=self.sample)
         return tape
 
-    def _next(self, asked: _Asked) -> Fixture | None:
-        """Return the recording that comes next, ``None`` when there is none that holds."""
-        name = (self.sample, asked.key)
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = self._queues[name] = self._queue(asked)
-        if not queue.fixtures:
-            return None
-        if queue.position >= len(queue.fixtures) and self.options.repeat == "fail":
-            raise self.miss(asked.request, asked.provider, "repeated", key=asked.key)
-        fixture = queue.fixtures[min(queue.position, len(queue.fixtures) - 1)]
-        queue.position += 1
-        return fixture
+    def _next(self, asked: Asked) -> Fixture | None:
+        try:
+            return self._queues.next(asked, sample=self.sample)
+        except RefusedError as refused:
+            raise self.miss(asked.request, asked.provider, refused.why, key=asked.key) from None
+        except FixtureError as error:
+            raise self._damaged(error, asked.key) from error
 
-    def _queue(self, asked: _Asked) -> _Queue:
-        setup, options = self.setup, self.options
-        choice = choose(
-            setup.store.take(asked.provider, asked.endpoint, asked.key),
-            fallback=options.fallback or setup.fallback,
-            ttl=setup.ttl if isinstance(options.ttl, Unset) else options.ttl,
-            now=setup.now(),
-            sample=self.sample,
-        )
-        take = choice.take
-        if self.mode is Mode.ONCE and (choice.expired or choice.why == "failing"):
-            take = None
-        elif choice.why == "failing" or (choice.expired and (options.expired or setup.expired) == "error"):
-            raise self.miss(asked.request, asked.provider, choice.why or "expired", key=asked.key)
-        elif choice.expired and take is not None:
-            self.expired.append(str(take.fixtures[0].path))
-            setup.warn(f"{self.test} replays a recording that has expired: {take.fixtures[0].path}")
-        return _Queue(take.fixtures if take else ())
-
-    def _faulty(self, asked: _Asked, timeout: float | None) -> Replay | None:
+    def _faulty(self, asked: Asked, timeout: float | None) -> Replay | None:
         fault = self.options.fault
         if fault is None or self._faults_left == 0:
             return None
@@ -230,7 +233,7 @@ class Session:
         self.counts["replayed"] += 1
         return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)
 
-    def _ran_out(self, asked: _Asked) -> FixtureMiss:
+    def _ran_out(self, asked: Asked) -> FixtureMiss:
         return self.miss(asked.request, asked.provider, "unread", key=asked.key)
 
     @contextmanager
@@ -244,25 +247,6 @@ class Session:
             _inside.reset(token)
             with self._lock:
                 self._calling[host] -= 1
-
-
-class _Asked(NamedTuple):
-    """A request with what it is filed under."""
-
-    provider: str
-    endpoint: str
-    key: str
-    request: Outgoing
-
-
-class _Queue:
-    """The recordings of one request in their order, and how many of them were replayed."""
-
-    __slots__ = ("fixtures", "position")
-
-    def __init__(self, fixtures: tuple[Fixture, ...]) -> None:
-        self.fixtures = fixtures
-        self.position = 0
 
 
 _stack: list[Session] = []

@@ -6,6 +6,7 @@ import enum
 import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from django_llmcache.policies import UNSET, Unset
@@ -76,7 +77,12 @@ class Setup(NamedTuple):
 
     def provider_of(self, host: str) -> str | None:
         """Return whose host it is, ``None`` for one that is no provider's."""
-        return next((name for pattern, name in self.hosts if fnmatchcase(host, pattern)), None)
+        return _provider_of(self.hosts, host)
+
+
+@lru_cache(maxsize=1024)
+def _provider_of(hosts: tuple[tuple[str, str], ...], host: str) -> str | None:
+    return next((name for pattern, name in hosts if fnmatchcase(host, pattern)), None)
 
 
 class Options(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,19 @@ from typing import Final, NamedTuple
 from django_llmcache.locks import fork_safe_lock
 
 from .contents import LARGE
-from .files import SIDE, Stamp, create, fixtures_in, folders_in, key_folders, leftovers_in, put, read_bytes, stamp_of
+from .files import (
+    SIDE,
+    Stamp,
+    create,
+    fixtures_in,
+    folders_in,
+    is_link,
+    key_folders,
+    leftovers_in,
+    put,
+    read_bytes,
+    stamp_of,
+)
 from .fixture import KEY, Fixture, FixtureError
 from .names import file_stem, folder_name
 
@@ -223,8 +236,10 @@ class FixtureStore:
 
     def _check_links(self, folder: str) -> None:
         """Refuse a folder that is, or lies in, a link; the fixture folder itself may be one."""
-        if os.path.realpath(folder) != os.path.realpath(self._root) + folder.removeprefix(self._root):
-            raise FixtureError(Path(folder), "", "a symbolic link leads to another folder than this")
+        while len(folder) > len(self._root):
+            if is_link(folder):
+                raise FixtureError(Path(folder), "", "a symbolic link leads to another folder than this")
+            folder = os.path.dirname(folder)  # noqa: PTH120 - not a Path: this is on the way of a replayed call
 
     def _look(self, folder: str) -> tuple[Fixture, ...]:
         """Return the fixtures of one key's folder, parsed anew only where a file has changed."""
@@ -237,24 +252,24 @@ class FixtureStore:
                 return self._load(folder, stamp)
         raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
 
-    def _read(self, path: Path, *, anywhere: bool = False) -> Fixture:
+    def _read(self, path: Path, *, anywhere: bool = False, aside: bool = True) -> Fixture:
         try:
-            text = read_bytes(path).decode("utf-8-sig")
+            text = read_bytes(path).removeprefix(BOM_UTF8).decode()
         except UnicodeDecodeError as error:
             raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
-        try:
-            side: bytes | None = read_bytes(path.with_suffix(SIDE))
-        except FileNotFoundError:
-            side = None
+        side = None
+        with suppress(FileNotFoundError):
+            side = read_bytes(path.with_suffix(SIDE)) if aside else None
         fixture = Fixture.from_text(text, path=path, side=side)
-        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != str(path.parent):
+        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != os.path.dirname(path):  # noqa: PTH120
             raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
         return fixture
 
     def _load(self, folder: str, stamp: Stamp) -> tuple[Fixture, ...]:
         if stamp:
             self._check_links(folder)
-        fixtures = tuple(self._read(Path(folder, name)) for name, *_ in stamp if name.endswith(".json"))
+        aside = any(name.endswith(SIDE) for name, *_ in stamp)
+        fixtures = tuple([self._read(Path(folder, name), aside=aside) for name, *_ in stamp if name.endswith(".json")])
         size = sum(status[2] for status in stamp) + _OVERHEAD * (1 + len(fixtures))
         with _keeping:
             self._forget(folder)

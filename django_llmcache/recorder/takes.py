@@ -26,6 +26,10 @@ class Take(NamedTuple):
         """Return whether every answer is a success, and whole as far as the provider goes."""
         return all(200 <= one.response.status < 300 and not one.response.truncated for one in self.fixtures)
 
+    def is_of(self, test: str) -> bool:
+        """Return whether a test recorded it, whichever runner it ran under."""
+        return any(_dotted(one) == _dotted(test) for fixture in self.fixtures for one in fixture.tests)
+
 
 class Choice(NamedTuple):
     """What a replay uses.
@@ -50,8 +54,12 @@ def takes(fixtures: Iterable[Fixture]) -> list[Take]:
     return sorted(found, key=lambda take: (take.recorded_at, take.id))
 
 
-def choose(fixtures: Iterable[Fixture], *, fallback: str, ttl: float | None, now: float, sample: int = 0) -> Choice:
-    """Return the take that a replay uses.
+def choose(
+    fixtures: Iterable[Fixture], *, fallback: str, ttl: float | None, now: float, sample: int = 0, test: str = ""
+) -> Choice:
+    """Return the take that a replay uses: of those that the test recorded itself, where there are some, else of all.
+
+    Another test that asks the same, once and later, must not change what this one gets.
 
     Args:
         fixtures: of one key.
@@ -60,10 +68,13 @@ def choose(fixtures: Iterable[Fixture], *, fallback: str, ttl: float | None, now
         ttl: seconds from the recording after which a take is expired; ``None`` for never. No replay prolongs it.
         now: seconds since the epoch.
         sample: which of several answers to the same request.
+        test: the id of the test that asks.
     """
     found = takes(fixture for fixture in fixtures if fixture.sample == sample)
     if not found:
         return Choice(None, expired=False, why="none")
+    if len(found) > 1:
+        found = [take for take in found if take.is_of(test)] or found
     take = found[-1]
     if fallback == "latest_success":
         take = next((one for one in reversed(found) if one.ok), take)
@@ -71,6 +82,11 @@ def choose(fixtures: Iterable[Fixture], *, fallback: str, ttl: float | None, now
     if fallback == "error" and (expired or not take.ok):
         return Choice(None, expired=expired, why="failing" if not take.ok else "expired")
     return Choice(take, expired=expired, why="")
+
+
+def _dotted(test: str) -> str:
+    """Return the id of a test as Django's runner writes it."""
+    return test.replace(".py::", ".").replace("::", ".").replace("/", ".")
 
 
 def _take(name: str, members: list[Fixture]) -> Take:

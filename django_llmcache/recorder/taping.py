@@ -94,6 +94,11 @@ class Taping:
         return self._head is not None and self._end is not None
 
     @property
+    def status(self) -> int | None:
+        """Return the answer's status, ``None`` where no answer came."""
+        return self._head[0] if self._head else None
+
+    @property
     def successful(self) -> bool:
         """Return whether the answer is no error."""
         return self._head is not None and 200 <= self._head[0] < 400
@@ -125,7 +130,7 @@ class Taping:
         encoding = first(headers, "content-encoding")
         chunks = decoded(self._chunks, encoding)
         truncated = self._end == "truncated"
-        unread = self._end == "unread" and not _says_its_end(chunks)
+        unread = self._end == "unread" and not (self._is_whole(headers) or _says_its_end(chunks))
         kept = tuple((name, value) for name, value in headers if name.lower() not in FRAMING)
         answer = Incoming(
             status, reason, kept, chunks, encoding=encoding, truncated=truncated,
@@ -135,6 +140,10 @@ class Taping:
             return answer
         at = self._chunks[-1].offset if self._chunks else self._elapsed
         return answer._replace(chunks=(Chunk(at, answer.body),) if answer.body else ())
+
+    def _is_whole(self, headers: Pairs) -> bool:
+        """Return whether all came that the answer said it has: of that, many a reader asks for no end."""
+        return first(headers, "content-length") == str(sum(len(chunk.data) for chunk in self._chunks))
 
     def _close(self, how: str) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -69,13 +70,13 @@ class UsageLog:
         """Note why the run that started was no full one after all."""
         self._append({"event": _PARTIAL, "why": why})
 
-    def used(self, path: Path) -> None:
-        """Note that a fixture was replayed."""
-        self._note(_USED, path)
+    def used(self, *paths: Path) -> None:
+        """Note that fixtures were replayed."""
+        self._note(_USED, paths)
 
-    def recorded(self, path: Path) -> None:
-        """Note that a fixture was written."""
-        self._note(_RECORDED, path)
+    def recorded(self, *paths: Path) -> None:
+        """Note that fixtures were written."""
+        self._note(_RECORDED, paths)
 
     def paths(self) -> set[Path]:
         """Return the fixtures that were used or written since a full run started.
@@ -104,15 +105,15 @@ class UsageLog:
         ran = ends[-1].get("ran")
         return FullRun(frozenset(map(str, ran if isinstance(ran, list) else ())), str(ends[-1].get("root") or ""))
 
-    def _note(self, event: str, path: Path) -> None:
-        told = (os.getpid(), event, str(path))
-        if told not in self._told:
-            self._append({"event": event, "path": os.path.realpath(path)})
-            self._told.add(told)
+    def _note(self, event: str, paths: Iterable[Path]) -> None:
+        told = {(os.getpid(), event, str(path)) for path in paths} - self._told
+        if told:
+            self._append(*({"event": event, "path": _resolved(path)} for _, _, path in sorted(told)))
+            self._told |= told
 
-    def _append(self, event: dict[str, Any]) -> None:
+    def _append(self, *events: dict[str, Any]) -> None:
         # The first line end keeps this whole where the line before was cut short.
-        line = b"\n" + json.dumps(event).encode() + b"\n"
+        line = b"\n" + b"".join(json.dumps(event).encode() + b"\n" for event in events)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
             number = os.open(self.path, flags, 0o600)
@@ -133,6 +134,17 @@ def unused(store: FixtureStore, log: UsageLog) -> list[Path]:
     """
     known = log.paths()
     return [path for path in store.paths() if Path(os.path.realpath(path)) not in known]
+
+
+def _resolved(path: str) -> str:
+    """Return the path of a fixture less the links on the way to its folder; below that folder there are none."""
+    root = path.rsplit(os.sep, 4)[0]
+    return _real(root or os.sep) + path.removeprefix(root)
+
+
+@lru_cache(maxsize=16)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from unittest import SkipTest
 
 from django_llmcache import conf, providers
@@ -17,11 +18,22 @@ from .modes import decide
 from .setups import PLACEHOLDER, refuse_outside_tests, setup_for
 
 STRATEGY = "django_llmcache.strategies.TestStrategy"
-EXTRA_VARIABLES = ("AZURE_OPENAI_API_KEY", "CO_API_KEY", "PERPLEXITYAI_API_KEY")
+EXTRA_VARIABLES = (
+    "AZURE_OPENAI_API_KEY", "CEREBRAS_API_KEY", "CO_API_KEY", "FIREWORKS_API_KEY", "JINA_API_KEY",
+    "PERPLEXITYAI_API_KEY", "VOYAGE_API_KEY",
+)  # fmt: skip
 """Variables of providers that ``chat()`` has no name for."""
 
 ALIASES = {"GEMINI_API_KEY": "GOOGLE_API_KEY", "CO_API_KEY": "COHERE_API_KEY"}
 """Other names of the same key: where the user has one, a made-up other could go before it."""
+
+AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+"""Both, in a replay alone, and only where nothing else tells who one is to AWS: they go before a profile or a role."""
+
+AWS_SOURCES = (
+    *AWS_VARIABLES, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_PROFILE",
+    "AWS_ROLE_ARN", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+)  # fmt: skip
 
 
 class LiveCallWarning(UserWarning):
@@ -79,4 +91,10 @@ def placeholders(session: Session) -> dict[str, str]:
         return {}
     variables = [providers.get(name).key_variable for name in providers.names()]
     missing = [name for name in (*variables, *EXTRA_VARIABLES) if name and conf.environment(name) is None]
-    return {name: PLACEHOLDER for name in missing if conf.environment(ALIASES.get(name, name)) is None}
+    names = [name for name in missing if conf.environment(ALIASES.get(name, name)) is None]
+    names += AWS_VARIABLES if session.mode is Mode.REPLAY and not _known_to_aws() else ()
+    return dict.fromkeys(names, PLACEHOLDER)
+
+
+def _known_to_aws() -> bool:
+    return any(conf.environment(name) for name in AWS_SOURCES) or Path("~/.aws").expanduser().exists()

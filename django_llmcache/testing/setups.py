@@ -30,7 +30,7 @@ PLACEHOLDER = "llmcache-has-no-key"
 
 _as_under_pytest = False
 _running: str | None = None
-_made: tuple[conf.Settings, Mode, Setup] | None = None
+_made: tuple[tuple[conf.Settings, Mode, Path], Setup] | None = None
 
 
 class ExpiredFixtureWarning(UserWarning):
@@ -94,10 +94,10 @@ def setup_for(mode: Mode) -> Setup:
     """
     global _made
     refuse_outside_tests()
-    settings = conf.current()
-    if _made is None or _made[0] is not settings or _made[1] is not mode:
-        _made = (settings, mode, _make(settings, mode))
-    return _made[2]
+    holds = (conf.current(), mode, conf.fixture_folder())
+    if _made is None or _made[0] != holds:
+        _made = (holds, _make(holds[0], mode))
+    return _made[1]
 
 
 def fixture_store() -> FixtureStore:

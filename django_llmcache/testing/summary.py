@@ -139,7 +139,7 @@ def _kind(line: Mapping[str, Any]) -> str:
     calls = line["calls"]
     if calls["missed"]:
         return "failed on a miss"
-    return next((kind for kind in ("live", "recorded", "replayed") if calls[kind]), "without a call")
+    return next((kind for kind in ("recorded", "live", "replayed") if calls[kind]), "without a call")
 
 
 def _tokens_of(fixture: Fixture) -> int:

@@ -173,3 +173,43 @@ class TestInstead:
             pytest.fail("It let wrong settings in.")
 
         assert read("DEFAULT_TTL") == 900
+
+
+class TestForced:
+    def test_a_key_holds_over_the_settings_and_those_before_are_back_afterwards(self):
+        before = conf.current()
+        with conf.forced(DEFAULT_TTL=7):
+            inside = read("DEFAULT_TTL")
+
+        assert inside == 7
+        assert conf.current() is before
+
+    def test_it_holds_over_settings_that_change_meanwhile_and_they_hold_afterwards(self):
+        conf.current()
+        change = override_settings(LLMCACHE={"DEFAULT_TTL": 2, "KEY_VERSION": "new"})
+        with conf.forced(DEFAULT_TTL=7):
+            change.enable()
+            inside = read("DEFAULT_TTL"), read("KEY_VERSION")
+        after = read("DEFAULT_TTL")
+        change.disable()
+
+        assert (inside, after) == ((7, "new"), 2)
+
+    def test_one_within_another(self):
+        conf.current()
+        with conf.forced(DEFAULT_TTL=7):
+            with conf.forced(KEY_VERSION="inner"):
+                both = read("DEFAULT_TTL"), read("KEY_VERSION")
+            one = read("DEFAULT_TTL"), read("KEY_VERSION")
+
+        assert both == (7, "inner")
+        assert one == (7, 1)
+
+    def test_what_was_forced_once_is_not_taken_for_something_else(self):
+        conf.current()
+        found = []
+        for ttl in (7, 8, 7):
+            with conf.forced(DEFAULT_TTL=ttl):
+                found.append(read("DEFAULT_TTL"))
+
+        assert found == [7, 8, 7]

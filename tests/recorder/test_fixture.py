@@ -312,6 +312,8 @@ class TestDamage:
             ({"key_format": None}, "key_format: it is null"),
             ({"elapsed_ms": -3}, "elapsed_ms: it is -3; it must be a number that is not negative"),
             ({"elapsed_ms": "fast"}, "elapsed_ms: it is 'fast'"),
+            ({"elapsed_ms": 10**400}, "elapsed_ms: it is 1000"),
+            ({"response__at": 10**309}, "response.at: it is 1000"),
             ({"tests": "a"}, "tests: it is 'a'; it must be a list of texts"),
             ({"ignore": "a"}, "ignore: it is 'a'; it must be a list of texts"),
             ({"tests": [1]}, "tests: it is a list; it must be a list of texts"),

@@ -379,6 +379,20 @@ class TestKnown:
         assert json.loads(answer.body) == {"error": "Incorrect API key provided: REDACTED."}
         assert redactor.text(f"It was {self.KEY}") == "It was REDACTED"
 
+    @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+    @pytest.mark.parametrize("before", [b"", b"u", b"us", b"Bearer ", b"user:"])
+    @pytest.mark.parametrize("after", [b"", b"!", b" and more of it"])
+    @pytest.mark.parametrize("value", ["lm-studio-local-key", "~~~???>>>~~~???>>>", "pass\u00e9-word-of-mine"])
+    def test_it_is_known_in_base64_too_whatever_stands_around_it(self, encode, before, after, value):
+        redactor = Redactor()
+        redactor.request(Outgoing("POST", URL, (("authorization", f"Bearer {value}"),), b""))
+        echoed = encode(before + value.encode() + after).decode()
+        body = json.dumps({"error": {"message": f"Got {echoed}, sorry"}}).encode()
+        for written in (body, body.replace(b"/", b"\\/")):
+            answer = redactor.response(Incoming(200, "", JSON, (Chunk(0.0, written),)))
+
+            assert json.loads(answer.body) == {"error": {"message": f"Got {REDACTED}, sorry"}}
+
     def test_one_that_stood_in_the_query_is_known_too(self):
         redactor = Redactor()
         redactor.request(request_of(url=f"{URL}?key={self.KEY}"))

@@ -19,8 +19,8 @@ def recorded(take: str, *, day: float = 0, status: int = 200, **fields):
     return fixture(take=take, recorded_at=NOON + day * DAY, response=response, **fields)
 
 
-def chosen(*fixtures, fallback="latest_success", ttl=None, day=100.0, sample=0):
-    choice = choose(fixtures, fallback=fallback, ttl=ttl, now=NOON + day * DAY, sample=sample)
+def chosen(*fixtures, fallback="latest_success", ttl=None, day=100.0, sample=0, test=""):
+    choice = choose(fixtures, fallback=fallback, ttl=ttl, now=NOON + day * DAY, sample=sample, test=test)
     return choice.take.id if choice.take else None, choice.expired, choice.why
 
 
@@ -144,3 +144,39 @@ class TestChoice:
         samples = [recorded(f"take {number}", sample=number) for number in range(3)]
 
         assert [chosen(*samples, sample=number)[0] for number in range(4)] == ["take 0", "take 1", "take 2", None]
+
+
+class TestWhose:
+    """Two tests may ask the same, one of them more often than the other."""
+
+    def test_a_test_gets_what_it_recorded_itself_whatever_another_has_recorded_since(self):
+        both = [recorded("mine", day=1, tests=("tests.a",)), recorded("another's", day=2, tests=("tests.b",))]
+
+        assert chosen(*both, test="tests.a")[0] == "mine"
+        assert chosen(*both, test="tests.b")[0] == "another's"
+
+    def test_of_its_own_it_gets_the_newest(self):
+        own = [recorded("old", day=1, tests=("tests.a",)), recorded("new", day=2, tests=("tests.a",))]
+
+        assert chosen(*own, recorded("newest", day=3, tests=("tests.b",)), test="tests.a")[0] == "new"
+
+    def test_one_that_has_recorded_none_gets_the_newest_of_all(self):
+        both = [recorded("old", day=1, tests=("tests.a",)), recorded("new", day=2, tests=("tests.b",))]
+
+        assert chosen(*both, test="tests.c")[0] == "new"
+
+    def test_an_error_that_it_asked_to_record_is_its_own_too(self):
+        both = [recorded("mine", status=429, tests=("tests.a",)), recorded("another's", day=1, tests=("tests.b",))]
+
+        assert chosen(*both, test="tests.a")[0] == "mine"
+
+    @pytest.mark.parametrize(
+        "named_by_pytest",
+        ["tests/test_faq.py::FaqTests::test_answers", "tests/test_faq.py::FaqTests::test_answers[a/b]"],
+    )
+    def test_it_is_the_same_test_under_either_runner(self, named_by_pytest):
+        both = [recorded("mine", tests=(named_by_pytest,)), recorded("another's", day=1, tests=("tests.b",))]
+        dotted = "tests.test_faq.FaqTests.test_answers"
+
+        assert chosen(*both, test=named_by_pytest)[0] == "mine"
+        assert chosen(*both, test=dotted)[0] == ("another's" if "[" in named_by_pytest else "mine")

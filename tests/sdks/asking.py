@@ -6,19 +6,31 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 HI = [{"role": "user", "content": "Hi"}]
-TOOL = {
-    "type": "function",
-    "function": {"name": "lookup", "description": "Looks it up.", "parameters": {"type": "object", "properties": {}}},
-}
+# Questions that were recorded with a tool call for an answer.
+DRAGONS = [{"role": "user", "content": "Can the country of Crumpet have dragons? Answer with only YES or NO"}]
+WEATHER = [{"role": "user", "content": "What's the weather in Paris?"}]
+TEMPERATURE = "What is the temperature of the capital of France?"
+
+
+def tool(name):
+    parameters = {"type": "object", "properties": {"of": {"type": "string"}}}
+    return {"type": "function", "function": {"name": name, "description": "Looks it up.", "parameters": parameters}}
 
 
 class SDK(NamedTuple):
-    """One SDK: the module to import, and what it does with a provider's address."""
+    """One SDK.
+
+    Attributes:
+        module: what is imported.
+        ask, stream, tools: what it does with a provider's address.
+        called: the tool that the model calls.
+    """
 
     module: str
     ask: Callable[[str], Any]
     stream: Callable[[str], Any]
-    tools: Callable[[str], Any] | None = None
+    tools: Callable[[str], Any]
+    called: str
 
 
 def openai_client(url):
@@ -38,7 +50,9 @@ def openai_stream(url):
 
 
 def openai_tools(url):
-    answer = openai_client(url).chat.completions.create(model="gpt-4o-mini", messages=HI, tools=[TOOL])
+    answer = openai_client(url).chat.completions.create(
+        model="gpt-4o-mini", messages=DRAGONS, tools=[tool("lookup_population")]
+    )
     return answer.model_dump()
 
 
@@ -58,8 +72,16 @@ def anthropic_stream(url):
 
 
 def anthropic_tools(url):
-    tool = {"name": "lookup", "description": "Looks it up.", "input_schema": {"type": "object", "properties": {}}}
-    answer = anthropic_client(url).messages.create(model="claude-3-opus", max_tokens=100, messages=HI, tools=[tool])
+    weather = {"name": "get_weather", "input": {"location": "San Francisco, CA"}}
+    messages = [
+        {"role": "user", "content": "What is the weather and current time in San Francisco?"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "call_1", **weather}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "Sunny"}]},
+    ]
+    tools = [{"name": "get_time", "description": "Tells it.", "input_schema": {"type": "object", "properties": {}}}]
+    answer = anthropic_client(url).messages.create(
+        model="claude-3-5-haiku-20241022", max_tokens=1024, messages=messages, tools=tools
+    )
     return answer.model_dump()
 
 
@@ -79,6 +101,16 @@ def gemini_stream(url):
     return [
         _without_head(chunk) for chunk in client.models.generate_content_stream(model="gemini-2.0-flash", contents="Hi")
     ]
+
+
+def gemini_tools(url):
+    client = gemini_client(url)
+    config = {
+        "tools": [{"function_declarations": [{"name": "get_capital", "description": "Gets it."}]}],
+        "automatic_function_calling": {"disable": True},
+    }
+    answer = client.models.generate_content(model="gemini-2.0-flash", contents=TEMPERATURE, config=config)
+    return _without_head(answer)
 
 
 def _without_head(answer):
@@ -103,6 +135,14 @@ def mistral_stream(url):
     return [event.model_dump() for event in mistral_client(url).chat.stream(model="mistral-tiny", messages=HI)]
 
 
+def mistral_tools(url):
+    return (
+        mistral_client(url)
+        .chat.complete(model="mistral-tiny", messages=WEATHER, tools=[tool("get_weather")])
+        .model_dump()
+    )
+
+
 def groq_client(url):
     import groq
 
@@ -116,6 +156,13 @@ def groq_ask(url):
 def groq_stream(url):
     chunks = groq_client(url).chat.completions.create(model="llama3-8b-8192", messages=HI, stream=True)
     return [chunk.model_dump() for chunk in chunks]
+
+
+def groq_tools(url):
+    # No tool call of Groq's own was recorded: the model makes the stand-in answer with OpenAI's, of the same shape.
+    tools = [tool("lookup_population")]
+    answer = groq_client(url).chat.completions.create(model="gpt-4o-mini", messages=DRAGONS, tools=tools)
+    return answer.model_dump()
 
 
 def litellm_ask(url):
@@ -134,16 +181,29 @@ def litellm_stream(url):
     return [_without_times(chunk.model_dump()) for chunk in chunks]
 
 
+def litellm_tools(url):
+    import litellm
+
+    answer = litellm.completion(
+        model="openai/gpt-4o-mini",
+        messages=DRAGONS,
+        tools=[tool("lookup_population")],
+        api_base=f"{url}/v1",
+        num_retries=0,
+    )
+    return _without_times(answer.model_dump())
+
+
 def _without_times(answer):
     """Leave out what LiteLLM makes up itself for each object."""
     return {name: value for name, value in answer.items() if name not in ("created", "id")}
 
 
 SDKS = {
-    "openai": SDK("openai", openai_ask, openai_stream, openai_tools),
-    "anthropic": SDK("anthropic", anthropic_ask, anthropic_stream, anthropic_tools),
-    "google-genai": SDK("google.genai", gemini_ask, gemini_stream),
-    "mistralai": SDK("mistralai", mistral_ask, mistral_stream),
-    "groq": SDK("groq", groq_ask, groq_stream),
-    "litellm": SDK("litellm", litellm_ask, litellm_stream),
+    "openai": SDK("openai", openai_ask, openai_stream, openai_tools, "lookup_population"),
+    "anthropic": SDK("anthropic", anthropic_ask, anthropic_stream, anthropic_tools, "get_time"),
+    "google-genai": SDK("google.genai", gemini_ask, gemini_stream, gemini_tools, "get_capital"),
+    "mistralai": SDK("mistralai", mistral_ask, mistral_stream, mistral_tools, "get_weather"),
+    "groq": SDK("groq", groq_ask, groq_stream, groq_tools, "lookup_population"),
+    "litellm": SDK("litellm", litellm_ask, litellm_stream, litellm_tools, "lookup_population"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,22 +38,19 @@ def sdk(request):
     return found
 
 
-def ways(sdk):
-    return [way for way in (sdk.ask, sdk.stream, sdk.tools) if way is not None]
-
-
 def test_answers_streams_and_tool_calls_come_back_as_they_were(recorder, sdk):
     url = recorder.url
     with live_api(mode="once"):
-        live = [way(url) for way in ways(sdk)]
+        live = [way(url) for way in (sdk.ask, sdk.stream, sdk.tools)]
     asked = recorder.calls
     recorder.stop()
 
     with live_api(mode="replay"):
-        replayed = [way(url) for way in ways(sdk)]
+        replayed = [way(url) for way in (sdk.ask, sdk.stream, sdk.tools)]
 
     assert asked == len(live)
     assert all(live)
+    assert sdk.called in repr(live[-1])
     assert replayed == live
 
 
@@ -127,6 +125,33 @@ class TestOpenAI:
             assert asyncio.run(ask()) == live
 
         assert recorder.calls == asked == 1
+
+    def test_a_stream_that_nobody_closes_replays_as_far_as_it_was_read(self, recorder, client):
+        def begin():
+            stream = client().chat.completions.create(model="gpt-4o-mini", messages=HI, stream=True)
+            return stream, next(stream)
+
+        with live_api(mode="once") as session:
+            held, live = begin()
+        held.close()
+        asked = recorder.calls
+
+        with live_api(mode="replay"):
+            _, replayed = begin()
+
+        assert session.counts == {"recorded": 1}
+        assert replayed == live
+        assert recorder.calls == asked == 1
+
+    def test_a_garbled_stream_is_met_as_what_is_no_json(self, recorder, client):
+        def stream():
+            return list(client().chat.completions.create(model="gpt-4o-mini", messages=HI, stream=True))
+
+        with live_api(mode="once"):
+            stream()
+
+        with live_api(mode="replay", fault="garble@2"), pytest.raises(json.JSONDecodeError):
+            stream()
 
     def test_a_cut_stream_breaks_as_a_live_one(self, recorder, client):
         openai = pytest.importorskip("openai", reason="openai is not installed: pip install openai")

@@ -12,33 +12,53 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-INTERCEPTORS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("over_requests", ("requests", "responses")),
-    ("over_httpx", ("httpx2",)),
-    ("over_httpx", ("httpx",)),
-    ("over_aiohttp", ("aiohttp",)),
-    ("over_botocore", ("botocore",)),
-    ("sockets", ()),
+from . import arrivals
+
+
+class Interceptor(NamedTuple):
+    """One of this folder's files.
+
+    Attributes:
+        name: of the file.
+        library: what it sees; ``""`` for all.
+        engine: what else it needs.
+    """
+
+    name: str
+    library: str = ""
+    engine: str = ""
+
+
+INTERCEPTORS: Final = (
+    Interceptor("over_requests", "requests", "responses"),
+    Interceptor("over_httpx", "httpx2"),
+    Interceptor("over_httpx", "httpx"),
+    Interceptor("over_aiohttp", "aiohttp"),
+    Interceptor("over_botocore", "botocore"),
+    Interceptor("certificates"),
+    Interceptor("sockets"),
 )
-"""Each with the libraries that it needs; named twice, it needs one or the other."""
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _armed = 0
-_put_back: list[Callable[[], None]] = []
+_installing = False
+_put_back: list[Callable[[], Any]] = []
 
 
 def arm() -> None:
     """Replace what the libraries send with; once, however often it is called.
 
-    Whatever is installed is imported now: a library that a test imports later would go unseen.
+    A library that is imported later is seen from then on.
     """
     global _armed
     with _lock:
         _armed += 1
         if _armed == 1:
-            _put_back.extend(install() for install in _installers())
+            libraries = {name for one in INTERCEPTORS for name in (one.library, one.engine) if name}
+            _put_back.append(arrivals.wait_for(libraries, _install))
+            _install()
 
 
 def disarm() -> None:
@@ -60,7 +80,34 @@ def armed() -> Iterator[None]:
         disarm()
 
 
+def _install() -> None:
+    """Replace what can be replaced by now; what is replaced already stays."""
+    global _installing
+    with _lock:
+        if _installing or not _armed:  # what an interceptor imports itself arrives as well
+            return
+        _installing = True
+        try:
+            names = dict.fromkeys(one.name for one in INTERCEPTORS if _is_ready(one))
+            _put_back.extend([_installer(name)() for name in names])
+        finally:
+            _installing = False
+
+
+def _is_ready(one: Interceptor) -> bool:
+    if not one.library:
+        return True
+    # Half imported, it may be what imports the library.
+    engine = not one.engine or (not arrivals.is_coming(one.engine) and _is_installed(one.engine))
+    return engine and arrivals.is_here(one.library)
+
+
 @cache
-def _installers() -> tuple[Callable[[], Callable[[], None]], ...]:
-    names = dict.fromkeys(name for name, needed in INTERCEPTORS if all(find_spec(library) for library in needed))
-    return tuple(import_module(f"{__name__}.{name}").install for name in names)
+def _is_installed(library: str) -> bool:
+    return find_spec(library) is not None
+
+
+@cache
+def _installer(name: str) -> Callable[[], Callable[[], None]]:
+    install: Callable[[], Callable[[], None]] = import_module(f"{__name__}.{name}").install
+    return install

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from functools import wraps
+from functools import cache, wraps
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from django_llmcache.recorder import session
@@ -16,26 +15,30 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import DROPPED, REFUSED, TIMED_OUT, concerns, headers_of, latin, lowered
+from .arrivals import is_here
 from .patching import replace
 
 
 def install() -> Callable[[], None]:
-    """Let both libraries, as far as they are installed, pass by the recorder; return what ends it."""
+    """Let both libraries, as far as they are imported, pass by the recorder; return what ends it."""
     ending = ExitStack()
-    for name in ("httpx2", "httpx"):
-        if find_spec(name):
-            library = import_module(name)  # may be the other one under an alias: `replace` does nothing twice
-            streams = _Streams(library)
-            ending.callback(replace(library.HTTPTransport, "handle_request", streams.sync))
-            ending.callback(replace(library.AsyncHTTPTransport, "handle_async_request", streams.asynchronous))
+    for streams in [_streams(name) for name in ("httpx2", "httpx") if is_here(name)]:
+        library = streams.library  # may be the other one under an alias: `replace` does nothing twice
+        ending.callback(replace(library.HTTPTransport, "handle_request", streams.sync))
+        ending.callback(replace(library.AsyncHTTPTransport, "handle_async_request", streams.asynchronous))
     return ending.close
+
+
+@cache
+def _streams(name: str) -> _Streams:
+    return _Streams(import_module(name))
 
 
 class _Streams:
     """What one of the libraries is given: answers with a stream that is an instance of its own classes."""
 
     def __init__(self, library: Any) -> None:
-        self._library = library
+        self.library = library
         self._replayed: Any = type("ReplayedStream", (_Replayed, library.SyncByteStream, library.AsyncByteStream), {})
         self._taped: Any = type("TapedStream", (_Taped, library.SyncByteStream), {})
         self._taped_async: Any = type("TapedAsyncStream", (_TapedAsync, library.AsyncByteStream), {})
@@ -82,21 +85,21 @@ class _Streams:
 
     def _readable(self, request: Any) -> bool:
         """Return whether the body is at hand, or worth reading."""
-        return isinstance(request.stream, self._library.ByteStream) or concerns(str(request.url))
+        return isinstance(request.stream, self.library.ByteStream) or concerns(str(request.url))
 
     def _answer(self, replay: Replay, request: Any) -> Any:
         if replay.failure == "timeout":
-            raise self._library.ReadTimeout(TIMED_OUT, request=request)
+            raise self.library.ReadTimeout(TIMED_OUT, request=request)
         if replay.failure is not None:
-            raise self._library.ConnectError(REFUSED, request=request)
+            raise self.library.ConnectError(REFUSED, request=request)
         answer = replay.response
         extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
         if answer.reason:
             extensions["reason_phrase"] = latin(answer.reason)
-        return self._library.Response(
+        return self.library.Response(
             answer.status,
             headers=[(latin(name), latin(value)) for name, value in headers_of(answer, request.method)],
-            stream=self._replayed(replay, self._library.RemoteProtocolError),
+            stream=self._replayed(replay, self.library.RemoteProtocolError),
             extensions=extensions,
         )
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 _installed: Final[dict[tuple[Any, str], Any]] = {}
+_made: Final[dict[tuple[Any, str, Any], tuple[Any, Any]]] = {}
+"""What ``make`` returned, with the original: the same one is set again in the next test."""
 
 
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], None]:
@@ -18,7 +20,9 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
         # From the class itself: what it inherits is deleted again, not copied.
         original = getattr(owner, name)
         inherited = name not in vars(owner)
-        ours = make(original)
+        kept = _made.get((owner, name, make))
+        ours = kept[1] if kept and kept[0] is original else make(original)
+        _made[owner, name, make] = (original, ours)
         setattr(owner, name, ours)
         _installed[owner, name] = (ours, original, inherited)
 

@@ -1,7 +1,7 @@
 """Watches the connections that are made, for clients that the recorder doesn't know.
 
-In ``replay`` a connection to a provider is refused; in the other modes one that no recorded call makes is noted as a
-leak. All else (databases, loopback servers, other hosts) passes.
+In ``replay`` a connection to a provider is refused; in the other modes one that no call makes of which the recorder
+knows is noted as a leak. All else (databases, loopback servers, other hosts) passes.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _watch(host: Any, port: Any) -> None:
     current = session.current()
-    if current is None or current.mode is Mode.LIVE or not isinstance(host, str | bytes):
+    if current is None or not isinstance(host, str | bytes):
         return
     name = (host.decode("ascii", "replace") if isinstance(host, bytes) else host).lower().rstrip(".")
     scheme = _SCHEMES.get(port, "https")

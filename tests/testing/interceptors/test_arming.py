@@ -119,14 +119,10 @@ def test_what_is_replaced_already_is_not_replaced_again():
 
 
 def test_no_library_is_needed_but_those_that_are_installed(monkeypatch):
-    interceptors._installers.cache_clear()
-    monkeypatch.setattr(interceptors, "find_spec", lambda name: None)
+    monkeypatch.setattr(interceptors.arrivals, "is_here", lambda name: False)
     before = now()
-    try:
-        with interceptors.armed():
-            changed = [PATCHED[index] for index, one in enumerate(now()) if one != before[index]]
-    finally:
-        interceptors._installers.cache_clear()
+    with interceptors.armed():
+        changed = [PATCHED[index] for index, one in enumerate(now()) if one != before[index]]
 
     assert {owner for owner, _ in changed} == {socket.socket, socket, asyncio.BaseEventLoop}
 

@@ -262,13 +262,6 @@ def test_a_header_that_was_written_by_hand_is_given_as_utf8(lab, ask):
     assert "m→" in (seen, seen.encode("latin-1", "replace").decode(errors="replace"))
 
 
-def test_what_is_not_recorded_is_a_miss_and_nothing_is_asked(lab, ask):
-    with serving(lab, whole(JSON)) as server, pytest.raises(FixtureMiss), lab.replaying():
-        ask(Wish(f"{server.url}/v1/chat/completions"))
-
-    assert server.connections == 0
-
-
 def test_a_host_that_is_no_providers_is_asked_as_ever(lab, ask):
     with Loopback(whole(JSON)) as server, lab.replaying() as session:
         seen = ask(Wish(f"{server.url}/v1/charges"))

@@ -124,10 +124,24 @@ def test_a_recorded_call_is_no_leak(lab, server, name):
 
 
 @ways
-def test_a_live_test_connects_as_it_likes(lab, server, connect):
+def test_a_live_test_is_told_of_a_client_that_the_recorder_does_not_know(lab, server, connect):
+    lab.hosts.append(f"localhost:{port(server)}")
+
     with lab.live() as session:
         connect(server)
 
+    assert len(session.leaks) == 1
+    assert session.leaks[0].endswith(f":{port(server)}")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_live_call_is_no_leak(lab, server, name):
+    lab.hosts += [f"{each}:{port(server)}" for each in ("localhost", "127.0.0.1")]
+
+    with lab.live() as session:
+        requests.get(f"http://{name}:{port(server)}/v1/models", timeout=LONG)
+
+    assert session.counts == {"live": 1}
     assert session.leaks == []
 
 

@@ -1,0 +1,103 @@
+"""The recordings that one test's requests get, one after the other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.policies import Unset
+
+from .exchange import Outgoing
+from .fixture import Fixture
+from .setup import Mode, Options, Setup
+from .takes import Choice, choose
+
+
+class Asked(NamedTuple):
+    """A request, redacted, with what it is filed under."""
+
+    provider: str
+    endpoint: str
+    key: str
+    request: Outgoing
+
+
+class RefusedError(LLMCacheError):
+    """There is a recording, and it may not be used."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Queues:
+    """The recordings of each request in their order, and how many of them were replayed.
+
+    Args:
+        test: the id of the test that asks.
+        setup: what holds for the run.
+        options: what the test asks for.
+        mode: how its calls are answered.
+
+    Attributes:
+        expired: the fixtures that are replayed though they have expired.
+    """
+
+    def __init__(self, test: str, setup: Setup, options: Options, mode: Mode) -> None:
+        self.expired: list[str] = []
+        self._test = test
+        self._setup = setup
+        self._options = options
+        self._mode = mode
+        self._queues: dict[tuple[int, str], _Queue] = {}
+
+    def next(self, asked: Asked, *, sample: int) -> Fixture | None:
+        """Return the recording that comes next, ``None`` when there is none that holds.
+
+        Raises:
+            RefusedError: there is one that the test, or the setup, forbids.
+            FixtureError: one is damaged.
+        """
+        name = (sample, asked.key)
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = self._queue(asked, sample)
+        if not queue.fixtures:
+            return None
+        if queue.position >= len(queue.fixtures) and self._options.repeat == "fail":
+            raise RefusedError("repeated")
+        fixture = queue.fixtures[min(queue.position, len(queue.fixtures) - 1)]
+        queue.position += 1
+        return fixture
+
+    def _queue(self, asked: Asked, sample: int) -> _Queue:
+        choice = self._choice(asked, sample)
+        take = choice.take
+        if self._mode is Mode.ONCE and (choice.expired or choice.why == "failing"):
+            take = None
+        elif choice.why == "failing" or (choice.expired and (self._options.expired or self._setup.expired) == "error"):
+            raise RefusedError(choice.why or "expired")
+        elif choice.expired and take is not None:
+            path = take.fixtures[0].path
+            self.expired.append(str(path))
+            self._setup.warn(f"{self._test} replays a recording that has expired: {path}")
+        return _Queue(take.fixtures if take else ())
+
+    def _choice(self, asked: Asked, sample: int) -> Choice:
+        setup, options = self._setup, self._options
+        return choose(
+            setup.store.take(asked.provider, asked.endpoint, asked.key),
+            fallback=options.fallback or setup.fallback,
+            ttl=setup.ttl if isinstance(options.ttl, Unset) else options.ttl,
+            now=setup.now(),
+            sample=sample,
+            test=self._test,
+        )
+
+
+class _Queue:
+    __slots__ = ("fixtures", "position")
+
+    def __init__(self, fixtures: tuple[Fixture, ...]) -> None:
+        self.fixtures = fixtures
+        self.position = 0

@@ -1,0 +1,121 @@
+"""Lets an SSL context read its certificates when it first connects, and not before.
+
+Each new client of an SDK makes a context, and reading the certificates that it trusts takes 20 ms or more; a client
+whose answers are replayed never connects. Every context stays its owner's alone, and verifies as it ever did.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from typing import Any, Final, NamedTuple
+
+from django_llmcache import conf
+from django_llmcache.recorder import session
+
+from .patching import replace
+
+_BY_ENVIRONMENT: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_lock = threading.RLock()
+_good: set[_Load] = set()
+"""What could be read: a file that is damaged, or not there, is told of at once."""
+
+
+def install() -> Callable[[], None]:
+    """Let contexts that are made while a session is in force read late; return what ends it."""
+    ending = ExitStack()
+    ending.callback(replace(ssl.SSLContext, "load_verify_locations", _loading_locations))
+    ending.callback(replace(ssl.SSLContext, "set_default_verify_paths", _loading_defaults))
+    return ending.close
+
+
+class _Load(NamedTuple):
+    """What a context was told to read, and which file that was."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    status: tuple[int, int, int] = (0, 0, 0)
+
+
+class _Late(ssl.SSLContext):
+    """A context that has yet to read; when it has, it is an ordinary one."""
+
+    _loads: list[_Load]
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        return _read(self).wrap_socket(*args, **kwargs)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return _read(self).wrap_bio(*args, **kwargs)
+
+    def cert_store_stats(self) -> dict[str, int]:
+        return _read(self).cert_store_stats()
+
+    def get_ca_certs(self, binary_form: bool = False) -> Any:  # noqa: FBT001, FBT002 - as in its base
+        return _read(self).get_ca_certs(binary_form)
+
+
+def _loading_locations(original: Callable[..., None]) -> Callable[..., None]:
+    @wraps(original)
+    def load_verify_locations(self: ssl.SSLContext, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
+        load = None if cadata else _load_of(cafile, capath)
+        if load is None or not _may_wait(self):
+            original(self, cafile, capath, cadata)
+        elif load in _good:
+            _defer(self, load)
+        else:
+            original(self, cafile, capath)
+            _good.add(load)
+
+    return load_verify_locations
+
+
+def _loading_defaults(original: Callable[..., None]) -> Callable[..., None]:
+    @wraps(original)
+    def set_default_verify_paths(self: ssl.SSLContext) -> None:
+        if _may_wait(self) and not any(map(conf.environment, _BY_ENVIRONMENT)):
+            _defer(self, _Load("set_default_verify_paths"))
+        else:
+            original(self)
+
+    return set_default_verify_paths
+
+
+def _load_of(cafile: Any, capath: Any) -> _Load | None:
+    """Return what is to be read; ``None`` where it is no file that is known to be the same later."""
+    if not isinstance(cafile, str) or not isinstance(capath, str | None):
+        return None
+    try:
+        status = os.stat(cafile)  # noqa: PTH116 - a text stays one: this is on the way of every client
+    except OSError:
+        return None
+    file, folder = (path and os.path.abspath(path) for path in (cafile, capath))  # noqa: PTH100 - the same
+    return _Load("load_verify_locations", (file, folder), (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+def _may_wait(context: ssl.SSLContext) -> bool:
+    # A client's own class, such as truststore's, and a server's context are left alone.
+    plain = type(context) in (ssl.SSLContext, _Late)
+    return plain and context.protocol is ssl.PROTOCOL_TLS_CLIENT and session.current() is not None
+
+
+def _defer(context: ssl.SSLContext, load: _Load) -> None:
+    with _lock:
+        if not isinstance(context, _Late):
+            context.__class__ = _Late
+            context._loads = []  # type: ignore[attr-defined] # of its new class
+        context._loads.append(load)  # type: ignore[attr-defined]
+
+
+def _read(late: _Late) -> ssl.SSLContext:
+    """Let a context read what it was told to, and be an ordinary one from now on."""
+    with _lock:
+        for load in vars(late).pop("_loads", ()):
+            getattr(super(ssl.SSLContext, late), load.name)(*load.args)
+        context: Any = late
+        context.__class__ = ssl.SSLContext
+    return late

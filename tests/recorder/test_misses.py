@@ -1,0 +1,121 @@
+"""What a miss shows: the nearest recording, and how the request differs from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from django_llmcache.recorder.misses import apart, explain_miss, nearest_to, value_of, word_diff
+
+from .made import asked, fixture
+
+FOLDER = Path("tests/llm_fixtures")
+
+
+def body(*words: str, model: str = "gpt-4o-mini", **fields) -> bytes:
+    return json.dumps({"model": model, "messages": [{"content": each} for each in words], **fields}).encode()
+
+
+def recorded(request: bytes, name: str = "one", **where):
+    return fixture(request=asked(request, **where), path=FOLDER / f"{name}.json")
+
+
+def explained(request: bytes, *candidates, why: str = "none") -> list[str]:
+    return explain_miss(
+        asked(request), candidates, test="tests.some_test", folder=FOLDER, command="Record it:  run it", why=why
+    ).splitlines()
+
+
+class TestNearest:
+    def test_it_is_the_one_that_is_most_alike(self):
+        near, far = recorded(body("Capital of Spain?")), recorded(body("Write a poem about the sea"))
+        request = body("Capital of France?")
+
+        assert nearest_to(asked(request), value_of(request), [far, near]) is near
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            recorded(body("Hi", model="gpt-5")),
+            recorded(body("Hi"), url="https://eu.api.openai.com/v1/chat/completions"),
+        ],
+        ids=["model", "host"],
+    )
+    def test_another_model_and_another_host_are_not_near(self, other):
+        assert nearest_to(asked(body("Hi")), value_of(body("Hi")), [other]) is None
+
+    def test_the_same_path_counts_more_than_the_same_words(self):
+        same = recorded(body("Something else"))
+        elsewhere = recorded(body("Hi"), url="https://api.openai.com/v1/responses")
+
+        assert nearest_to(asked(body("Hi")), value_of(body("Hi")), [elsewhere, same]) is same
+
+
+class TestText:
+    def test_it_names_request_test_model_file_difference_and_the_line_that_records(self):
+        assert explained(body("Capital of France?"), recorded(body("Capital of Spain?"))) == [
+            "Nothing is recorded for this request: POST https://api.openai.com/v1/chat/completions",
+            "  test     tests.some_test",
+            "  model    gpt-4o-mini",
+            f"  nearest  {FOLDER / 'one.json'}",
+            "    messages[0].content:",
+            "      Capital of [-Spain?-] {+France?+}",
+            "Record it:  run it",
+        ]
+
+    def test_where_nothing_is_near_it_says_where_it_looked(self):
+        assert f"  fixtures {FOLDER} (none of this provider, host and model)" in explained(body("Hi"))
+
+    def test_of_many_differences_it_shows_a_few(self):
+        many = [f"word {number}" for number in range(20)]
+        lines = explained(body(*many), recorded(body(*(each.upper() for each in many))))
+
+        assert "    … and more" in lines
+        assert len(lines) < 25
+
+    def test_a_message_more_is_told_as_one(self):
+        lines = explained(body("Hi", "There"), recorded(body("Hi")))
+
+        assert "    messages[1]: recorded nothing, asked {'content': 'There'}" in lines
+
+    def test_the_same_body_elsewhere_is_told_by_its_path(self):
+        lines = explained(body("Hi"), recorded(body("Hi"), url="https://api.openai.com/v1/responses"))
+
+        assert "    path: recorded '/v1/responses', asked '/v1/chat/completions'" in lines
+
+    def test_where_all_is_the_same_a_header_is_to_blame(self):
+        assert any("a header that counts differs" in line for line in explained(body("Hi"), recorded(body("Hi"))))
+
+    @pytest.mark.parametrize("why", ["repeated", "expired", "failing", "unread", "blocked"])
+    def test_where_a_recording_is_there_none_is_called_the_nearest(self, why):
+        assert not any(line.startswith("  nearest") for line in explained(body("Hi"), recorded(body("Hi")), why=why))
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "places"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": True}, ["a"]),
+        ({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, ["a.b[1]"]),
+        ({"a": 1}, {"b": 1}, ["a", "b"]),
+        ("x", "y", ["body"]),
+    ],
+)
+def test_each_place_where_two_bodies_differ_is_named(then, now, places):
+    assert [place for place, _, _ in apart(then, now)] == places
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "shown"),
+    [
+        ("a b c", "a x c", "a [-b-] {+x+} c"),
+        ("a", "a b", "a {+b+}"),
+        ("a  b", "a b", "'a  b' became 'a b' (white space differs)"),
+        (" ".join(map(str, range(30))) + " old", " ".join(map(str, range(30))) + " new",
+         "0 1 2 3 4 5 … 24 25 26 27 28 29 [-old-] {+new+}"),
+    ],
+)  # fmt: skip
+def test_words_are_compared_one_by_one(then, now, shown):
+    assert word_diff(then, now) == shown

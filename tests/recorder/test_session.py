@@ -1,0 +1,175 @@
+"""What a session tells of, what a request gets that is made again, and what a miss never shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_llmcache.recorder.exchange import Outgoing
+from django_llmcache.recorder.faults import Fault
+from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.redaction import SecretError
+from django_llmcache.recorder.replay import Replay
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import Mode, Options, Setup
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.recorder.taping import Taping
+
+URL = "https://api.openai.com/v1/chat/completions"
+JSON = (("content-type", "application/json"),)
+SECRET = "sk-proj-" + "4rXqZ8kLw2NvB7yTcJ5mHs9D" * 2
+
+
+class Run:
+    """Sessions over one folder, and what they told."""
+
+    def __init__(self, folder) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.store = FixtureStore(folder)
+
+    def session(self, mode: Mode = Mode.ONCE, *, test: str = "tests.some_test", **options) -> Session:
+        setup = Setup(
+            self.store, mode, (("api.openai.com", "openai"),), command="run {test}",
+            tell=lambda event, details: self.told.append((event, dict(details))),
+        )  # fmt: skip
+        return Session(test, setup, Options(**options))
+
+    def record(self, *answers: bytes, question: str = "Hi", test: str = "tests.some_test") -> None:
+        session = self.session(test=test, mode=Mode.REFRESH)
+        for answer in answers:
+            answered(session.begin(asked(question)), answer)
+        session.end(passed=True)
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return Run(tmp_path / "fixtures")
+
+
+def asked(question: str = "Hi", *, headers=JSON) -> Outgoing:
+    return Outgoing("POST", URL, headers, b'{"input":"%s","model":"gpt-4o-mini"}' % question.encode())
+
+
+def answered(tape: Replay | Taping | None, body: bytes = b'{"n":1}') -> None:
+    assert isinstance(tape, Taping)
+    tape.began(200, "OK", JSON)
+    tape.chunk(body)
+    tape.ended()
+
+
+def replayed(session: Session, question: str = "Hi") -> bytes:
+    replay = session.begin(asked(question))
+    assert isinstance(replay, Replay)
+    return replay.response.body
+
+
+class TestTelling:
+    def test_an_answer_that_is_written(self, run):
+        run.record(b'{"n":1}')
+
+        ((event, details),) = run.told
+        (path,) = run.store.paths()
+        assert event == "save"
+        assert details.pop("key")[:12] == path.parent.name
+        assert details == {"provider": "openai", "model": "gpt-4o-mini", "path": path, "test": "tests.some_test"}
+
+    def test_an_answer_that_is_replayed(self, run):
+        run.record(b'{"n":1}')
+        run.told.clear()
+        replayed(run.session(Mode.REPLAY))
+
+        ((event, details),) = run.told
+        (path,) = run.store.paths()
+        assert event == "hit"
+        assert (details["provider"], details["model"], details["path"]) == ("openai", "gpt-4o-mini", path)
+
+    def test_a_request_that_has_no_recording(self, run):
+        with pytest.raises(FixtureMiss):
+            run.session(Mode.REPLAY).begin(asked())
+
+        ((event, details),) = run.told
+        assert event == "miss"
+        assert len(details.pop("key")) == 64
+        assert details == {"provider": "openai", "test": "tests.some_test", "why": "none"}
+
+    def test_a_recording_that_is_refused_for_what_is_in_it(self, run):
+        session = run.session()
+        answered(session.begin(asked()), b'{"api_key_of_the_account":"q7Gz2LmXw9TfRb4KdVn8"}')
+        with pytest.raises(SecretError):
+            session.end(passed=True)
+
+        ((event, details),) = run.told
+        assert event == "error"
+        assert "was not written" in details["error"]
+        assert not list(run.store.paths())
+
+    def test_a_recording_that_can_not_be_written(self, run):
+        run.store.folder.write_text("a file where the folder should be")
+        session = run.session()
+        answered(session.begin(asked()))
+        with pytest.raises(OSError):
+            session.end(passed=True)
+
+        ((event, details),) = run.told
+        assert (event, details["test"], details["key"]) == ("error", "tests.some_test", None)
+
+
+class TestSequence:
+    def test_answers_come_in_their_order_and_the_last_again(self, run):
+        run.record(b"1", b"2")
+        session = run.session(Mode.REPLAY)
+
+        assert [replayed(session) for _ in range(4)] == [b"1", b"2", b"2", b"2"]
+
+    def test_a_test_may_say_that_asking_more_often_is_a_failure(self, run):
+        run.record(b"1", b"2")
+        session = run.session(Mode.REPLAY, repeat="fail")
+
+        assert [replayed(session) for _ in range(2)] == [b"1", b"2"]
+        with pytest.raises(FixtureMiss, match="more often than it was recorded"):
+            replayed(session)
+
+    def test_a_test_gets_its_own_sequence_though_another_asked_the_same_later(self, run):
+        run.record(b"1", b"2", b"3", test="tests.a")
+        run.record(b"4", test="tests.b")
+
+        assert [replayed(session) for session in [run.session(Mode.REPLAY, test="tests.a")] * 3] == [b"1", b"2", b"3"]
+        assert replayed(run.session(Mode.REPLAY, test="tests.b")) == b"4"
+
+    def test_each_session_begins_anew(self, run):
+        run.record(b"1", b"2")
+
+        assert [replayed(run.session(Mode.REPLAY)) for _ in range(2)] == [b"1", b"1"]
+
+
+class TestMiss:
+    def test_it_shows_no_secret_of_the_request_nor_of_the_recording(self, run):
+        run.record(b"1", question="The weather in Oslo please")
+        headers = (*JSON, ("authorization", f"Bearer {SECRET}"))
+        with pytest.raises(FixtureMiss) as caught:
+            run.session(Mode.REPLAY).begin(asked(f"The weather in Oslo with {SECRET} please", headers=headers))
+
+        shown = str(caught.value)
+        assert SECRET not in shown
+        assert "The weather in Oslo" in shown
+        assert "nearest" in shown
+        assert shown.endswith("Record it:  run tests.some_test")
+
+    def test_nor_one_that_only_the_headers_tell_of(self, run):
+        own = "a-key-of-no-known-shape"
+        with pytest.raises(FixtureMiss) as caught:
+            run.session(Mode.REPLAY).begin(asked(f"My key is {own}", headers=(*JSON, ("x-api-key", own))))
+
+        assert own not in str(caught.value)
+        assert own.encode() not in run.session().begin(asked(own, headers=(*JSON, ("x-api-key", own)))).request.body
+
+
+class TestLive:
+    def test_after_its_fault_a_live_test_asks_for_real_and_records_nothing(self, run):
+        run.record(b"1")
+        session = run.session(Mode.LIVE, fault=Fault.parse("429x1"))
+
+        assert isinstance(session.begin(asked()), Replay)
+        assert session.begin(asked()) is None
+        assert session.counts == {"replayed": 1, "live": 1}

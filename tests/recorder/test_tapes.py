@@ -1,0 +1,114 @@
+"""What is kept of the calls that a test made for real, and what is said of the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_llmcache.recorder.exchange import Outgoing
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import Mode, Options, Setup
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.recorder.taping import Taping
+
+URL = "https://api.openai.com/v1/chat/completions"
+JSON = (("content-type", "application/json"),)
+
+
+@pytest.fixture
+def warned() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def recording(tmp_path, warned):
+    """Return what makes a session that records."""
+
+    def make(**options) -> Session:
+        setup = Setup(FixtureStore(tmp_path), Mode.ONCE, (("api.openai.com", "openai"),), warn=warned.append)
+        return Session("tests.some_test", setup, Options(**options))
+
+    return make
+
+
+def call(session: Session, question: str = "Hi") -> Taping:
+    """Return the tape of one call."""
+    tape = session.begin(Outgoing("POST", URL, JSON, b'{"model":"m","input":"%s"}' % question.encode()))
+    assert isinstance(tape, Taping)
+    return tape
+
+
+def answer(tape: Taping, status: int = 200) -> None:
+    tape.began(status, "", JSON)
+    tape.chunk(b"{}")
+    tape.ended()
+
+
+def test_what_is_counted_as_recorded_is_what_was_written(recording, warned):
+    session = recording()
+    for question in ("one", "two"):
+        answer(call(session, question))
+    answer(call(session, "three"), status=500)
+
+    written = session.end(passed=True)
+
+    assert len(written) == session.counts["recorded"] == 2
+    assert session.counts["live"] == 1
+
+
+def test_of_a_test_that_failed_nothing_is_recorded_and_its_calls_were_live(recording, warned):
+    session = recording()
+    answer(call(session))
+
+    assert session.end(passed=False) == []
+    assert session.counts == {"live": 1}
+    assert warned == []
+
+
+def test_a_test_is_told_of_a_call_that_had_no_answer(recording, warned):
+    session = recording()
+    call(session).broke(TimeoutError())
+
+    assert session.end(passed=True) == []
+    assert session.counts == {"live": 1}
+    (said,) = warned
+    assert said.startswith("tests.some_test asks a provider anew in every run")
+    assert said.endswith(f"POST {URL}: no answer came")
+
+
+def test_a_test_is_told_of_an_error_that_it_did_not_ask_to_keep(recording, warned):
+    session = recording()
+    answer(call(session), status=503)
+    session.end(passed=True)
+
+    (said,) = warned
+    assert said.endswith("the answer was an error (503), which record_errors=True keeps")
+
+
+def test_an_error_that_was_tried_again_with_success_is_no_news(recording, warned):
+    session = recording()
+    answer(call(session), status=503)
+    answer(call(session))
+
+    assert len(session.end(passed=True)) == 1
+    assert warned == []
+
+
+def test_an_error_that_is_kept_is_no_news(recording, warned):
+    session = recording(record_errors=True)
+    answer(call(session), status=503)
+
+    assert len(session.end(passed=True)) == session.counts["recorded"] == 1
+    assert warned == []
+
+
+def test_what_comes_after_the_end_of_the_test_is_not_recorded(recording, warned):
+    session = recording()
+    tape = call(session)
+    tape.began(200, "", (("content-type", "text/event-stream"),))
+    tape.chunk(b"data: 1\n\n")
+    (path,) = session.end(passed=True)
+    tape.chunk(b"data: 2\n\n")
+    tape.ended()
+
+    (chunk,) = session.setup.store.read(path).response.chunks
+    assert chunk.data == b"data: 1\n\n"

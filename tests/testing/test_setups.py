@@ -1,0 +1,30 @@
+"""What holds for a run is made once, and anew where something of it has changed."""
+
+from __future__ import annotations
+
+from django_llmcache.recorder.setup import Mode
+from django_llmcache.testing import override_llmcache
+from django_llmcache.testing.setups import setup_for
+
+
+def test_tests_of_one_mode_share_it_and_what_was_read():
+    first, again, other = setup_for(Mode.REPLAY), setup_for(Mode.REPLAY), setup_for(Mode.ONCE)
+
+    assert first is again
+    assert other is not first
+
+
+def test_another_folder_is_another(monkeypatch, tmp_path):
+    before = setup_for(Mode.REPLAY)
+    monkeypatch.setenv("LLMCACHE_TEST_CACHE_DIR", str(tmp_path))
+
+    assert setup_for(Mode.REPLAY).store.folder == tmp_path
+    monkeypatch.undo()
+    assert setup_for(Mode.REPLAY).store.folder == before.store.folder
+
+
+def test_other_settings_are_another():
+    with override_llmcache(TEST_CACHE={"ENABLED": True, "EXPIRED": "error"}):
+        inside = setup_for(Mode.REPLAY).expired
+
+    assert (inside, setup_for(Mode.REPLAY).expired) == ("error", "warn")
