@@ -33,8 +33,8 @@ _running: str | None = None
 _made: tuple[tuple[conf.Settings, Mode, Path], Setup] | None = None
 
 
-class ExpiredFixtureWarning(UserWarning):
-    """A recording that has expired was replayed, since nothing could be recorded in its place."""
+class FixtureWarning(UserWarning):
+    """A recording that has expired was replayed, or none can be made of what a test asks."""
 
 
 def running_pytest() -> None:
@@ -135,4 +135,4 @@ def _tell(event: str, details: Mapping[str, Any]) -> None:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, ExpiredFixtureWarning, stacklevel=2)
+    warnings.warn(text, FixtureWarning, stacklevel=2)

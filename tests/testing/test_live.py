@@ -14,7 +14,7 @@ from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import live_api, override_llmcache
 from django_llmcache.testing.sessions import LiveCallWarning
-from django_llmcache.testing.setups import PLACEHOLDER, ExpiredFixtureWarning
+from django_llmcache.testing.setups import PLACEHOLDER, FixtureWarning
 
 LONG_AGO = 1e-9
 """Seconds after which a recording made just now has expired."""
@@ -69,7 +69,7 @@ class TestModes:
             live = ask()
 
         with (
-            pytest.warns(ExpiredFixtureWarning, match="replays a recording that has expired"),
+            pytest.warns(FixtureWarning, match="replays a recording that has expired"),
             live_api(mode="replay", ttl=LONG_AGO) as session,
         ):
             assert ask().text == live.text
@@ -116,7 +116,11 @@ class TestFallback:
 
     def test_an_error_is_kept_where_the_test_asks_alone(self, fixtures, provider):
         provider.script(ERROR)
-        with live_api(mode="once"), pytest.raises(LLMCacheError):
+        with (
+            pytest.warns(FixtureWarning, match="asks a provider anew in every run.*record_errors=True"),
+            live_api(mode="once"),
+            pytest.raises(LLMCacheError),
+        ):
             ask()
 
         assert list(fixtures.paths()) == []
