@@ -12,6 +12,9 @@ from .response import LLMResponse
 
 NOTHING: Final[frozenset[str]] = frozenset()
 
+SPOKEN: Final = frozenset({"chat", "completions", "generate", "responses"})
+"""Operations whose answer says something, or calls a tool; others are free to answer what they will."""
+
 TRUNCATED: Final = frozenset({
     "compaction", "incomplete", "length", "max_output_tokens", "max_tokens", "model_context_window_exceeded",
     "model_length", "pause_turn",
@@ -41,7 +44,7 @@ def reason_against(
       not JSON, such as the HTML page of a proxy;
     * ``too_large``;
     * ``truncated`` or ``refused``: by the provider's own word for why it ended, in any of several answers;
-    * ``empty``: neither text nor a tool call in a chat answer, no vector in one of embeddings, nothing but empty
+    * ``empty``: neither text nor a tool call in an answer of a model, no vector in one of embeddings, nothing but empty
       values in what a ``@cached`` function returned. Other operations are free to answer what they will.
 
     Args:
@@ -87,7 +90,7 @@ def _shortcomings(request: LLMRequest, data: Any) -> Iterator[str]:
     elif request.operation == "function":
         said = not isinstance(data, dict) or any(data.values())
     else:
-        said = request.operation != "chat" or bool(
+        said = request.operation not in SPOKEN or bool(
             bodies.text_of(data) or bodies.tool_calls_of(data) or bodies.embeddings_of(data)
         )
     if not said:

@@ -36,5 +36,5 @@ class Plan(NamedTuple):
 
     @property
     def flight(self) -> tuple[str, int, int]:
-        """Return the name under which those who ask the same share a call; not with who asked before a clear."""
+        """Return what those have in common who ask the same; not with who asked before a clear."""
         return self.key, self.mark, id(self.backend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Hashable
 from typing import Final, Protocol
 
 from .backends.lease import Lease
@@ -13,8 +14,14 @@ from .plans import AsyncCall, Call, Plan
 from .singleflight import Outcome, SingleFlight
 from .telemetry import emit, told
 
-PATIENCE: Final = 2.0
-"""Times a provider's time-out for which a caller waits for somebody else's call; then it makes its own."""
+SLACK: Final = 1.0
+"""Seconds beyond its own time-out for which a caller waits for somebody else's call: that one's is told first."""
+
+SHORT: Final = frozenset({"disabled", "empty", "not_kept", "refused", "truncated"})
+"""Reasons against storing an answer that is one all the same: who shares it was spared a call."""
+
+ITS_OWN: Final = frozenset({"secret", "streaming"})
+"""Reasons against sharing an answer: it has its caller's credential in it, or its caller reads it as it comes."""
 
 flights: Final[SingleFlight[LLMResponse]] = SingleFlight()
 if hasattr(os, "register_at_fork"):
@@ -53,7 +60,7 @@ def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLM
         finally:
             lease.give_back()
 
-    return flights.do(plan.flight, ask, patience=_patience(request, plan))
+    return flights.do(_name(request, plan), ask, patience=_patience(request, plan))
 
 
 async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> Outcome[LLMResponse]:
@@ -72,7 +79,7 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
         finally:
             lease.give_back()
 
-    return await flights.ado(plan.flight, ask, patience=_patience(request, plan))
+    return await flights.ado(_name(request, plan), ask, patience=_patience(request, plan))
 
 
 def _missed(asker: Asker, plan: Plan) -> LLMResponse | None:
@@ -87,5 +94,16 @@ def _lease(asker: Asker, request: LLMRequest, plan: Plan) -> Lease:
     return Lease(plan.backend, plan.key, seconds=_patience(request, plan), tell=tell)
 
 
+def _name(request: LLMRequest, plan: Plan) -> Hashable:
+    """Return the name under which callers share a call: what they would wait for it, and do with it, is the same."""
+    policy = plan.route.policy
+    return (*plan.flight, _timeout(request, plan), policy.tags, policy.store)
+
+
 def _patience(request: LLMRequest, plan: Plan) -> float:
-    return PATIENCE * plan.route.settings.timeout_for(request.provider)
+    return SLACK + _timeout(request, plan)
+
+
+def _timeout(request: LLMRequest, plan: Plan) -> float:
+    own: float | None = getattr(request._target, "timeout", None)
+    return plan.route.settings.timeout_for(request.provider) if own is None else own

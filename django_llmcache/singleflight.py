@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from .locks import fork_safe_lock
@@ -21,6 +22,9 @@ Value = TypeVar("Value")
 
 _GLANCE: Final = 0.5
 """Seconds after which a waiter looks whether its leader's event loop is still there."""
+
+_ROUNDS: Final = 2
+"""Times that a caller is patient: with the call that it met, and with that of the first who gave it up."""
 
 _lock = fork_safe_lock()
 
@@ -63,9 +67,10 @@ class _Flight(Generic[Value]):
         loop: the event loop that it needs, ``None`` where a thread makes the call.
         task: what makes the call on that loop.
         wanted: how many wait for it, the leader among them; changed under the lock.
+        led: whether its leader still waits for it. What fails after that may fail for that: a client that is closed.
     """
 
-    __slots__ = ("landing", "loop", "task", "wanted")
+    __slots__ = ("landing", "led", "loop", "task", "wanted")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.landing: Future[_Landing[Value]] = Future()
@@ -73,6 +78,7 @@ class _Flight(Generic[Value]):
         self.loop = loop
         self.task: asyncio.Task[None] | None = None
         self.wanted = 1
+        self.led = True
 
     @property
     def is_lost(self) -> bool:
@@ -106,18 +112,21 @@ class SingleFlight(Generic[Value]):
         Args:
             name: calls of one name are the same.
             call: may raise: whoever waits gets an error like it, and the next who asks calls again.
-            patience: seconds to wait for somebody else; then ``call`` is made all the same.
+            patience: seconds to wait for somebody else. Who waits in vain waits once more, for whoever is the first to
+                call again; then ``call`` is made all the same.
         """
-        deadline = time.monotonic() + patience
-        while True:
-            flight, leads = self._join(name, None)
-            if leads:
-                return self._lead(name, flight, call)
-            landing = self._wait(name, flight, deadline)
-            if landing is None:
-                return Outcome(call(), shared=False)
-            if not landing.abandoned:
-                return landing.outcome(shared=True)
+        for _ in range(_ROUNDS):
+            deadline = time.monotonic() + patience
+            while True:
+                flight, leads = self._join(name, None)
+                if leads:
+                    return self._lead(name, flight, call)
+                landing = self._wait(name, flight, deadline)
+                if landing is None:
+                    break
+                if not landing.abandoned:
+                    return landing.outcome(shared=True)
+        return Outcome(call(), shared=False)
 
     async def ado(self, name: Hashable, call: Callable[[], Awaitable[Value]], *, patience: float) -> Outcome[Value]:
         """Do what ``do`` does on an event loop; the call is made in a task of its own, in this one's context.
@@ -129,16 +138,31 @@ class SingleFlight(Generic[Value]):
             loop = asyncio.get_running_loop()
         except RuntimeError:  # another library's than asyncio's
             return Outcome(await call(), shared=False)
-        deadline = loop.time() + patience
-        while True:
-            flight, leads = self._join(name, loop)
-            if leads:
-                flight.task = loop.create_task(self._fly(name, flight, call))
-            landing = await self._await(name, flight, math.inf if leads else deadline)
-            if landing is None:
-                return Outcome(await call(), shared=False)
-            if leads or not landing.abandoned:
-                return landing.outcome(shared=not leads)
+        for _ in range(_ROUNDS):
+            deadline = loop.time() + patience
+            while True:
+                flight, leads = self._join(name, loop)
+                if leads:
+                    return await self._alead(name, flight, call)
+                landing = await self._await(name, flight, deadline)
+                if landing is None:
+                    break
+                if not landing.abandoned:
+                    return landing.outcome(shared=True)
+        return Outcome(await call(), shared=False)
+
+    async def _alead(
+        self, name: Hashable, flight: _Flight[Value], call: Callable[[], Awaitable[Value]]
+    ) -> Outcome[Value]:
+        task = flight.task = asyncio.get_running_loop().create_task(self._fly(name, flight, call))
+        task.add_done_callback(partial(self._see_landed, name, flight))
+        try:
+            landing = await self._await(name, flight, math.inf)
+        finally:
+            flight.led = False
+        if landing is None:
+            raise asyncio.CancelledError
+        return landing.outcome(shared=False)
 
     def _join(self, name: Hashable, loop: asyncio.AbstractEventLoop | None) -> tuple[_Flight[Value], bool]:
         """Return the flight of this name, and whether it begins now, so that the call is the caller's to make."""
@@ -163,11 +187,17 @@ class SingleFlight(Generic[Value]):
         try:
             value = await call()
         except BaseException as error:
-            self._land(name, flight, _Landing(error=error))
+            told = error if flight.led else asyncio.CancelledError()  # then a waiter makes the call with what it has
+            self._land(name, flight, _Landing(error=told))
             if isinstance(error, asyncio.CancelledError | GeneratorExit):
                 raise
         else:
             self._land(name, flight, _Landing(value))
+
+    def _see_landed(self, name: Hashable, flight: _Flight[Value], task: asyncio.Task[None]) -> None:
+        """Land a flight whose task was cancelled before it began."""
+        if not flight.landing.done():
+            self._land(name, flight, _Landing(error=asyncio.CancelledError()))
 
     def _land(self, name: Hashable, flight: _Flight[Value], landing: _Landing[Value]) -> None:
         with _lock:
@@ -184,12 +214,19 @@ class SingleFlight(Generic[Value]):
             self._end(name, flight)
             return True
 
+    def _give_up(self, name: Hashable, flight: _Flight[Value]) -> None:
+        with _lock:
+            self._end(name, flight)
+
     def _end(self, name: Hashable, flight: _Flight[Value]) -> None:
         if self._flights.get(name) is flight:
             del self._flights[name]
 
     def _wait(self, name: Hashable, flight: _Flight[Value], deadline: float) -> _Landing[Value] | None:
-        """Return how a flight ended; ``None`` where that takes too long, or could not come while we wait."""
+        """Return how a flight ended; ``None`` where that takes too long, or could not come while we wait.
+
+        One that takes too long is nobody's to join any more: the first who gives it up leads the next.
+        """
         try:
             if flight.loop is not None and flight.loop is asyncio._get_running_loop():
                 return None  # a sync call on the very loop that is to bring the answer
@@ -198,6 +235,7 @@ class SingleFlight(Generic[Value]):
                     return flight.landing.result(min(left, _GLANCE))
                 if flight.is_lost:
                     return _Landing(error=asyncio.CancelledError())
+            self._give_up(name, flight)
             return None
         finally:
             self._leave(name, flight)
@@ -214,6 +252,7 @@ class SingleFlight(Generic[Value]):
                     return landing.result()
                 if flight.is_lost:
                     return _Landing(error=asyncio.CancelledError())
+            self._give_up(name, flight)
             return None
         finally:
             unwanted = self._leave(name, flight)

@@ -41,7 +41,11 @@ class ProductionStrategy:
         if isinstance(found, Bypass) or found.route.refresh:
             return self.ask(request, call, found)
         flown = sharing.do(self, request, call, found)
-        return self._told_by_another(request, flown.value, found) if flown.shared else flown.value
+        if not flown.shared:
+            return flown.value
+        if flown.value._reason in sharing.ITS_OWN:
+            return self.ask(request, call, found)
+        return self._told_by_another(request, flown.value, found)
 
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Return the stored answer, or what ``await call(request)`` gives."""
@@ -53,7 +57,11 @@ class ProductionStrategy:
         if isinstance(found, Bypass) or found.route.refresh:
             return await self.aask(request, call, found)
         flown = await sharing.ado(self, request, call, found)
-        return self._told_by_another(request, flown.value, found) if flown.shared else flown.value
+        if not flown.shared:
+            return flown.value
+        if flown.value._reason in sharing.ITS_OWN:
+            return await self.aask(request, call, found)
+        return self._told_by_another(request, flown.value, found)
 
     def ask(self, request: LLMRequest, call: Call, found: Plan | Bypass) -> LLMResponse:
         """Return what ``call(request)`` gives, and store it where it may be stored."""
@@ -82,7 +90,7 @@ class ProductionStrategy:
     def _told_by_another(self, request: LLMRequest, answer: LLMResponse, plan: Plan) -> LLMResponse:
         """Return the answer to somebody else's call as this caller's own."""
         entry = answer._entry
-        if entry is None and answer.status >= 400:
+        if entry is None and answer._reason not in sharing.SHORT:
             self._tell_miss(request, plan)
             return LLMResponse.marked(answer, "miss", key=plan.key, reason=answer._reason)
         if entry is None:
@@ -193,9 +201,8 @@ class ProductionStrategy:
         entry.has_null = plan.route.keys.has_null(request._payload)
         if not plan.backend.put(entry, plan.mark):
             return "not_kept"
-        emit(
-            "put", type(self), key=entry.key, provider=entry.provider, model=entry.model, size=entry.size, ttl=entry.ttl
-        )
+        details = {"provider": entry.provider, "model": entry.model, "size": entry.size, "ttl": entry.ttl}
+        emit("put", type(self), key=entry.key, **details)
         return entry
 
 

@@ -264,6 +264,52 @@ async def _mine():
     return "mine"
 
 
+def test_those_whose_patience_ends_together_share_the_next_call(flights, upstream):
+    second = Upstream()
+    with ThreadPoolExecutor(9) as pool:
+        led = pool.submit(flights.do, "key", upstream.call, patience=PATIENCE)
+        waiting(flights, 1)
+        others = [pool.submit(flights.do, "key", second.call, patience=0.5) for _ in range(8)]
+        assert second.asked.wait(PATIENCE)
+        waiting(flights, 8)
+        second.go.set()
+        upstream.go.set()
+
+        assert {each.result().value for each in (*others, led)} == {"answer 1"}
+    assert second.calls == 1
+
+
+def test_what_fails_after_its_leader_has_left_fails_for_nobody_else(flights):
+    upstream = Upstream(OSError("the leader's client is closed"))
+
+    async def both():
+        led = asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+        await awaiting(flights, 1)
+        other = asyncio.create_task(flights.ado("key", _mine, patience=PATIENCE))
+        await awaiting(flights, 2)
+        led.cancel()
+        await asyncio.wait([led])
+        upstream.go.set()
+        return await other
+
+    assert asyncio.run(both()) == ("mine", False)
+
+
+def test_a_call_that_is_cancelled_before_it_began_is_taken_over(flights):
+    async def both():
+        led = asyncio.create_task(flights.ado("key", _mine, patience=PATIENCE))
+        other = asyncio.create_task(flights.ado("key", _mine, patience=PATIENCE))
+        while not flights._flights:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+        next(iter(flights._flights.values())).task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await led
+        return (await other).value
+
+    assert asyncio.run(both()) == "mine"
+    assert len(flights) == 0
+
+
 def test_a_sync_call_on_the_loop_that_it_would_wait_for_goes_by_itself(flights, upstream):
     async def both():
         led = asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))

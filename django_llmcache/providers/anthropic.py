@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django_llmcache.rules import RequestRules
 
-from .base import Messages, Provider, is_portable
+from .base import Messages, Place, Provider, is_portable
 
 VERSION: Final = "2023-06-01"
 MAX_TOKENS: Final = 4096
@@ -37,6 +37,10 @@ class Anthropic(Provider):
         if stream:
             payload["stream"] = True
         return payload
+
+    def place_of(self, path: str) -> Place | None:
+        # OpenAI's assistants add a message to a thread by the same ending; a gateway may have both.
+        return None if "/threads/" in path else super().place_of(path)
 
     def auth_headers(self, api_key: str) -> dict[str, str]:
         return {"x-api-key": api_key}

@@ -46,6 +46,11 @@ class Target:
         self._timeout = timeout
         self._headers = dict(headers or {})
 
+    @property
+    def timeout(self) -> float:
+        """Return the seconds to wait for a connection and for each piece of an answer."""
+        return conf.current().timeout_for(self.provider.name) if self._timeout is None else self._timeout
+
     def send(self, request: LLMRequest) -> LLMResponse:
         """Return the provider's answer; an ``LLMStream`` where the request asks for a stream.
 
@@ -78,7 +83,7 @@ class Target:
             f"{request.base_url}{request.path}{query}",
             self._all_headers(key, stream=request.stream),
             body,
-            conf.current().timeout_for(name) if self._timeout is None else self._timeout,
+            self.timeout,
         ), Failure(self.provider, key, request.base_url)
 
     def _key(self) -> str | None:

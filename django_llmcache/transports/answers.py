@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from django_llmcache import conf
 from django_llmcache.messages import LLMResponse
+from django_llmcache.providers.traffic import SECRETS
 
 from .wire import kept
 
@@ -50,14 +54,22 @@ def is_events(content_type: str) -> bool:
     return content_type.lower().startswith(_EVENTS)
 
 
-def echoes(headers: Mapping[str, Any], body: bytes) -> bool:
+def echoes(headers: Mapping[str, Any], url: str, body: bytes) -> bool:
     """Return whether an answer has the credential in it with which it was asked for."""
+    return any(len(secret) >= _SHORTEST and secret.encode() in body for secret in _secrets(headers, url))
+
+
+def _secrets(headers: Mapping[str, Any], url: str) -> Iterator[str]:
     for name in CREDENTIALS:
         value = headers.get(name) or ""
-        secret: str = (value.decode("latin-1") if isinstance(value, bytes) else value).rpartition(" ")[2]
-        if len(secret) >= _SHORTEST and secret.encode() in body:
-            return True
-    return False
+        kind, _, secret = (value.decode("latin-1") if isinstance(value, bytes) else value).rpartition(" ")
+        yield secret
+        if kind.lower() == "basic":
+            with suppress(ValueError):
+                yield b64decode(secret).decode("latin-1").partition(":")[2]
+    for name, value in parse_qsl(url.partition("?")[2]):
+        if name.lower() in SECRETS:
+            yield value
 
 
 def headers_of(answer: LLMResponse) -> list[tuple[str, str]]:

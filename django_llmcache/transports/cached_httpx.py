@@ -198,6 +198,10 @@ class _HTTPX:
         headers = [(name, value) for name, value in request.headers.raw if name.lower() not in framing]
         return self._library.Request(request.method, url, headers=headers, content=body, extensions=request.extensions)
 
+    def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
+        seconds: float | None = request.extensions.get("timeout", {}).get("read")
+        return seconds
+
     def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
         return response.status_code, response.headers.multi_items()
 

@@ -94,6 +94,11 @@ class _Requests:
         other.prepare_body(body, None)
         return other
 
+    def timeout_of(self, request: requests.PreparedRequest, options: dict[str, Any]) -> float | None:
+        said = options.get("timeout")
+        seconds = said[1] if isinstance(said, tuple) else said
+        return seconds if isinstance(seconds, int | float) else None
+
     def head_of(self, response: requests.Response) -> tuple[int, list[tuple[str, str]]]:
         return response.status_code, list(response.headers.items())
 

@@ -31,6 +31,10 @@ class Library(Protocol):
         """Return the request with another address and body."""
         ...
 
+    def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
+        """Return the seconds that the caller waits for an answer to begin, ``None`` where it doesn't say."""
+        ...
+
     def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
         """Return the status and the headers of a response."""
         ...
@@ -79,6 +83,11 @@ class Sending:
         self._asked = request_of(method, url, headers, body, policy=policy, target=self, by_chance=self._by_chance)
         return self._asked
 
+    @property
+    def timeout(self) -> float | None:
+        """Return the seconds that the caller waits for an answer to begin, ``None`` where it doesn't say."""
+        return self._library.timeout_of(self._http, self._options)
+
     def untouched(self) -> Any:
         """Send it as it would have been sent without us."""
         return self._send(self._http, **self._options)
@@ -104,8 +113,8 @@ class Sending:
 
     def _whole(self, response: Any, body: bytes) -> CarriedAnswer:
         status, headers = self._library.head_of(response)
-        _, _, sent, _ = self._library.outgoing(self._http)
-        reason = "secret" if echoes(sent, body) else None
+        _, url, sent, _ = self._library.outgoing(self._http)
+        reason = "secret" if echoes(sent, url, body) else None
         return CarriedAnswer(response, body, status=status, headers=headers, reason=reason)
 
     def _as_wanted(self, request: LLMRequest) -> Any:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 KEPT: Final = (
     "content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms", "x-llmcache",
     "x-ratelimit-", "anthropic-ratelimit-", "x-request-id", "request-id", "x-should-retry",
+    "location",
 )  # fmt: skip
 """How the names of such headers begin."""
 

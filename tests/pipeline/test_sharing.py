@@ -164,6 +164,27 @@ def test_an_answer_that_is_an_error_is_shared_and_is_no_hit():
     assert [answer.headers["retry-after"] for answer in answers] == ["1"] * 3
 
 
+@pytest.mark.parametrize("body", [b"<html>", b"", b"data: {}"], ids=["a page", "nothing", "events"])
+def test_an_answer_that_is_no_json_is_shared_as_it_came(body):
+    answers = together(Upstream(body), 3)
+
+    assert [answer.body for answer in answers] == [body] * 3
+    assert [answer.cache.status for answer in answers] == ["miss"] * 3
+
+
+def test_callers_who_want_other_things_of_the_answer_ask_each():
+    upstream = Upstream()
+    policies = [{}, {"tags": ["faq"]}, {"store": False}]
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(cache.with_cache, question(**words), upstream) for words in policies]
+        wanted(3)
+        upstream.go.set()
+        for each in asked:
+            each.result()
+
+    assert upstream.calls == 3
+
+
 @pytest.mark.parametrize("words", [{"cache": False}, {"refresh": True}], ids=str)
 def test_who_wants_an_own_answer_asks(words):
     upstream = Upstream()
