@@ -106,6 +106,8 @@ def _settings(settings: conf.Settings) -> Iterator[Finding]:
     yield Finding("middleware", ", ".join(path.rpartition(".")[2] for path in settings.middleware) or "none")
     if not any(path.endswith(".CacheMiddleware") for path in settings.middleware):
         yield Finding("middleware", "CacheMiddleware is not in MIDDLEWARE: is another in its place?")
+    if not settings.cache_by_default:
+        yield Finding("cached", "calls that say cache=True alone: CACHE_BY_DEFAULT is False")
     yield Finding("scope", settings.scope or ("none; REQUIRE_SCOPE is True" if settings.require_scope else "none"))
     for name in providers.names():
         with suppress(ConfigurationError):

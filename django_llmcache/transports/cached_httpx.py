@@ -151,6 +151,11 @@ def _client_class(library: ModuleType) -> Any:
             if self.inner is not None:
                 self.inner.close()
 
+        def __exit__(self, *error: Any) -> None:
+            super().__exit__(*error)
+            if self.inner is not None:
+                self.inner.close()
+
     return CachedClient
 
 
@@ -168,6 +173,11 @@ def _async_client_class(library: ModuleType) -> Any:
 
         async def aclose(self) -> None:
             await super().aclose()
+            if self.inner is not None:
+                await self.inner.aclose()
+
+        async def __aexit__(self, *error: Any) -> None:
+            await super().__aexit__(*error)
             if self.inner is not None:
                 await self.inner.aclose()
 

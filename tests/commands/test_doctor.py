@@ -98,6 +98,11 @@ def test_off_is_off():
     assert lines(done, "dry run") == ["none: LLMCACHE['ENABLED'] is False, so nothing is cached"]
 
 
+@override_settings(LLMCACHE={"CACHE_BY_DEFAULT": False})
+def test_that_only_some_calls_are_cached_is_told():
+    assert lines(run("doctor"), "cached") == ["calls that say cache=True alone: CACHE_BY_DEFAULT is False"]
+
+
 @pytest.mark.parametrize("llmcache", [{}, {"DEFAULT_TTL": 0}], ids=["well", "not well"])
 def test_a_machine_can_read_it(llmcache):
     with override_settings(LLMCACHE=llmcache):

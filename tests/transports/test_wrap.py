@@ -63,6 +63,21 @@ def test_closing_the_copy_closes_the_original():
     assert client.is_closed
 
 
+def test_leaving_the_copys_block_closes_the_original():
+    client, aclient = httpx2.Client(), httpx2.AsyncClient()
+
+    async def leave():
+        async with wrap(aclient):
+            pass
+
+    with wrap(client):
+        pass
+    asyncio.run(leave())
+
+    assert client.is_closed
+    assert aclient.is_closed
+
+
 def test_a_session_keeps_what_it_has(provider, url):
     class Marking(HTTPAdapter):
         def send(self, request, **options):
