@@ -151,7 +151,7 @@ def _client_class(library: ModuleType) -> Any:
             if self.inner is not None:
                 self.inner.close()
 
-        def __exit__(self, *error: Any) -> None:
+        def __exit__(self, *error: object) -> None:
             super().__exit__(*error)
             if self.inner is not None:
                 self.inner.close()
@@ -176,7 +176,7 @@ def _async_client_class(library: ModuleType) -> Any:
             if self.inner is not None:
                 await self.inner.aclose()
 
-        async def __aexit__(self, *error: Any) -> None:
+        async def __aexit__(self, *error: object) -> None:
             await super().__aexit__(*error)
             if self.inner is not None:
                 await self.inner.aclose()
