@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from . import conf, providers
+from .control import HEADER, policy_of
 from .endpoints import Endpoint, problem_of_address
 from .exceptions import ConfigurationError
 from .headers import unsendable
 from .messages import LLMRequest
-from .policies import FOREVER, CachePolicy
+from .policies import FOREVER, NOTHING_SAID, CachePolicy
 from .providers import Messages
 from .providers.target import Target
 
@@ -38,18 +39,22 @@ class Connection:
         ConfigurationError: a word that cannot work.
     """
 
-    __slots__ = ("api_key", "base_url", "headers", "timeout")
+    __slots__ = ("api_key", "base_url", "headers", "policy", "timeout")
 
     api_key: str | None
     base_url: str | None
     headers: Mapping[str, str]
+    policy: CachePolicy
+    """What ``x-llmcache-control`` among the headers says; it is not sent."""
     timeout: float | None
 
     def __init__(self, words: Mapping[str, Any], *, instead_of: Connection | None = None) -> None:
         known = instead_of or _Silent
         self.api_key = _text("api_key", words["api_key"], shown=False) if "api_key" in words else known.api_key
         self.base_url = _address(words["base_url"]) if "base_url" in words else known.base_url
-        self.headers = _headers(words["extra_headers"]) if "extra_headers" in words else known.headers
+        self.headers, self.policy = known.headers, known.policy
+        if "extra_headers" in words:
+            self.headers, self.policy = _uncontrolled(_headers(words["extra_headers"]))
         self.timeout = _timeout(words["timeout"]) if "timeout" in words else known.timeout
 
 
@@ -59,6 +64,7 @@ class _Silent:
     api_key: str | None = None
     base_url: str | None = None
     headers: Mapping[str, str] = MappingProxyType({})
+    policy: CachePolicy = NOTHING_SAID
     timeout: float | None = None
 
 
@@ -74,7 +80,17 @@ class Binding:
         ConfigurationError: an unknown provider, or a word that cannot work.
     """
 
-    __slots__ = ("_base_url", "_chats", "_embeddings", "_headers", "_model", "_provider", "_target", "settings")
+    __slots__ = (
+        "_base_url",
+        "_chats",
+        "_embeddings",
+        "_headers",
+        "_model",
+        "_provider",
+        "_target",
+        "policy",
+        "settings",
+    )
 
     def __init__(self, name: str, model: str | None, connection: Connection) -> None:
         # No variable here holds the settings' words of the provider: reports of an error would show its API key.
@@ -84,6 +100,7 @@ class Binding:
         self._target = Target(
             provider, api_key=connection.api_key, timeout=connection.timeout, headers=connection.headers
         )
+        self.policy = connection.policy
         self._base_url = connection.base_url or provider.base_url
         self._headers = _counting(
             provider,
@@ -210,6 +227,14 @@ def _headers(value: Any) -> Mapping[str, str]:
     if bad := unsendable(value):
         raise ConfigurationError(f"The header {bad.name} in extra_headers {bad.problem}. Nothing was sent.")
     return value
+
+
+def _uncontrolled(headers: Mapping[str, str]) -> tuple[Mapping[str, str], CachePolicy]:
+    """Return the headers less ``x-llmcache-control``, and what that says."""
+    said = [value for name, value in headers.items() if name.lower() == HEADER]
+    if not said:
+        return headers, NOTHING_SAID
+    return {name: value for name, value in headers.items() if name.lower() != HEADER}, policy_of(", ".join(said))
 
 
 def _name(model: Any) -> str:

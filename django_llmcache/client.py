@@ -21,7 +21,7 @@ from . import conf, pipeline
 from .binding import CONNECTION, OURS, Binding, Connection, no_name, policy_from
 from .events import StreamEvent
 from .messages import LLMRequest, LLMResponse
-from .policies import NOTHING_SAID, CachePolicy
+from .policies import CachePolicy
 from .providers import Messages
 from .providers.streams import AsyncLLMStream, LLMStream
 
@@ -97,7 +97,8 @@ class LLMClient:
     def _chat_request(
         self, messages: Messages, model: str | None, words: dict[str, Any], *, stream: bool = False
     ) -> LLMRequest:
-        binding, policy = self._bound, NOTHING_SAID
+        binding = self._bound
+        policy = binding.policy
         if binding.settings is not conf.snapshot or not OURS.isdisjoint(words):
             binding, policy = self._split(words)
         return binding.chat_request(messages, model, words, policy, stream)
@@ -114,11 +115,11 @@ class LLMClient:
         ours = OURS.intersection(words)
         if ours == _CACHE and words["cache"] is True:
             del words["cache"]
-            return bound, _ASKED_FOR
+            return bound, _ASKED_FOR.over(bound.policy)
         if not CONNECTION.isdisjoint(ours):
             connection = Connection({name: words.pop(name) for name in CONNECTION & ours}, instead_of=self._connection)
             bound = Binding(self._name, self._model, connection)
-        return bound, policy_from(words) if ours else NOTHING_SAID
+        return bound, policy_from(words).over(bound.policy) if ours else bound.policy
 
     def __repr__(self) -> str:
         return f"<LLMClient {self._name}{f' {self._model}' if self._model else ''}>"

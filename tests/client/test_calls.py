@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.test import override_settings
 
-from django_llmcache import LLMClient, chat
+from django_llmcache import LLMClient, chat, policy
 from django_llmcache.contrib.demo.standin import Reply, Stall, StandIn
 from django_llmcache.exceptions import ProviderTimeoutError
 from tests.transports.loopback import Loopback, whole
@@ -231,3 +231,34 @@ def test_a_client_asks_its_own_provider_with_its_own_words():
 
         assert (one.calls, two.calls) == (3, 3)
     assert repr(clients[0]) == "<LLMClient openai m>"
+
+
+class TestControlHeader:
+    """``x-llmcache-control`` among the headers of a call or a client; it is never sent."""
+
+    def test_no_cache_asks_anew(self, in_force, provider):
+        in_force()
+        chat("openai", HI)
+
+        chat("openai", HI, extra_headers={"X-LLMCache-Control": "no-cache"})
+
+        assert provider.calls == 2
+        assert not any("x-llmcache-control" in request["headers"] for request in provider.requests)
+
+    def test_a_client_may_have_it(self, in_force, provider):
+        in_force()
+        client = LLMClient("openai", extra_headers={"x-llmcache-control": "no-store"})
+
+        client.chat(HI)
+        client.chat(HI)
+
+        assert provider.calls == 2
+
+    def test_the_calls_own_word_goes_before_it_and_it_before_a_policy(self, in_force, provider):
+        in_force()
+        headers = {"x-llmcache-control": "no-cache"}
+        chat("openai", HI)
+
+        assert chat("openai", HI, refresh=False, extra_headers=headers).from_cache
+        with policy(refresh=False):
+            assert not chat("openai", HI, extra_headers=headers).from_cache
