@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -44,7 +45,7 @@ def by_httpx(library) -> Leave:
 def by_httpx_async(library) -> Leave:
     def leave(url: str, later: ExitStack) -> Iterator[bytes]:
         loop = asyncio.new_event_loop()
-        later.callback(loop.close)
+        later.callback(_ended, loop)
         client = library.AsyncClient(verify=False, timeout=LONG)
         later.callback(lambda: loop.run_until_complete(client.aclose()))
         request = client.build_request("POST", url, content=BODY, headers=HEADERS)
@@ -59,7 +60,7 @@ def by_httpx_async(library) -> Leave:
 
 def by_aiohttp(url: str, later: ExitStack) -> Iterator[bytes]:
     loop = asyncio.new_event_loop()
-    later.callback(loop.close)
+    later.callback(_ended, loop)
 
     async def ask():
         session = aiohttp.ClientSession()
@@ -69,6 +70,14 @@ def by_aiohttp(url: str, later: ExitStack) -> Iterator[bytes]:
     answer = loop.run_until_complete(ask())
     later.callback(answer.close)
     return _stepped(loop, answer.content.iter_any())
+
+
+def _ended(loop) -> None:
+    """Close a loop as ``asyncio.run`` does, with what async generators inside the libraries still have to close."""
+    gc.collect()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def _stepped(loop, pieces) -> Iterator[bytes]:
