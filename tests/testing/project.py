@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from textwrap import dedent
 
@@ -56,14 +57,10 @@ class Project:
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
         self.url = url
+        self.temporary = Path(tempfile.mkdtemp())  # short: the path of a socket in it has some hundred characters
         self.write("project_settings.py", SETTINGS)
         self.write("manage.py", MANAGE)
         self.write("pytest.ini", "[pytest]\nDJANGO_SETTINGS_MODULE = project_settings\npython_files = test_*.py\n")
-
-    @property
-    def temporary(self) -> Path:
-        """Return the folder of what the runs leave behind for each other."""
-        return self.folder / "temporary"
 
     @property
     def fixtures(self) -> list[Path]:
@@ -89,7 +86,6 @@ class Project:
         }
         kept.pop("CI", None)
         here = str(Path(__file__).parents[2])
-        self.temporary.mkdir(exist_ok=True)
         env = kept | {"STANDIN_URL": self.url, "PYTHONPATH": here, "NO_PROXY": "*", "TMPDIR": str(self.temporary)}
         done = subprocess.run(
             [sys.executable, *args],
