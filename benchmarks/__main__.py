@@ -10,6 +10,8 @@ BENCHMARKS = {
     "hit": "a whole hit through chat() beside other caches",
     "sdk": "a hit through the OpenAI SDK on a cached client beside other caches",
     "stampede": "a thousand who ask the same at once, and how often the provider is asked",
+    "shared": "a hit on Redis and Memcached beside other caches on the same servers",
+    "soak": "four gunicorn workers on Redis for five minutes, with clears and a restart of the store",
     "store": "the in-process store beside other stores",
     "replay": "replayed calls and a replayed suite beside other recorders",
 }

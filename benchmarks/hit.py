@@ -126,16 +126,16 @@ def _seconds_each(contender, question):
     return seconds
 
 
-def _report(question, measured):
-    floor = quantile(measured[Floor], 0.5)
+def _report(question, measured, base=Floor, base_name="the floor"):
+    unit = quantile(measured[base], 0.5)
     return table(
-        f"A hit on a {question.name} request, {len(question.body) / 1000:.1f} KB (x: times the floor)",
+        f"A hit on a {question.name} request, {len(question.body) / 1000:.1f} KB (x: times {base_name})",
         ("", "median", "x", "p99"),
         [
             (
                 contender.name,
                 f"{quantile(seconds, 0.5) * 1e6:,.1f} µs",
-                f"{quantile(seconds, 0.5) / floor:.2f}",
+                f"{quantile(seconds, 0.5) / unit:.2f}",
                 f"{quantile(seconds, 0.99) * 1e6:,.1f} µs",
             )
             for contender, seconds in measured.items()
