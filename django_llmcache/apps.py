@@ -30,9 +30,10 @@ class LLMCacheConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, instrument, and under ``manage.py test`` hook unittest for ``live_api`` tests."""
-        from . import checks
+        from . import checks, invalidation
 
         checks.connect()
+        invalidation.connect()
         _instrument()
         setting_changed.connect(_instrument, dispatch_uid="django_llmcache.instrument")
         if sys.argv[1:2] == ["test"]:

@@ -17,6 +17,7 @@ from .messages import LLMRequest
 from .policies import FOREVER, NOTHING_SAID, CachePolicy
 from .providers import Messages
 from .providers.target import Target
+from .tags import tags_of
 
 CONNECTION: Final = frozenset({"api_key", "base_url", "extra_headers", "timeout"})
 WISHES: Final = frozenset({"admit", "cache", "refresh", "sample", "scope", "tags", "ttl"})
@@ -196,10 +197,12 @@ def no_name(provider: object) -> ConfigurationError:
 
 def policy_from(words: dict[str, Any]) -> CachePolicy:
     """Take the wishes out of the words of a call, and return them as a policy."""
-    wishes = {name: words.pop(name) for name in WISHES & words.keys()}
+    wishes: dict[str, Any] = {name: words.pop(name) for name in WISHES & words.keys()}
     for name in _SEVERAL & wishes.keys():
         if wishes[name].__class__ not in _SETTLED and isinstance(wishes[name], Iterable):
             wishes[name] = tuple(wishes[name])  # an iterator is read once, and a view of a dict may change
+    if isinstance(wishes.get("tags"), frozenset | list | set | tuple):
+        wishes["tags"] = tags_of(wishes["tags"])  # texts: what is known by its wishes must not hold on to objects
     hashable = {name: tuple(wish) if wish.__class__ is list else wish for name, wish in wishes.items()}
     try:
         return _known_policy(**hashable)  # one object for the same wishes: what follows from them is known by it

@@ -7,10 +7,11 @@ must hear when it is not.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from . import backends, conf, decisions, strategies, workers
+from . import backends, conf, decisions, sitestats, strategies, workers
+from .backends.base import aside
 from .backends.dummy import DummyBackend
 from .entry import Selector
 from .exceptions import ConfigurationError, UncacheableRequest
@@ -19,6 +20,7 @@ from .keys import scope_digest
 from .messages import LLMRequest, LLMResponse
 from .policies import UNSET, CachePolicy, ambient, whose
 from .stats import CacheStats
+from .tags import label_of, tag_of
 from .telemetry import counters, emit, told
 
 __all__ = [
@@ -74,7 +76,10 @@ def get(key: str) -> LLMResponse | None:
     except Exception as error:
         _tell(error, key, "get")
         return None
-    return None if entry is None else LLMResponse.from_entry(entry, key, backend.name)
+    if entry is None:
+        return None
+    result = "stale" if entry.stale_for and backend.lateness(entry) > 0 else "hit"
+    return LLMResponse.from_entry(entry, key, backend.name, result)
 
 
 def delete(key: str) -> bool:
@@ -93,7 +98,7 @@ def clear(
     provider: str | None = None,
     model: str | None = None,
     scope: str | None = None,
-    tag: str | None = None,
+    tag: Any = None,
     key: str | None = None,
 ) -> int | None:
     """Remove the answers that meet every condition named, all of them when none is.
@@ -104,7 +109,7 @@ def clear(
         provider: its name.
         model: as it was asked for.
         scope: whose answers; ``"public"`` for those that are shared.
-        tag: one tag.
+        tag: one tag: a text, a model, or an object of one.
         key: one key.
 
     Returns:
@@ -113,6 +118,8 @@ def clear(
     Raises:
         ConfigurationError: a condition that is no text; nothing was removed.
     """
+    if label_of(tag) is not None:
+        tag = tag_of(tag)
     for name, value in (("provider", provider), ("model", model), ("scope", scope), ("tag", tag), ("key", key)):
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{name} is {value!r}; give a text, or leave it out. Nothing was removed.")
@@ -124,15 +131,18 @@ def clear(
 
 
 def stats() -> CacheStats:
-    """Return what this process' cache holds and did; a backend that fails holds nothing."""
+    """Return what the site's cache did where its processes share a store, else what this process' holds and did.
+
+    A backend that fails holds nothing, and then only what this process counted is told.
+    """
     try:
-        return strategies.stats()
+        return sitestats.of_site() or sitestats.of_process()
     except ConfigurationError:
         raise
     except Exception as error:
         _tell(error, None, "stats")
         name, nothing = backends.current().name, DummyBackend().stats()
-        return CacheStats.of(name, nothing, counters.as_dict(), tokens_saved=counters.hits.value)
+        return CacheStats.of(name, nothing, counters.counts())
 
 
 def explain(request: LLMRequest) -> Explanation:
@@ -192,11 +202,13 @@ Result = TypeVar("Result")
 
 
 def _twin(function: Callable[Parameters, Result]) -> Callable[Parameters, Awaitable[Result]]:
-    """Return an async function that does the same on the event loop: the in-process backend waits for nothing."""
+    """Return an async function that does the same and never keeps the event loop waiting for another machine."""
 
     @wraps(function)
     async def twin(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        return function(*args, **kwargs)
+        if backends.current().immediate:  # the in-process backend waits for nothing
+            return function(*args, **kwargs)
+        return await aside(partial(function, *args, **kwargs))
 
     twin.__name__ = twin.__qualname__ = f"a{function.__name__}"
     return twin

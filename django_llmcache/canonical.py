@@ -42,28 +42,19 @@ def canonical_body(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: 
     Raises:
         UncacheableRequest: NaN or infinity, a key that is not a text, or a value without JSON.
     """
-    written = written_blindly(payload, unkeyed, ignore)
+    counted = plain_numbers(counted_in(payload, unkeyed, ignore))
+    try:
+        written = orjson.dumps(counted, as_sent, OPTIONS)
+    except (TypeError, ValueError) as error:
+        raise unwritable(error) from error
     if b"null" in written:
-        check_numbers(counted_in(payload, unkeyed, ignore))
+        check_numbers(counted)
     return written
 
 
-def written_blindly(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes:
-    """Return what ``canonical_body`` does, but that NaN and infinity below the top level pass for ``null``.
-
-    To look for them in every body would cost more than a look-up, and to search its bytes for ``null`` as much as
-    their digest.
-    """
-    if ignore or not unkeyed.isdisjoint(payload):
-        payload = counted_in(payload, unkeyed, ignore)
-    for value in payload.values():
-        if value.__class__ is float and (value.is_integer() or not math.isfinite(value)):
-            payload = plain_numbers(payload)
-            break
-    try:
-        return orjson.dumps(payload, as_sent, OPTIONS)
-    except (TypeError, ValueError) as error:
-        raise UncacheableRequest(f"The request's body cannot be written as JSON exactly: {error}.") from error
+def unwritable(error: Exception) -> UncacheableRequest:
+    """Return what is to be raised where a body has a value that orjson will not write."""
+    return UncacheableRequest(f"The request's body cannot be written as JSON exactly: {error}.")
 
 
 def check_numbers(payload: Mapping[str, Any]) -> None:

@@ -13,6 +13,8 @@ llmcache.W002  the test strategy outside tests
 llmcache.W003  settings that contradict each other; the safer one holds
 llmcache.W004  the environment turns the test cache on, outside tests
 llmcache.W005  a field is ignored that says what is asked: different questions would share one answer
+llmcache.W006  the alias that entries are kept in pickles (deploy only)
+llmcache.W007  ``TAG_MODELS`` names a model that there is not
 =============  =========================================================================
 """
 
@@ -23,11 +25,14 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, Final
 
+from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 from django.utils.module_loading import import_string
 
 from . import backends, conf, decisions, pipeline, providers, strategies
+from .backends.base import BaseBackend
+from .backends.stores import cure_for_pickle
 from .exceptions import ConfigurationError
 
 TAG: Final = "llmcache"
@@ -58,6 +63,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     except ConfigurationError:
         return messages  # what imports and what contradicts is seen when the values can be read
     found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings), *_ignored(settings)]
+    found += _tag_models(settings)
     return [*messages, *found, *_test_strategy(settings), *_test_cache()]
 
 
@@ -68,7 +74,7 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     except Exception:
         return []  # check_settings tells of it
     if not backend.in_process:
-        return []
+        return list(_pickle(backend))
     return [
         checks.Warning(
             f"{type(backend).__name__} keeps answers in the memory of each process.",
@@ -79,6 +85,16 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
             id="llmcache.W001",
         )
     ]
+
+
+def _pickle(backend: BaseBackend) -> Iterator[CheckMessage]:
+    alias = getattr(backend, "alias", None)
+    if alias is not None and (cure := cure_for_pickle(alias)) is not None:
+        yield checks.Warning(
+            f"The alias {alias.name!r} of CACHES, which LLMCACHE['OPTIONS'] names, pickles what it keeps.",
+            hint=f"Whoever can write to it can run code in what reads it. {cure}",
+            id="llmcache.W006",
+        )
 
 
 def connect() -> None:
@@ -195,6 +211,15 @@ def _ignored(settings: conf.Settings) -> Iterator[CheckMessage]:
                 "doesn't matter, such as 'messages.*.id'.",
                 id="llmcache.W005",
             )
+
+
+def _tag_models(settings: conf.Settings) -> Iterator[CheckMessage]:
+    for label in sorted(settings.tag_models or ()):
+        try:
+            apps.get_model(label)
+        except LookupError as error:
+            hint = "Mend the label, or leave it out: nothing is cleared for a model that there is not."
+            yield checks.Warning(f"LLMCACHE['TAG_MODELS'] has {label!r}: {error}", hint=hint, id="llmcache.W007")
 
 
 def _test_strategy(settings: conf.Settings) -> Iterator[CheckMessage]:

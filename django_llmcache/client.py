@@ -54,19 +54,24 @@ class LLMClient:
         self._connection = Connection(connection)
         self._bound = Binding(provider, model, self._connection)
 
-    def chat(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+    def chat(
+        self, messages: Messages, *, model: str | None = None, cache: bool | None = None, **words: Any
+    ) -> LLMResponse:
         """Return the answer to a conversation, from the cache where it may.
 
         Args:
             messages: ``{"role": …, "content": …}`` mappings, or the provider's own shape.
             model: which model to ask.
+            cache: whether the cache is asked and told; else as the settings say.
             words: as this module says.
         """
-        return pipeline.handler()(self._chat_request(messages, model, words))
+        return pipeline.handler()(self._chat_request(messages, model, _with(words, cache)))
 
-    async def achat(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+    async def achat(
+        self, messages: Messages, *, model: str | None = None, cache: bool | None = None, **words: Any
+    ) -> LLMResponse:
         """Return what ``chat`` does. A hit never leaves the event loop."""
-        return await pipeline.ahandler()(self._chat_request(messages, model, words))
+        return await pipeline.ahandler()(self._chat_request(messages, model, _with(words, cache)))
 
     def stream(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMStream:
         """Return the answer's events as they arrive; never from the response cache."""
@@ -131,6 +136,12 @@ def _no_stream(answer: object) -> TypeError:
     )
 
 
+def _with(words: dict[str, Any], cache: bool | None) -> dict[str, Any]:  # noqa: FBT001 - on the way of every call
+    if cache is not None:
+        words["cache"] = cache
+    return words
+
+
 _clients: dict[str, LLMClient] = {}
 
 
@@ -142,14 +153,17 @@ def _client(provider: str) -> LLMClient:
     return _clients.setdefault(provider, LLMClient(provider))
 
 
-def chat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+def chat(
+    provider: str, messages: Messages, *, model: str | None = None, cache: bool | None = None, **words: Any
+) -> LLMResponse:
     """Return the answer to a conversation, from the cache where it may.
 
     Args:
         provider: a name such as ``"openai"``.
         messages: ``{"role": …, "content": …}`` mappings, or the provider's own shape.
         model: which model to ask; else ``PROVIDERS[provider]["MODEL"]``.
-        words: of the cache ``cache``, ``ttl``, ``refresh``, ``scope``, ``tags``, ``sample``, ``admit``, as
+        cache: whether the cache is asked and told; else as the settings say.
+        words: of the cache ``ttl``, ``refresh``, ``scope``, ``tags``, ``sample``, ``admit``, as
             ``CachePolicy`` describes them; of the connection ``timeout``, ``extra_headers``, ``api_key``,
             ``base_url``. Every other word is the provider's own, such as ``temperature``, and is sent as it is.
 
@@ -157,16 +171,28 @@ def chat(provider: str, messages: Messages, *, model: str | None = None, **words
         ConfigurationError: a value that cannot work; nothing was sent.
         ProviderError: one of its family, where the provider gives no usable answer.
     """
-    try:
-        client = _clients[provider]  # as _client does, without the call: most hits come this way
+    try:  # as client.chat does, without the calls: most hits come this way
+        client = _clients[provider]
     except (KeyError, TypeError):
         client = None
-    return pipeline.handler()((client or _client(provider))._chat_request(messages, model, words))
+    if client is None:
+        client = _client(provider)
+    bound = client._bound
+    if (cache is None or cache is True) and bound.settings is conf.snapshot and OURS.isdisjoint(words):
+        policy = _ASKED_FOR.over(bound.policy) if cache else bound.policy
+        request = bound.chat_request(messages, model, words, policy, False)
+    else:
+        request = client._chat_request(messages, model, _with(words, cache))
+    made_for, handler = pipeline.in_force
+    answer: LLMResponse = (handler if made_for is conf.snapshot else pipeline.handler())(request)
+    return answer
 
 
-async def achat(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMResponse:
+async def achat(
+    provider: str, messages: Messages, *, model: str | None = None, cache: bool | None = None, **words: Any
+) -> LLMResponse:
     """Return what ``chat`` does, of the same arguments. A hit never leaves the event loop."""
-    return await _client(provider).achat(messages, model=model, **words)
+    return await _client(provider).achat(messages, model=model, cache=cache, **words)
 
 
 def stream(provider: str, messages: Messages, *, model: str | None = None, **words: Any) -> LLMStream:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import count
-from typing import Final
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from .locks import fork_safe_lock
 
 _reading = fork_safe_lock()
-_FOLDED_AT: Final = 1000
+FOLDED_AT: Final = 1000
+"""Additions that a tally keeps before they are summed."""
+
+What = TypeVar("What")
+Kind = TypeVar("Kind")
 
 
 class Counter:
@@ -34,36 +39,44 @@ class Counter:
             return value
 
 
-class Tally:
-    """A sum that any thread adds to by ``add``, which takes no lock but once in a thousand times."""
+class Sum(NamedTuple):
+    """How often something was added, and the sum of the numbers."""
 
-    __slots__ = ("_count", "_pending", "_total")
+    times: int = 0
+    total: int = 0
 
-    def __init__(self) -> None:
-        self._pending: deque[int] = deque()
-        self._count = 0
-        self._total = 0
 
-    def add(self, amount: int) -> None:
-        """Add to the sum."""
-        self._pending.append(amount)
-        if len(self._pending) > _FOLDED_AT:
-            self._fold()
+class Tally(Generic[What, Kind]):
+    """How often any thread has added a pair of numbers to something, and their sum, by the kind of thing.
+
+    To add is to append to ``pending``; whoever finds more than ``FOLDED_AT`` there calls ``fold``, which alone takes a
+    lock and does the sums.
+
+    Args:
+        kind_of: the kind that a thing is summed with, one of not too many.
+    """
+
+    __slots__ = ("_kind_of", "_sums", "pending")
+
+    def __init__(self, kind_of: Callable[[What], Kind]) -> None:
+        self.pending: deque[tuple[What, tuple[int, int]]] = deque()
+        self._kind_of = kind_of
+        self._sums: dict[Kind, list[int]] = {}
 
     @property
-    def value(self) -> int:
-        """Return the sum."""
-        self._fold()
-        return self._total
-
-    @property
-    def count(self) -> int:
-        """Return how often it was added to."""
-        self._fold()
-        return self._count
-
-    def _fold(self) -> None:
+    def sums(self) -> dict[Kind, Sum]:
+        """Return what was added, by kind."""
         with _reading:
-            for _ in range(len(self._pending)):
-                self._total += self._pending.popleft()
-                self._count += 1
+            self.fold()
+            return {kind: Sum(*summed) for kind, summed in self._sums.items()}
+
+    def fold(self) -> None:
+        """Take what is pending into the sums."""
+        with _reading:
+            last, summed, take = None, [0, 0], self.pending.popleft
+            for _ in range(len(self.pending)):
+                what, (one, other) = take()
+                if what is not last:  # the same is often added many times on end
+                    last, summed = what, self._sums.setdefault(self._kind_of(what), [0, 0])
+                summed[0] += 1
+                summed[1] += one + other

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from . import conf, keys
+from .backends.base import groups_of
 from .endpoints import Endpoint
 from .exceptions import ConfigurationError, UncacheableRequest
 from .keys import KeyMaker
@@ -20,21 +21,37 @@ class Route:
     It is worked out once, since a look-up in the cache takes no longer than working it out.
 
     Attributes:
-        settings, policy: what it follows from.
+        settings, policy, model: what it follows from, beside the address.
         reason: why these requests are neither read nor stored (a reason code), or ``None``.
         scope: whose answers they get, ``None`` when they are shared.
         keys: makes the keys of those that have one.
         key_of: returns the key of the one that has this body.
+        groups: what those could be cleared by, for the backend's ``find``.
         refresh: whether the stored answer is not wanted.
         max_age: seconds that it may be old; ``None`` for any age.
+        stale_for: seconds for which an expired answer may be served.
     """
 
-    __slots__ = ("key_of", "keys", "max_age", "policy", "reason", "refresh", "scope", "settings")
+    __slots__ = (
+        "groups",
+        "key_of",
+        "keys",
+        "max_age",
+        "model",
+        "policy",
+        "reason",
+        "refresh",
+        "scope",
+        "settings",
+        "stale_for",
+    )
 
     def __init__(self, request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> None:
         self.settings = settings
         self.policy = policy
+        self.model = request._model
         self.refresh = bool(policy.refresh)
+        self.stale_for = settings.stale_for if policy.stale_for is UNSET else policy.stale_for
         self.max_age = None if policy.max_age is UNSET else policy.max_age
         self.scope: str | None = None
         self.reason = reason_against(request, policy, settings)
@@ -44,6 +61,7 @@ class Route:
                 self.reason = "no_scope"
             self.keys = key_maker(request, policy, settings, self.scope)
             self.key_of = self.keys.key_of
+            self.groups = groups_of(keys.scope_digest(self.scope), policy.tags or ())
 
 
 _routes: dict[tuple[Endpoint, str, int], Route] = {}
@@ -51,7 +69,7 @@ _ROUTES_KEPT: Final = 1024
 
 
 def route_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> Route:
-    """Return what becomes of a request.
+    """Return what becomes of a request, and leave it at its endpoint for the next one.
 
     Raises:
         UncacheableRequest: ``SCOPE`` failed, or JSON cannot say where the request goes.
@@ -61,10 +79,12 @@ def route_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) 
     if route is None or route.policy is not policy or route.settings is not settings:
         route = Route(request, policy, settings)
         # Where a function of the user's own decides, it is asked about each request.
-        if settings.cacheable is None and (settings.scope is None or "." not in settings.scope):
-            if len(_routes) >= _ROUTES_KEPT:
-                _routes.clear()
-            _routes[name] = route
+        if settings.cacheable is not None or (settings.scope is not None and "." in settings.scope):
+            return route
+        if len(_routes) >= _ROUTES_KEPT:
+            _routes.clear()
+        _routes[name] = route
+    object.__setattr__(request._endpoint, "route", route)
     return route
 
 

@@ -55,7 +55,7 @@ class Endpoint:
         ConfigurationError: a part that is not a text, or no provider.
     """
 
-    __slots__ = ("base_url", "headers", "operation", "path", "provider", "query", "rules")
+    __slots__ = ("base_url", "headers", "operation", "path", "provider", "query", "route", "rules")
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class Endpoint:
             tuple(pair for pair in pairs((n.lower(), v) for n, v in headers) if pair[0] in rules.headers),
         )
         put(self, "rules", rules)
+        put(self, "route", None)
 
     provider: str
     operation: str
@@ -92,6 +93,8 @@ class Endpoint:
     query: Pairs
     headers: Pairs
     rules: RequestRules
+    route: Any
+    """What the last look-up here followed: nothing that the endpoint is, but soon found again."""
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"Endpoint is immutable; make a new one to change {name!r}.")

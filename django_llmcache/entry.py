@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from .bodies import Usage
 from .exceptions import EntryFormatError
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the stored bytes; another version reads as a miss."""
 
 NO_USAGE: Final = Usage()
 _MAGIC: Final = b"LLMC"
+
+
+class Origin(NamedTuple):
+    """Where an answer is from. Many entries have the same, so that a process' memory keeps it once.
+
+    Attributes:
+        provider, operation, model: of the request.
+    """
+
+    provider: str
+    operation: str
+    model: str
 
 
 class Entry:
@@ -26,18 +38,19 @@ class Entry:
         headers: pairs of name and value.
         created: seconds since the epoch.
         ttl: seconds, or ``None`` for ever.
-        provider, operation, model: of the request.
+        origin: provider, operation and model of the request.
         scope: the scope's digest as in the key, ``"-"`` when shared.
         tags: what it can be cleared by.
         usage: tokens as the provider counted them.
         latency: seconds that the live call took.
         parts: ``name=digest`` of each part of the request, for ``explain``.
+        stale_for: seconds beyond its ``ttl`` for which it is kept.
         has_null: whether the request may have a ``null`` in it, for which NaN in another must not be taken.
     """
 
     __slots__ = (
-        "body", "created", "has_null", "headers", "key", "latency", "model", "operation", "parts", "provider",
-        "scope", "status", "tags", "ttl", "usage",
+        "body", "created", "has_null", "headers", "key", "latency", "origin", "parts", "scope", "stale_for", "status",
+        "tags", "ttl", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +71,7 @@ class Entry:
         latency: float = 0.0,
         parts: str = "",
         has_null: bool = False,
+        stale_for: float = 0.0,
     ) -> None:
         self.key = key
         self.body = body
@@ -65,15 +79,29 @@ class Entry:
         self.ttl = ttl
         self.status = status
         self.headers = headers
-        self.provider = provider
-        self.operation = operation
-        self.model = model
+        self.origin = Origin(provider, operation, model)
         self.scope = scope
         self.tags = tags
         self.usage = usage
         self.latency = latency
         self.parts = parts
         self.has_null = has_null
+        self.stale_for = stale_for
+
+    @property
+    def provider(self) -> str:
+        """Return the provider of the request."""
+        return self.origin.provider
+
+    @property
+    def operation(self) -> str:
+        """Return the operation of the request."""
+        return self.origin.operation
+
+    @property
+    def model(self) -> str:
+        """Return the model of the request, as it was asked for."""
+        return self.origin.model
 
     @property
     def digest(self) -> str:
@@ -89,7 +117,7 @@ class Entry:
     def size(self) -> int:
         """Return the bytes that it counts for: the body, the texts stored beside it, and what Python adds to them."""
         size = len(self.body) + len(self.key) + len(self.parts) + OVERHEAD
-        names = len(self.provider) + len(self.operation) + len(self.model)
+        names = sum(map(len, self.origin))
         if names > _SHORT:
             size += 4 * names
         for name, value in self.headers:
@@ -101,9 +129,9 @@ class Entry:
     def encode(self) -> bytes:
         """Return the entry as bytes: magic, version, length of the JSON head, head, body. Never pickle."""
         head = orjson.dumps([
-            self.key, self.created, self.ttl, self.status, self.headers, self.provider, self.operation, self.model,
-            self.scope, sorted(self.tags), tuple(self.usage), self.latency, self.parts, len(self.body),
-            self.has_null,
+            self.key, self.created, self.ttl, self.status, self.headers, *self.origin, self.scope,
+            sorted(self.tags), tuple(self.usage), self.latency, self.parts, len(self.body),
+            self.has_null, self.stale_for,
         ])  # fmt: skip
         return b"".join((_MAGIC, bytes((FORMAT,)), len(head).to_bytes(4, "big"), head, self.body))
 
@@ -123,7 +151,8 @@ class Entry:
             return cls(
                 key=key, created=head[1], ttl=head[2], status=head[3], headers=tuple((n, v) for n, v in head[4]),
                 provider=head[5], operation=head[6], model=head[7], scope=head[8], tags=frozenset(head[9]),
-                usage=Usage(*head[10]), latency=head[11], parts=head[12], has_null=head[14], body=body,
+                usage=Usage(*head[10]), latency=head[11], parts=head[12], has_null=head[14],
+                stale_for=head[15], body=body,
             )  # fmt: skip
         except (ValueError, TypeError, IndexError, KeyError) as error:
             raise EntryFormatError(f"The stored entry cannot be read: {error}") from error

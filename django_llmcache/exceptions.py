@@ -30,6 +30,18 @@ class RunDirError(LLMCacheError):
     """The folder that the processes of this machine share can't be used or trusted; the message says the cure."""
 
 
+class EntryTooLargeError(LLMCacheError):
+    """A backend's store takes no value of this size."""
+
+
+class BackendTimeoutError(LLMCacheError):
+    """A backend's store took longer than it may."""
+
+
+class BackendUnavailableError(LLMCacheError):
+    """The backend did not answer lately, and is not asked for a while."""
+
+
 class ProviderError(LLMCacheError):
     """The provider did not give a usable answer.
 

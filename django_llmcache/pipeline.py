@@ -144,18 +144,19 @@ def _direct(handler: Any) -> Any:
     return handler.__call__ if isfunction(type(handler).__call__) else handler
 
 
-_nothing: tuple[conf.Settings | None, Any] = (None, None)
-_sync = _async = _nothing
+_nothing: tuple[Any, Any] = (object(), None)
+in_force = _async = _nothing
+"""The settings that a pipeline was made for, and that pipeline; the sync one in force where the settings are."""
 
 
 def handler() -> Handler:
     """Return the sync pipeline of the settings in force."""
-    global _sync
+    global in_force
     settings = conf.snapshot or conf.current()
-    made_for, made = _sync
+    made_for, made = in_force
     if made_for is not settings:
         made = _direct(build(settings.middleware, is_async=False))
-        _sync = (settings, made)
+        in_force = (settings, made)
     return made  # type: ignore[no-any-return]
 
 

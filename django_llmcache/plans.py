@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, NamedTuple
 
 from .backends.base import BaseBackend
 from .decisions import Route
-from .messages import LLMRequest
+from .messages import LLMRequest, LLMResponse
 
 Call = Callable[[LLMRequest], Any]
 AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
@@ -19,6 +19,19 @@ class Bypass(NamedTuple):
     reason: str
 
 
+class Question(NamedTuple):
+    """What is still to be asked of a backend that cannot answer at once.
+
+    Attributes:
+        key, route, backend, landed: as in ``Plan``.
+    """
+
+    key: str
+    route: Route
+    backend: BaseBackend
+    landed: int
+
+
 class Plan(NamedTuple):
     """Where the answer that comes goes, if it may be stored.
 
@@ -26,15 +39,33 @@ class Plan(NamedTuple):
         key, route, backend: what it is stored under, by which rules, and where.
         mark: what the backend gave for ``put``.
         landed: how many shared calls had ended before the look-up.
+        reason: why it is not stored though it may be (a reason code): the backend failed.
+        spare: the stored answer, to be served where the provider fails.
+        in_background: whether nobody waits for it: it refreshes what was served stale.
     """
 
     key: str
     route: Route
     backend: BaseBackend
-    mark: int
+    mark: Hashable
     landed: int
+    reason: str | None = None
+    spare: LLMResponse | None = None
+    in_background: bool = False
 
     @property
-    def flight(self) -> tuple[str, int, int]:
+    def flight(self) -> tuple[str, Hashable, int]:
         """Return what those have in common who ask the same; not with who asked before a clear."""
         return self.key, self.mark, id(self.backend)
+
+
+class Late(NamedTuple):
+    """A stored answer that has expired, and may be served while it is asked for anew.
+
+    Attributes:
+        answer: what is stored.
+        plan: where the new one goes.
+    """
+
+    answer: LLMResponse
+    plan: Plan

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypedDict, TypeVar, Unpack
 
 from .exceptions import ConfigurationError
+from .tags import tags_of
 
 
 class Unset(enum.Enum):
@@ -31,7 +32,6 @@ TTL = int | float | timedelta | None
 ADMITTABLE: Final = frozenset({"truncated", "refused", "empty"})
 """Reason codes that ``admit=`` may override; an error or a stateful answer is never stored."""
 
-
 FOREVER: Final = 1e12
 """Seconds from which a time to live is as good as for ever: 30,000 years."""
 
@@ -43,6 +43,14 @@ def seconds(ttl: TTL, *, source: str = "ttl") -> float | None:
         ConfigurationError: negative, NaN, a bool or not a number; ``source`` names where it was set.
     """
     return _duration(ttl, source, "0 (do not store) or None (for ever)")
+
+
+def lasting(stale_for: Any, *, source: str = "stale_for") -> float:
+    """Return for how many seconds an expired answer may be served; raises as ``seconds``, for ``None`` as well."""
+    value = _duration(stale_for, source, "0 (not at all)")
+    if value is None:
+        raise ConfigurationError(f"{source} is {stale_for!r}; give seconds (int or float), a timedelta, or 0.")
+    return value
 
 
 def _duration(given: Any, source: str, others: str) -> float | None:
@@ -66,6 +74,7 @@ class _Fields(NamedTuple):
     admit: frozenset[str] | Unset
     max_age: float | Unset | None
     store: bool | Unset
+    stale_for: float | Unset
 
 
 class Wishes(TypedDict, total=False):
@@ -75,11 +84,12 @@ class Wishes(TypedDict, total=False):
     ttl: TTL | Unset
     refresh: bool | Unset
     scope: str | Unset | None
-    tags: Iterable[str] | Unset
+    tags: Iterable[Any] | Unset
     sample: int | Unset
     admit: Iterable[str] | Unset
     max_age: TTL | Unset
     store: bool | Unset
+    stale_for: int | float | timedelta | Unset
 
 
 class CachePolicy(_Fields):
@@ -91,14 +101,16 @@ class CachePolicy(_Fields):
         ttl: seconds, ``timedelta``, ``0`` (do not store) or ``None`` (never expires).
         refresh: skip the read and store what comes.
         scope: whose answer this is (a text); in the key. ``None`` or ``"public"`` shares on purpose.
-        tags: texts to clear by.
+        tags: what to clear by: texts, models and their objects. A change of an object clears the answers that have it
+            or its model for a tag.
         sample: which of several answers to the same request; in the key.
         admit: reason codes to store all the same (``truncated``, ``refused``, ``empty``).
         max_age: only entries at most this many seconds (or this ``timedelta``) old; ``None``: of any age.
         store: ``False``: may read, does not store.
+        stale_for: seconds (or a ``timedelta``) for which an expired answer may still be served: at once, while one
+            caller asks anew, and where the provider fails. ``0``: not at all.
 
-    ``chat`` and its like take all of them as keywords but ``max_age`` and ``store``, which providers may have too: say
-    these by ``policy()`` or ``with_cache(…, policy=…)``.
+    ``chat`` and its like take them as keywords, but ``max_age``, ``store`` and ``stale_for``: ``policy()`` says those.
 
     Raises:
         ConfigurationError: a value that cannot work; the message names the field.
@@ -113,11 +125,12 @@ class CachePolicy(_Fields):
         ttl: TTL | Unset = UNSET,
         refresh: bool | Unset = UNSET,
         scope: str | Unset | None = UNSET,
-        tags: Iterable[str] | Unset = UNSET,
+        tags: Iterable[Any] | Unset = UNSET,
         sample: int | Unset = UNSET,
         admit: Iterable[str] | Unset = UNSET,
         max_age: TTL | Unset = UNSET,
         store: bool | Unset = UNSET,
+        stale_for: float | timedelta | Unset = UNSET,
     ) -> Self:
         """Check what is said. A tuple underneath: made on every call, where a frozen class costs four times as much."""
         return tuple.__new__(cls, (
@@ -125,11 +138,12 @@ class CachePolicy(_Fields):
             ttl if ttl is UNSET else seconds(ttl),
             refresh if refresh is UNSET else _flag("refresh", refresh),
             scope if scope is UNSET else checked_scope(scope),
-            tags if tags is UNSET else _texts("tags", tags),
+            tags if tags is UNSET else tags_of(tags),
             sample if sample is UNSET else _index(sample),
             admit if admit is UNSET else _reasons(admit),
             max_age if max_age is UNSET else _duration(max_age, "max_age", "or None (of any age)"),
             store if store is UNSET else _flag("store", store),
+            stale_for if stale_for is UNSET else lasting(stale_for),
         ))  # fmt: skip
 
     def over(self, base: CachePolicy | None) -> CachePolicy:

@@ -78,9 +78,8 @@ class LLMRequest:
         self._policy = policy or NOTHING_SAID
         self._target: Any = None
 
-    @classmethod
+    @staticmethod
     def to(
-        cls,
         endpoint: Endpoint,
         model: str,
         payload: dict[str, Any],
@@ -89,7 +88,7 @@ class LLMRequest:
         target: Any,
     ) -> LLMRequest:
         """Return a request to ``endpoint`` that owns ``payload``; ``target`` is what can send it."""
-        self = _new(cls)
+        self = _new(LLMRequest)
         self._endpoint = endpoint
         self._model = model
         self._payload = payload

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from . import bodies
-from .bodies import JSON, ToolCall, Usage
+from .bodies import JSON, ToolCall, Usage, text_of
 from .cacheinfo import CacheInfo
 from .exceptions import InvalidAnswerError
 from .headers import Headers
@@ -56,10 +56,10 @@ class LLMResponse:
         self._reason: str | None = None
         self._backend: str | None = None
 
-    @classmethod
-    def from_entry(cls, entry: Entry, key: str, backend: str | None = None, result: str = "hit") -> LLMResponse:
+    @staticmethod
+    def from_entry(entry: Entry, key: str, backend: str | None = None, result: str = "hit") -> LLMResponse:
         """Return the stored answer as a caller's own object."""
-        self = _new(cls)
+        self = _new(LLMResponse)
         self._body = entry.body
         self._status = entry.status
         self._headers = entry.headers
@@ -145,7 +145,12 @@ class LLMResponse:
     def text(self) -> str:
         """Return the answer's text."""
         data = self._data
-        return bodies.text_of(self._parsed() if data is _NOT_PARSED else data)
+        if data is _NOT_PARSED:
+            try:  # as _parsed does, without the call: nearly every answer is read so
+                data = self._data = orjson.loads(self._body)
+            except orjson.JSONDecodeError:
+                data = self._parsed()
+        return text_of(data)
 
     @property
     def usage(self) -> Usage:

@@ -34,11 +34,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "OPTIONS": Setting({}, (dict,)),
     "DEFAULT_TTL": Setting(15 * 60, (*_TIME, _NONE)),
     "TTL_RULES": Setting([], (list, tuple)),
+    "TTL_JITTER": Setting(0, (int, float)),
+    "STALE_FOR": Setting(0, _TIME),
     "CLEANUP_INTERVAL": Setting(5 * 60, _TIME),
     "MAX_ENTRY_BYTES": Setting(4 * 1024 * 1024, (int,)),
     "KEY_VERSION": Setting(1, (int, str)),
     "IGNORE_FIELDS": Setting([], (list, tuple)),
     "SCOPE": Setting(None, (str, _NONE)),
+    "TAG_MODELS": Setting(None, (list, tuple, _NONE)),
     "MIDDLEWARE": Setting(["django_llmcache.middleware.cache.CacheMiddleware"], (list, tuple)),
     "PROVIDERS": Setting({}, (dict,)),
     "INSTRUMENT": Setting(False, (bool,)),
@@ -152,6 +155,23 @@ def dotted(name: str, values: Any) -> tuple[str, ...]:
                 f"settings.LLMCACHE['{name}'][{index}] is {path!r}; give a path such as 'trace_id' or 'messages.*.id'."
             )
     return paths
+
+
+def share(where: str, value: float) -> float:
+    """Return a share, from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; give a share from 0 to 1.")
+    return float(value)
+
+
+def labels(name: str, values: Any) -> frozenset[str] | None:
+    """Return labels of models in lower case, ``None`` for ``None``."""
+    if values is None:
+        return None
+    for index, label in enumerate(texts(name, values)):
+        if label.count(".") != 1 or not all(label.split(".")):
+            raise ConfigurationError(f"settings.LLMCACHE['{name}'][{index}] is {label!r}; give 'app_label.Model'.")
+    return frozenset(label.lower() for label in values)
 
 
 def ttl_rule(index: int, rule: Any) -> TTLRule:

@@ -43,12 +43,16 @@ class Asker(Protocol):
         """Return the answer that has come since the look-up."""
         ...
 
+    async def alook_again(self, plan: Plan) -> LLMResponse | None:
+        """Return the same on the event loop."""
+        ...
+
 
 def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLMResponse]:
     """Return the answer to this call, or to that of another who asked the same; raises as the call does."""
 
     def ask() -> LLMResponse:
-        if plan.backend.in_process:
+        if not _is_locked(plan):
             return _missed(asker, plan) or asker.ask(request, call, plan)
         lease = _lease(asker, request, plan)
         while not lease.is_mine():
@@ -67,24 +71,30 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
     """Do what ``do`` does on an event loop."""
 
     async def ask() -> LLMResponse:
-        if plan.backend.in_process:
+        if not _is_locked(plan):
             return _missed(asker, plan) or await asker.aask(request, call, plan)
         lease = _lease(asker, request, plan)
-        while not lease.is_mine():
+        while not await lease.ais_mine():
             await asyncio.sleep(lease.pause)
-            if (found := asker.look_again(plan)) is not None:
+            if (found := await asker.alook_again(plan)) is not None:
                 return found
         try:
-            return asker.look_again(plan) or await asker.aask(request, call, plan)
+            return await asker.alook_again(plan) or await asker.aask(request, call, plan)
         finally:
-            lease.give_back()
+            await lease.agive_back()
 
     return await flights.ado(_name(request, plan), ask, patience=_patience(request, plan))
 
 
+def _is_locked(plan: Plan) -> bool:
+    """Return whether other processes may ask the same: of a backend that all share, and that answers."""
+    return plan.reason is None and not plan.backend.in_process
+
+
 def _missed(asker: Asker, plan: Plan) -> LLMResponse | None:
     """Return the answer of a call that ended between the look-up and now, where one did."""
-    return None if plan.landed == flights.landed else asker.look_again(plan)
+    waits = plan.reason is not None or not plan.backend.immediate
+    return None if waits or plan.landed == flights.landed else asker.look_again(plan)
 
 
 def _lease(asker: Asker, request: LLMRequest, plan: Plan) -> Lease:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any, Final
 
 from . import signals
-from .counting import Counter, Tally
-from .entry import Entry
+from .counting import FOLDED_AT, Counter, Tally
+from .counts import Count, Counts
+from .entry import Entry, Origin
 
 logger = logging.getLogger("django_llmcache")
 
@@ -29,6 +30,9 @@ SIGNALS: Mapping[str, signals.CacheSignal] = {
 _NAMES_KEPT: Final = 128
 """Names that are counted one by one. ``CACHEABLE`` makes up reasons, and could make one up for each call."""
 
+_MODELS_KEPT: Final = 128
+"""Models that are counted one by one. A project may let strangers name them."""
+
 _LONGEST_NAME: Final = 80
 
 
@@ -36,28 +40,54 @@ class Counters:
     """Counts since the process began. Adding takes no lock, and loses none."""
 
     def __init__(self) -> None:
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[Count, Counter] = {}
+        self._names: set[str] = set()
+        self._models: set[tuple[str, str]] = set()
         self.reset()
 
-    def add(self, name: str) -> None:
-        """Count one ``name``."""
-        counter = self._counters.get(name)
+    def add(self, name: str, provider: str = "", model: str = "") -> None:
+        """Count one ``name``, of a provider and a model where it is of one."""
+        counter = self._counters.get(Count(provider, model, name))
         if counter is None:
-            group, dot, _ = name.partition(".")
-            if dot and (len(self._counters) >= _NAMES_KEPT or len(name) > _LONGEST_NAME or not name.isprintable()):
-                name = f"{group}.other"
-            counter = self._counters.setdefault(name, Counter())
+            counted = Count(*self._model_kept(provider, model), self._name_kept(name))
+            counter = self._counters.setdefault(counted, Counter())
         next(counter.steps)
 
-    def as_dict(self) -> dict[str, int]:
-        """Return every count by name."""
-        return {"hit": self.hits.count} | {name: counter.value for name, counter in list(self._counters.items())}
+    def counts(self) -> Counts:
+        """Return every count by provider, model and name."""
+        counts = {counted: counter.value for counted, counter in list(self._counters.items())}
+        for (provider, model), hits in self.hits.sums.items():
+            counts[Count(provider, model, "hit")] = hits.times
+            counts[Count(provider, model, "tokens_saved")] = hits.total
+        return counts
 
     def reset(self) -> None:
         """Start from zero."""
         self._counters.clear()
-        self.hits = Tally()
+        self._names.clear()
+        self._models.clear()
+        self.hits: Tally[Origin, tuple[str, str]] = Tally(lambda origin: self._model_kept(origin[0], origin[2]))
         """Hits, and the tokens, in and out, that they spared."""
+
+    def _name_kept(self, name: str) -> str:
+        if name not in self._names:
+            group, dot, _ = name.partition(".")
+            if dot and not _is_kept(name, self._names, _NAMES_KEPT):
+                return f"{group}.other"
+            self._names.add(name)
+        return name
+
+    def _model_kept(self, provider: str, model: str) -> tuple[str, str]:
+        kept = (provider, model)
+        if kept not in self._models:
+            if not _is_kept(provider + model, self._models, _MODELS_KEPT):
+                return "other", "other"
+            self._models.add(kept)
+        return kept
+
+
+def _is_kept(text: str, known: Sized, most: int) -> bool:
+    return len(known) < most and len(text) <= _LONGEST_NAME and text.isprintable()
 
 
 counters = Counters()
@@ -67,7 +97,10 @@ if hasattr(os, "register_at_fork"):
 
 def emit_hit(sender: Any, key: str, entry: Entry) -> None:
     """Tell of a hit, as ``emit`` does; it costs next to nothing while nobody listens."""
-    counters.hits.add(entry.usage[0] + entry.usage[1])
+    pending = counters.hits.pending
+    pending.append((entry.origin, entry.usage))
+    if len(pending) > FOLDED_AT:
+        counters.hits.fold()
     if signals.cache_hit.receivers or logger.isEnabledFor(logging.DEBUG):
         age = time.time() - entry.created
         details = {"key": key, "provider": entry.provider, "model": entry.model, "age": age, "usage": entry.usage}
@@ -76,7 +109,7 @@ def emit_hit(sender: Any, key: str, entry: Entry) -> None:
 
 def emit(event: str, sender: Any, **details: Any) -> None:
     """Count the event, log one line without any content, and send its signal; no receiver can break the call."""
-    counters.add(event)
+    counters.add(event, details.get("provider") or "", details.get("model") or "")
     _tell(event, sender, details)
 
 

@@ -15,17 +15,17 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 
 FLOORS = (
     {
-        "admission", "bodies", "cacheinfo", "canonical", "control", "counting", "endpoints", "entry", "events",
-        "exceptions", "explanation", "headers", "keys", "locks", "messages", "parsing", "policies", "request",
-        "response", "rules", "shapes", "singleflight", "upstream",
+        "admission", "bodies", "cacheinfo", "canonical", "control", "counting", "counts", "endpoints", "entry",
+        "events", "exceptions", "explanation", "headers", "keys", "locks", "messages", "outages", "parsing", "policies",
+        "request", "response", "rules", "shapes", "singleflight", "tags", "typedsettings", "upstream",
     },
     {"conf", "signals", "telemetry"},
     {"backends", "recorder", "workers"},
-    {"decisions", "plans", "sharing", "stats", "strategies"},
+    {"decisions", "keeping", "lookup", "plans", "refreshing", "sharing", "sitestats", "stats", "strategies"},
     {"pipeline", "middleware"},
     {"providers", "transports"},
     {"binding", "cache", "client", "decorator"},
-    {"apps", "checks", "contrib", "management", "testing"},
+    {"apps", "checks", "contrib", "invalidation", "management", "testing"},
 )  # fmt: skip
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 
@@ -35,6 +35,8 @@ OPTIONAL = {
     "yaml", "zstandard",
 }  # fmt: skip
 ADAPTERS = {
+    "backends/encryption.py": {"cryptography"},
+    "backends/stores/over_redis.py": {"redis"},
     "recorder/vcr.py": {"yaml"},
     "testing/interceptors/over_aiohttp.py": {"aiohttp"},
     "testing/interceptors/over_botocore.py": {"botocore"},

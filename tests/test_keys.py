@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import datetime as dt
 import enum
+import hashlib
 import json
 import os
 import re
@@ -26,7 +27,15 @@ from hypothesis import strategies as st
 import django_llmcache
 from django_llmcache import keys
 from django_llmcache.exceptions import UncacheableRequest
-from django_llmcache.keys import canonical_body, make_key, pack_parts, parts_of, scope_digest, unpack_parts
+from django_llmcache.keys import (
+    canonical_body,
+    canonical_envelope,
+    make_key,
+    pack_parts,
+    parts_of,
+    scope_digest,
+    unpack_parts,
+)
 from django_llmcache.messages import LLMRequest
 from django_llmcache.rules import UNKEYED, RequestRules
 
@@ -173,6 +182,14 @@ class TestBody:
     @given(BODIES)
     def test_canonical_bytes_read_back_as_the_body(self, body):
         assert says(json.loads(canonical_body(body, UNKEYED))) == says(body)
+
+    @given(BODIES, st.sampled_from([(), ("metadata.trace", "x")]))
+    def test_the_key_is_the_digest_of_the_address_and_the_canonical_bytes(self, body, ignore):
+        request = request_of(body)
+        address = canonical_envelope(request._endpoint, request.model, 1, None, 0)
+
+        digest = hashlib.sha256(address + canonical_body(body, UNKEYED, ignore)).hexdigest()
+        assert make_key(request, ignore=ignore) == f"llmcache:1.1:-:{digest}"
 
     @given(BODIES)
     def test_making_a_key_leaves_the_body_as_it_was(self, body):

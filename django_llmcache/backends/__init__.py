@@ -28,8 +28,8 @@ class _Kept(NamedTuple):
 _lock = fork_safe_lock()
 _kept: dict[str, _Kept] = {}
 """By ``LLMCACHE["BACKEND"]``: a change of other settings, or of the backend and back, loses nothing."""
-_none: tuple[conf.Settings | None, BaseBackend] = (None, DummyBackend())
-_now = _none
+_none_in_force: tuple[conf.Settings | None, BaseBackend] = (None, DummyBackend())
+in_force = _none_in_force
 _listeners: list[OnEvict] = []
 
 
@@ -43,7 +43,7 @@ def current() -> BaseBackend:
         ConfigurationError: the path does not import, or the options are not the backend's.
     """
     settings = conf.snapshot or conf.current()
-    made_for, backend = _now
+    made_for, backend = in_force
     return backend if made_for is settings else _find(settings)
 
 
@@ -55,17 +55,17 @@ def listen(on_evict: OnEvict) -> None:
 
 def empty() -> None:
     """Forget every in-process store with its counters, as a test runner does before each test. None is told of it."""
-    global _now
+    global in_force
     with _lock:
         forgotten = [kept.backend for kept in _kept.values()]
         _kept.clear()
-        _now = _none
+        in_force = _none_in_force
     for backend in forgotten:
         backend.close()
 
 
 def _find(settings: conf.Settings) -> BaseBackend:
-    global _now
+    global in_force
     made_with = (settings.options, settings.cleanup_interval)
     with _lock:
         kept = _kept.get(settings.backend)
@@ -74,7 +74,7 @@ def _find(settings: conf.Settings) -> BaseBackend:
             _kept[settings.backend] = _Kept(made_with, backend)
         else:
             replaced, backend = None, kept.backend
-        _now = (settings, backend)
+        in_force = (settings, backend)
     if replaced is not None:
         replaced.backend.close()  # not under the lock: its sweeper may be telling somebody who asks for the current one
     return backend
@@ -109,11 +109,11 @@ def class_at(path: str) -> type[BaseBackend]:
 
 def _forget_unavailable() -> None:
     """Let the next caller of ``current`` try again."""
-    global _now
+    global in_force
     with _lock:
         for path in [path for path, kept in _kept.items() if isinstance(kept.backend, UnavailableBackend)]:
             del _kept[path]
-        _now = _none
+        in_force = _none_in_force
 
 
 def _tell(entry: Entry, reason: str) -> None:

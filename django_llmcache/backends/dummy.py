@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from django_llmcache.entry import Entry, Selector
 
@@ -13,11 +13,12 @@ class DummyBackend(BaseBackend):
     """Store nothing: every read is a miss. Any ``OPTIONS`` will do, so that it can stand in for another."""
 
     name = "dummy"
+    immediate = True
 
     def get(self, key: str) -> Entry | None:
         return None
 
-    def put(self, entry: Entry, mark: int | None = None) -> bool:
+    def put(self, entry: Entry, mark: Hashable = None) -> bool:
         return False
 
     def delete(self, key: str) -> bool:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from secrets import token_hex
 from typing import Final
 
-from .base import BaseBackend
+from django_llmcache.locks import fork_safe_lock
+
+from .base import BaseBackend, aside
+
+BEAT: Final = 2.0
+"""Seconds between two signs of life of whoever has a lock."""
+
+DEAD_AFTER: Final = 3 * BEAT
+"""Seconds without a sign of life, after which somebody else takes the lock."""
 
 _SHORTEST: Final = 0.01
 _LONGEST: Final = 0.25
@@ -16,42 +26,149 @@ _LONGEST: Final = 0.25
 class Lease:
     """One process' claim to ask for the answer to one key.
 
+    It holds for longer than a call may take. Who has it gives a sign of life now and then, so that those who wait for
+    a process that was killed wait for seconds, and not for all of that time.
+
     Args:
         backend: what all of the processes share.
         key: the answer's.
         seconds: for which the claim holds, and for which it is waited for. To be longer than a call takes.
         tell: told of an error of the backend; the call is made all the same.
+        clock: monotonic seconds.
 
     Attributes:
         pause: seconds to wait before the next try; grows with each.
     """
 
-    def __init__(self, backend: BaseBackend, key: str, *, seconds: float, tell: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        backend: BaseBackend,
+        key: str,
+        *,
+        seconds: float,
+        tell: Callable[[Exception], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._backend = backend
         self._key = key
         self._seconds = seconds
         self._tell = tell
+        self._clock = clock
         self._token = token_hex(8)
-        self._deadline = time.monotonic() + seconds
+        self._deadline = clock() + seconds
+        self._seen: tuple[str | None, float] = (None, clock())
+        self._taken = False
         self.pause = _SHORTEST
 
     def is_mine(self) -> bool:
         """Try to take the lock; return whether it is ours, or not worth waiting for any longer."""
         try:
             if self._backend.acquire(self._key, self._token, self._seconds):
-                return True
+                return self._take()
+            if (dead := self._dead(self._backend.holder(self._key))) is not None:
+                self._backend.release(self._key, dead)
+                return self._backend.acquire(self._key, self._token, self._seconds) and self._take()
         except Exception as error:
             self._tell(error)
             return True
-        self.pause = min(self.pause * 1.5, _LONGEST)
-        return time.monotonic() >= self._deadline
+        return self._is_late()
+
+    async def ais_mine(self) -> bool:
+        """Do what ``is_mine`` does on the event loop."""
+        return await aside(self.is_mine)
 
     def give_back(self) -> None:
         """Let the next one ask."""
+        _heart.forget(self)
+        if not self._taken:
+            return
+        self._taken = False
         try:
             self._backend.release(self._key, self._token)
         except Exception as error:
             self._tell(error)
+
+    async def agive_back(self) -> None:
+        """Do what ``give_back`` does on the event loop."""
+        await aside(self.give_back)
+
+    def beat(self) -> None:
+        """Give a sign of life. A lock that was lost is not taken back: whoever has it asks as well."""
+        try:
+            self._backend.renew(self._key, self._token, self._seconds)
+            if not self._taken:  # given back meanwhile
+                self._backend.release(self._key, self._token)
+        except Exception as error:
+            self._tell(error)
+
+    def _take(self) -> bool:
+        self._taken = True
+        _heart.keep(self)
+        return True
+
+    def _dead(self, sign: str | None) -> str | None:
+        """Return the token of a holder that has given no sign of life for long, given its latest one."""
+        seen, since = self._seen
+        if sign is None or sign != seen:
+            self._seen = (sign, self._clock())
+            return None
+        return sign.partition(":")[0] if self._clock() - since >= DEAD_AFTER else None
+
+    def _is_late(self) -> bool:
+        self.pause = min(self.pause * 1.5, _LONGEST)
+        return self._clock() >= self._deadline
+
+
+class _Heart:
+    """The thread that gives the signs of life of all leases of this process, while there are any."""
+
+    def __init__(self) -> None:
+        self._lock = fork_safe_lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._leases: set[Lease] = set()
+        self._thread: threading.Thread | None = None
+        self._idle = threading.Event()
+
+    def keep(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.add(lease)
+            if self._thread is not None:
+                return
+            self._idle = threading.Event()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._idle,), name="llmcache-heartbeat", daemon=True
+            )
+            thread = self._thread
+        try:
+            thread.start()
+        except RuntimeError:  # no thread to be had: the lock holds for as long as it was taken for
+            with self._lock:
+                self._thread = None
+
+    def forget(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.discard(lease)
+            if not self._leases:
+                self._idle.set()
+                self._thread = None
+
+    def forget_all(self) -> None:
+        """Forget what is the parent's, in a forked child."""
+        self._begin()
+
+    def _run(self, idle: threading.Event) -> None:
+        while not idle.wait(BEAT):
+            with self._lock:
+                leases = list(self._leases)
+            for lease in leases:
+                lease.beat()
+
+
+_heart: Final = _Heart()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_heart.forget_all)
 
 
 class Leases:

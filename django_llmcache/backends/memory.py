@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Final
 
 from django_llmcache.counting import Counter
@@ -22,15 +22,16 @@ from django_llmcache.locks import fork_safe_lock
 
 from .base import BackendStats, BaseBackend
 from .clearlog import ClearLog
+from .held import Held, Noted
 from .lease import Leases
 from .sweeper import Sweeper
-from .texts import shared_headers, shared_text
 
 MAX_ENTRIES: Final = 10_000
 MAX_BYTES: Final = 256 * 1024 * 1024
 
 _ENTRIES_A_SHARD: Final = 4800
 """On average. A dictionary of 8192 slots holds 5461 before it grows, and chance gives some shards more than others."""
+_TAGS_AN_ENTRY: Final = 8
 _MOST_SHARDS: Final = 1024
 _CHANCES: Final = 8
 """Entries that one eviction passes over because they were read; a store where all were read must not stop a put."""
@@ -48,6 +49,7 @@ class MemoryBackend(BaseBackend):
 
     name = "memory"
     in_process = True
+    immediate = True
 
     def __init__(self, options: Mapping[str, Any] | None = None, **settings: Any) -> None:
         super().__init__(options, **settings)
@@ -59,12 +61,14 @@ class MemoryBackend(BaseBackend):
         self.max_entries = _limit(self.options, "MAX_ENTRIES", MAX_ENTRIES)
         self.max_bytes = _limit(self.options, "MAX_BYTES", MAX_BYTES)
         self._split = min(_MOST_SHARDS, math.ceil(self.max_entries / _ENTRIES_A_SHARD))
-        self._shards: list[dict[str, _Held]] = [{} for _ in range(self._split)]
+        self._shards: list[dict[str, Held]] = [{} for _ in range(self._split)]
         self._hand = 0
         self._count = 0
         self._bytes = 0
         self._clears = ClearLog()
         self._leases = Leases(self.clock)
+        self._tags: set[str] = set()
+        self._older_tags: set[str] = set()
         self._sweeper: Sweeper | None = None
         self.count_anew()
 
@@ -88,13 +92,28 @@ class MemoryBackend(BaseBackend):
         next(self._hits.steps)
         return held
 
-    def put(self, entry: Entry, mark: int | None = None) -> bool:
-        size, ttl = entry.size, entry.ttl
-        if size > self.max_bytes or not (ttl is None or ttl > 0):
+    def put(self, entry: Entry, mark: Hashable = None) -> bool:
+        return self.keep(entry, entry.ttl, mark)
+
+    def keep(self, entry: Entry, seconds: float | None, mark: Hashable = None, note: Any = None) -> bool:
+        """Store the entry for so many seconds (``None`` for ever), whatever its own ``ttl``; else as ``put``.
+
+        One with a note is not kept beyond that.
+
+        Args:
+            entry: as ``put`` takes it.
+            seconds: from now.
+            mark: as ``put`` takes it.
+            note: to be had with the entry by ``noted``.
+        """
+        size = entry.size
+        if size > self.max_bytes or not (seconds is None or seconds > 0):
             return False
-        new = _Held(entry, math.inf if ttl is None else self.clock() + ttl)
+        deadline = math.inf if seconds is None else self.clock() + seconds
+        late = entry.stale_for
+        new = Held(entry, deadline + late, late) if note is None else Noted(entry, deadline, note)
         with _lock:
-            if mark is not None and self._clears.concerns(mark, entry):
+            if isinstance(mark, int) and self._clears.concerns(mark, entry):
                 return False
             shard = self._shard(new.key)
             old = shard.get(new.key)
@@ -103,6 +122,8 @@ class MemoryBackend(BaseBackend):
             self._count += old is None
             self._bytes += size - (old.size if old else 0)
             self._puts += 1
+            if entry.tags:
+                self._know(entry.tags)
             sweeper = self._new_sweeper()
         for held, reason in gone:
             self._tell(held, reason)
@@ -110,8 +131,15 @@ class MemoryBackend(BaseBackend):
             self._start(sweeper)
         return True
 
+    def lateness(self, entry: Entry) -> float:
+        return self.clock() - entry.deadline + entry.stale_for if isinstance(entry, Held) else 0.0
+
     def mark(self) -> int:
         return self._clears.mark
+
+    def expect(self, tags: Collection[str]) -> None:
+        with _lock:
+            self._know(tags)
 
     def delete(self, key: str) -> bool:
         with _lock:
@@ -125,6 +153,10 @@ class MemoryBackend(BaseBackend):
         shards = self._shards if selector.key is None else [self._shard(selector.key)]
         removed = [self._remove(held, "cleared") for shard in shards for held in _all(shard) if selector.matches(held)]
         return removed.count("cleared")
+
+    def expire(self, tags: Collection[str]) -> Collection[str]:
+        # Those that an entry may have: to look through all entries for each would take long.
+        return super().expire({tag for tag in tags if tag in self._tags or tag in self._older_tags})
 
     def entries(self) -> Iterator[Entry]:
         for shard in self._shards:
@@ -167,10 +199,17 @@ class MemoryBackend(BaseBackend):
         with _lock:
             self._leases.give_back(key, token)
 
-    def _shard(self, key: str) -> dict[str, _Held]:
+    def _shard(self, key: str) -> dict[str, Held]:
         return self._shards[hash(key) % self._split]
 
-    def _make_room(self, size: int, old: _Held | None) -> list[tuple[_Held, str]]:
+    def _know(self, tags: Collection[str]) -> None:
+        """Note tags that entries have or will have. Those of entries that are gone are forgotten now and then."""
+        self._tags.update(tags)
+        if len(self._tags) > _TAGS_AN_ENTRY * self.max_entries:
+            self._older_tags = self._tags  # some are of answers that are on their way
+            self._tags = set().union(*(held.tags for shard in self._shards for held in shard.values()))
+
+    def _make_room(self, size: int, old: Held | None) -> list[tuple[Held, str]]:
         """Drop entries until a new one of ``size`` bytes fits in the place of ``old``; return them with the reason."""
         most_entries = self.max_entries - (old is None)
         most_bytes = self.max_bytes - size + (old.size if old else 0)
@@ -183,7 +222,7 @@ class MemoryBackend(BaseBackend):
             gone.append((held, reason))
         return gone
 
-    def _choose(self, now: float, *, spared: _Held | None) -> _Held:
+    def _choose(self, now: float, *, spared: Held | None) -> Held:
         """Return the entry to drop: the first that the hand meets at the front of a shard and that was not read."""
         chances = _CHANCES
         while True:
@@ -198,13 +237,13 @@ class MemoryBackend(BaseBackend):
             held.read = False
             shard[held.key] = shard.pop(held.key)  # to the back
 
-    def _drop(self, held: _Held, reason: str) -> None:
+    def _drop(self, held: Held, reason: str) -> None:
         del self._shard(held.key)[held.key]
         self._count -= 1
         self._bytes -= held.size
         self._evictions[reason] = self._evictions.get(reason, 0) + 1
 
-    def _remove(self, held: _Held, reason: str) -> str | None:
+    def _remove(self, held: Held, reason: str) -> str | None:
         """Remove this very entry; return the reason that it left for, ``None`` when it had left before."""
         if held.deadline <= self.clock():
             reason = "expired"
@@ -215,7 +254,7 @@ class MemoryBackend(BaseBackend):
         self._tell(held, reason)
         return reason
 
-    def _tell(self, held: _Held, reason: str) -> None:
+    def _tell(self, held: Held, reason: str) -> None:
         try:
             self.on_evict(held, reason)
         except Exception:
@@ -240,41 +279,13 @@ class MemoryBackend(BaseBackend):
                 self._sweeper = None if self._sweeper is sweeper else self._sweeper
 
 
-class _Held(Entry):
-    """An entry with its deadline on the backend's clock, and whether it was read since the hand last passed.
-
-    One object, not an entry and a holder: that spares 48 bytes, and the garbage collector a third of its walk.
-    """
-
-    __slots__ = ("deadline", "read")
-
-    def __init__(self, entry: Entry, deadline: float) -> None:
-        self.key = entry.key
-        self.body = entry.body
-        self.created = entry.created
-        self.ttl = entry.ttl
-        self.status = entry.status
-        self.headers = shared_headers(entry.headers)
-        self.provider = shared_text(entry.provider)
-        self.operation = shared_text(entry.operation)
-        self.model = shared_text(entry.model)
-        self.scope = shared_text(entry.scope)
-        self.tags = entry.tags
-        self.usage = entry.usage
-        self.latency = entry.latency
-        self.parts = entry.parts
-        self.has_null = entry.has_null
-        self.deadline = deadline
-        self.read = False
-
-
-def _look_again(shard: dict[str, _Held], key: str) -> _Held | None:
+def _look_again(shard: dict[str, Held], key: str) -> Held | None:
     """Look under the lock, before it is called a miss: the hand may have been moving the entry."""
     with _lock:
         return shard.get(key)
 
 
-def _all(shard: dict[str, _Held]) -> list[_Held]:
+def _all(shard: dict[str, Held]) -> list[Held]:
     """Return the entries of a shard, under the lock: the hand may be moving one, which a clear must not miss."""
     with _lock:
         return list(shard.values())

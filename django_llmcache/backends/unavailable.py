@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Final, NoReturn
 
 from django_llmcache.entry import Entry, Selector
@@ -24,6 +24,7 @@ class UnavailableBackend(BaseBackend):
     """
 
     name = "unavailable"
+    immediate = True
 
     def __init__(self, path: str, error: Exception, *, retry: Callable[[], None]) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class UnavailableBackend(BaseBackend):
     def get(self, key: str) -> Entry | None:
         self._refuse()
 
-    def put(self, entry: Entry, mark: int | None = None) -> bool:
+    def put(self, entry: Entry, mark: Hashable = None) -> bool:
         self._refuse()
 
     def delete(self, key: str) -> bool:

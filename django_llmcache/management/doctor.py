@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -16,6 +17,7 @@ import requests
 from django.core import checks
 
 from django_llmcache import backends, cache, conf, providers
+from django_llmcache.backends.base import BaseBackend
 from django_llmcache.checks import TAG
 from django_llmcache.client import LLMClient
 from django_llmcache.contrib.demo.show import no_proxy
@@ -103,6 +105,7 @@ def _settings(settings: conf.Settings) -> Iterator[Finding]:
         backend = backends.current()
         kind = "each process has its own" if backend.in_process else "shared"
         yield Finding("backend", f"{backend.name}: {kind}")
+        yield from _store(backend)
     yield Finding("middleware", ", ".join(path.rpartition(".")[2] for path in settings.middleware) or "none")
     if not any(path.endswith(".CacheMiddleware") for path in settings.middleware):
         yield Finding("middleware", "CacheMiddleware is not in MIDDLEWARE: is another in its place?")
@@ -115,6 +118,21 @@ def _settings(settings: conf.Settings) -> Iterator[Finding]:
             source = _key_from(provider, settings)
             if source is not None or name in settings.providers:
                 yield Finding("provider", f"{name} at {provider.base_url}: {source or 'no API key'}")
+
+
+def _store(backend: BaseBackend) -> Iterator[Finding]:
+    """Ask a store that is elsewhere, and tell whether it answers: this process' breaker alone knows nothing yet."""
+    breaker = getattr(backend, "breaker", None)
+    if breaker is None:
+        return
+    started = time.perf_counter()
+    try:
+        backend.mark()
+    except Exception as error:
+        yield Finding("store", f"it does not answer ({type(error).__name__}); breaker {breaker.state}", wrong=True)
+    else:
+        took = (time.perf_counter() - started) * 1000
+        yield Finding("store", f"it answers, in {took:.1f} ms; breaker {breaker.state}")
 
 
 def _key_from(provider: providers.Provider, settings: conf.Settings) -> str | None:

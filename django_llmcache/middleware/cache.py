@@ -16,9 +16,9 @@ class CacheMiddleware(BaseMiddleware):
 
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)
-        self._strategy = strategies.current()  # for good: the pipeline is built anew when the settings change
+        strategy = strategies.current()  # for good: the pipeline is built anew when the settings change
+        self._ask: Any = strategy.awith_cache if self._is_async else strategy.with_cache
 
     def __call__(self, request: LLMRequest) -> LLMResponse | Awaitable[LLMResponse]:
-        if self._is_async:
-            return self._strategy.awith_cache(request, self.get_response)
-        return self._strategy.with_cache(request, self.get_response)
+        answer: LLMResponse | Awaitable[LLMResponse] = self._ask(request, self.get_response)
+        return answer

@@ -104,8 +104,12 @@ class Provider:
         Raises:
             ConfigurationError: not a non-empty list of mappings; the message shows the shape wanted.
         """
-        if messages.__class__ is list and messages and _DICTS.issuperset(map(type, messages)):
-            return
+        if messages.__class__ is list and messages:
+            for message in messages:
+                if message.__class__ is not dict:
+                    break
+            else:
+                return
         example = '[{"role": "user", "content": "Hi"}]'
         if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
             raise ConfigurationError(f"messages is a {type(messages).__name__}; give a list such as {example}.")

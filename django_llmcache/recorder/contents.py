@@ -173,21 +173,23 @@ def _plain(data: bytes) -> dict[str, Any]:
 
 
 def _unpack(fields: Fields, side: SideFile, *, plain: Layout | None = None) -> bytes | None:
-    forms = [form for form in _FORMS if form in fields]
+    values = fields.values
+    forms = [form for form in _FORMS if form in values]
     if len(forms) > 1:
         raise fields.error(forms[1], f"it stands beside {forms[0]}; only one of them can be the body")
-    if "body_layout" in fields and "body" not in fields:
+    form = forms[0] if forms else ""
+    if "body_layout" in values and form != "body":
         raise fields.error("body_layout", "it describes a body, and there is none")
-    if "body" in fields:
-        return _written(fields, plain if plain and "body_layout" not in fields else _layout(fields))
-    if "text" in fields:
+    if form == "body":
+        return _written(fields, plain if plain and "body_layout" not in values else _layout(fields))
+    if form == "text":
         return _encoded(fields, "text")
-    if "base64" in fields:
+    if form == "base64":
         try:
             return base64.b64decode(_encoded(fields, "base64"), validate=True)
         except binascii.Error as error:
             raise fields.error("base64", f"it is not base64 ({error})") from error
-    return side.get(fields) if "side" in fields else None
+    return side.get(fields) if form else None
 
 
 def _layout(fields: Fields) -> Layout:

@@ -75,14 +75,14 @@ class Fields:
         return found
 
     def text(self, name: str, default: str = REQUIRED) -> str:
-        found = self.value(name, default)
+        found = self.values.get(name, default)
         if not isinstance(found, str):
             raise self._not(name, found, "a text")
         return found
 
     def whole(self, name: str, default: int = REQUIRED, *, least: int = 0, most: int | None = None) -> int:
         """Return a whole number between two, both included."""
-        found = self.value(name, default)
+        found = self.values.get(name, default)
         if type(found) is not int or found < least or (most is not None and found > most):
             span = f"from {least} to {most}" if most is not None else f"of at least {least}"
             raise self._not(name, found, f"a whole number {span}")
@@ -90,7 +90,7 @@ class Fields:
 
     def number(self, name: str, default: float = REQUIRED) -> float:
         """Return a finite number that is not negative."""
-        found = self.value(name, default)
+        found = self.values.get(name, default)
         try:
             number = float(found) if type(found) in (int, float) else math.inf
         except OverflowError:  # a whole number of hundreds of digits
@@ -101,21 +101,21 @@ class Fields:
 
     def flag(self, name: str) -> bool:
         """Return a boolean, False where it is missing."""
-        found = self.value(name, False)
+        found = self.values.get(name, False)
         if not isinstance(found, bool):
             raise self._not(name, found, "true or false")
         return found
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts, empty where it is missing."""
-        found = self.value(name, [])
+        found = self.values.get(name, [])
         if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
             raise self._not(name, found, "a list of texts")
         return tuple(found)
 
     def pairs(self, name: str) -> Pairs:
         """Return a list of pairs of texts."""
-        found = self.value(name)
+        found = self.values.get(name, REQUIRED)
         if not isinstance(found, list) or not all(map(_is_pair, found)):
             raise self._not(name, found, 'a list of pairs such as ["content-type", "application/json"]')
         return tuple([(first, second) for first, second in found])
@@ -136,6 +136,8 @@ class Fields:
         return f"{self.where}.{name}" if self.where else name
 
     def _not(self, name: str, found: Any, wanted: str) -> FixtureError:
+        if found is REQUIRED:
+            return self.error(name, "it is missing")
         return self.error(name, f"it is {_told(found)}; it must be {wanted}")
 
 

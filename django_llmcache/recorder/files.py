@@ -76,12 +76,12 @@ def read_bytes(path: Path) -> bytes:
         raise FixtureError(path, "", "it is not a plain file")
     number = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
     try:
-        pieces = []
-        while piece := os.read(number, status.st_size + 1):
-            pieces.append(piece)
+        content = os.read(number, status.st_size + 1)
+        while len(content) != status.st_size and (more := os.read(number, status.st_size + 1)):
+            content += more
     finally:
         os.close(number)
-    return b"".join(pieces)
+    return content
 
 
 def is_link(path: str) -> bool:

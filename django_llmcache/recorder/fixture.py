@@ -40,6 +40,7 @@ class Fixture:
         provider: whose host was asked.
         endpoint: short name of the path.
         request: as it was sent, less its secrets.
+        model: that was asked: of the body, else of the address, ``""`` where neither names one.
         response: as it came, less its secrets.
         recorded_at: seconds since the epoch.
         recorded_by: version of this package.
@@ -53,8 +54,8 @@ class Fixture:
     """
 
     __slots__ = (
-        "endpoint", "ignore", "key", "key_format", "path", "provider", "recorded_at", "recorded_by", "request",
-        "response", "sample", "sequence", "take", "tests",
+        "endpoint", "ignore", "key", "key_format", "model", "path", "provider", "recorded_at", "recorded_by",
+        "request", "response", "sample", "sequence", "take", "tests",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,7 @@ class Fixture:
         key_format: int = 1,
         ignore: tuple[str, ...] = (),
         path: Path | None = None,
+        model: str | None = None,
     ) -> None:
         self.key = key
         self.provider = provider
@@ -89,19 +91,7 @@ class Fixture:
         self.key_format = key_format
         self.ignore = ignore
         self.path = path
-
-    @property
-    def model(self) -> str:
-        """Return the model that was asked: of the body, else of the address, ``""`` where neither names one."""
-        try:
-            body = parse(self.request.body)
-        except ValueError:
-            body = None
-        named = body.get("model") if isinstance(body, dict) else None
-        if isinstance(named, str):
-            return named
-        found = _MODEL_IN_PATH.search(self.request.parts.path)
-        return unquote(found[1] or found[2]) if found else ""
+        self.model = _model_of(request, _parsed_body(request)) if model is None else model
 
     def to_text(self, *, largest: int = LARGE) -> tuple[str, bytes | None]:
         """Return the text of its file, and the content of the side file where there is one.
@@ -152,13 +142,15 @@ class Fixture:
         key = fields.text("key")
         if not KEY.fullmatch(key):
             raise fields.error("key", "it must be 64 hex digits in lower case")
-        request = _read_request(fields.part("request"), aside)
+        asked = fields.part("request")
+        request = _read_request(asked, aside)
         return cls(
             key=key, provider=fields.text("provider"), endpoint=fields.text("endpoint"), request=request,
             response=_read_response(fields.part("response"), aside, elapsed=fields.number("elapsed_ms")),
             recorded_at=_read_time(fields), recorded_by=fields.text("recorded_by"), take=fields.text("take"),
             sequence=fields.whole("sequence"), tests=fields.texts("tests"), sample=fields.whole("sample"),
             key_format=fields.whole("key_format"), ignore=fields.texts("ignore"), path=path,
+            model=_model_of(request, asked.values["body"]) if "body" in asked.values else None,
         )  # fmt: skip
 
     def _request(self, side: SideFile) -> dict[str, Any]:
@@ -180,6 +172,21 @@ class Fixture:
 def written_time(seconds: float) -> str:
     """Return a time as ISO 8601, UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _parsed_body(request: Outgoing) -> Any:
+    try:
+        return parse(request.body)
+    except ValueError:
+        return None
+
+
+def _model_of(request: Outgoing, body: Any) -> str:
+    named = body.get("model") if isinstance(body, dict) else None
+    if isinstance(named, str):
+        return named
+    found = _MODEL_IN_PATH.search(request.parts.path)
+    return unquote(found[1] or found[2]) if found else ""
 
 
 def _sorted(fields: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,11 @@ class Replay:
         self._run_out = run_out
         self._waits = wait
 
+    @property
+    def at_once(self) -> bool:
+        """Return whether no chunk has to be waited for."""
+        return not self._pace and not self._waits
+
     def pieces(self) -> Iterator[tuple[float, bytes]]:
         """Yield each chunk with the seconds to wait before it: none, unless the test asked for some.
 

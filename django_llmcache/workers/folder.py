@@ -37,7 +37,7 @@ def run_dir() -> Path:
     """
     explicit = conf.current().run_dir
     if explicit is not None:
-        return explicit
+        return conf.rooted(explicit)
     if conf.under_test_runner():
         return of_this_process(os.getpid())
     return Path(tempfile.gettempdir()) / default_name()

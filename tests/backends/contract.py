@@ -60,8 +60,12 @@ class BackendContract:
         """Let time pass for what is stored."""
         self.clock.advance(seconds)
 
+    @pytest.fixture
+    def place(self):
+        """Make the place where a test's backend keeps entries."""
+
     @pytest.fixture(autouse=True)
-    def _a_backend(self):
+    def _a_backend(self, place):
         self.clock = Clock()
         self.told: list[tuple[str, str]] = []
         self.backend = self.make(clock=self.clock, on_evict=lambda entry, reason: self.told.append((entry.key, reason)))
@@ -95,15 +99,17 @@ class BackendContract:
     def test_clearing_what_is_empty_is_no_error(self):
         assert self.backend.clear(Selector()) in (0, None)
 
-    def test_a_mark_is_a_number_that_put_takes(self):
-        assert isinstance(self.backend.mark(), int)
+    def test_put_takes_a_mark(self):
+        assert hash(self.backend.mark()) is not None
         assert self.backend.put(entry_of(), self.backend.mark()) is self.has(entry_of())
 
     def test_the_statistics_are_whole(self):
         stats = self.backend.stats()
 
         assert isinstance(stats, BackendStats)
-        assert (stats.entries, stats.bytes, stats.hits, stats.puts, stats.errors) == (0, 0, 0, 0, 0)
+        assert stats.entries in (0, None)
+        assert stats.bytes in (0, None)
+        assert (stats.hits, stats.puts, stats.errors) == (0, 0, 0)
         assert stats.evictions == {}
         assert stats.hit_rate == 0.0
 

@@ -40,19 +40,23 @@ class Hammer:
         self.wrong = []
         self._lock = threading.Lock()
 
-    def run(self, *works):
-        until = time.monotonic() + SECONDS
-        threads = [threading.Thread(target=self._work, args=(work, seed, until)) for seed, work in enumerate(works)]
+    def run(self, *works, enough=lambda: True):
+        self.until, self.enough = time.monotonic() + SECONDS, enough
+        threads = [threading.Thread(target=self._work, args=(work, seed)) for seed, work in enumerate(works)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in threads)
 
-    def _work(self, work, seed, until):
+    def _goes_on(self):
+        now = time.monotonic()
+        return now < self.until or (not self.enough() and now < self.until + 60)
+
+    def _work(self, work, seed):
         chance, done = random.Random(seed), Counter()
         try:
-            while time.monotonic() < until:
+            while self._goes_on():
                 for _ in range(50):
                     work(chance.choice(NAMES), done)
         except Exception as error:  # a thread's own end is silent
@@ -129,7 +133,7 @@ def test_a_key_that_is_never_removed_is_never_missed():
         backend.get(kept.key)
         backend.put(entry_of(name, ttl=None))
 
-    hammer.run(read, read, push)
+    hammer.run(read, read, push, enough=lambda: backend.stats().evictions["capacity"] > 1000)
     backend.close()
 
     assert backend.stats().evictions["capacity"] > 1000

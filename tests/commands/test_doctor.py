@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.core.cache import caches
 from django.test import override_settings
 
-from django_llmcache import cache
+from django_llmcache import backends, cache
 from django_llmcache.backends.memory import MemoryBackend
+from tests import stores
 
 from .running import run
 
@@ -33,6 +35,23 @@ def test_where_all_is_well_every_way_is_cached(monkeypatch):
     assert lines(done, "dry run") == [f"{way}: provider, then cache" for way in WAYS]
     assert KEY not in done.out
     assert cache.stats().entries == 0
+
+
+def test_a_shared_store_is_asked_and_told_of(tmp_path):
+    server = stores.redis().start()
+    words = stores.alias_for("redis", tmp_path, server=server)
+    chosen = {"BACKEND": "django_llmcache.backends.django_cache.DjangoCacheBackend", "OPTIONS": {"ALIAS": "llm"}}
+    with override_settings(CACHES={"default": caches.settings["default"], "llm": words}, LLMCACHE=chosen):
+        well = run("doctor")
+        server.stop()
+        backends.empty()
+        away = run("doctor")
+
+    assert well.code == 0
+    assert lines(well, "backend") == ["redis (llm): shared"]
+    assert lines(well, "store")[0].endswith("breaker closed")
+    assert away.code == 1
+    assert lines(away, "store") == ["it does not answer (ConnectionError); breaker open"]
 
 
 @override_settings(LLMCACHE={"INSTRUMENT": True})

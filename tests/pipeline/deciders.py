@@ -7,8 +7,10 @@ from typing import NoReturn
 
 from django_llmcache import LLMRequest
 from django_llmcache.backends.base import BackendStats
+from django_llmcache.backends.dummy import DummyBackend
 from django_llmcache.backends.memory import MemoryBackend
 from django_llmcache.entry import Entry, Selector
+from django_llmcache.exceptions import BackendUnavailableError
 from django_llmcache.strategies import ProductionStrategy
 
 NOT_CALLABLE = 42
@@ -131,3 +133,12 @@ class UnspeakableError(Exception):
 class Unspeakable(MemoryBackend):
     def get(self, key: str) -> Entry | None:
         raise UnspeakableError
+
+
+class AwayBackend(DummyBackend):
+    """A shared backend whose store failed a moment ago."""
+
+    immediate = False
+
+    def find(self, key, groups=()):
+        raise BackendUnavailableError("made up")

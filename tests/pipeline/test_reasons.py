@@ -72,10 +72,12 @@ REASONS = {
     ("changed", "miss"): changing,
     ("secret", "miss"): lambda: ask(messages=HI, api_key="How can I assist you today?"),  # the stand-in's own words
     ("not_kept", "miss"): clearing,
+    ("unavailable", "miss"): ask,
 }
 SETTINGS = {
     ("no_scope", "bypass"): {"REQUIRE_SCOPE": True},
     ("error", "bypass"): {"CACHEABLE": f"{DECIDERS}.raises"},
+    ("unavailable", "miss"): {"BACKEND": f"{DECIDERS}.AwayBackend"},
     ("too_large", "miss"): {"MAX_ENTRY_BYTES": 4096},
     ("streaming", "miss"): {"MIDDLEWARE": [f"{__name__}.Watching", CACHE]},
 }

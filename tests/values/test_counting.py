@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from django_llmcache.counting import Counter, Tally
+from django_llmcache.counting import FOLDED_AT, Counter, Tally
 from django_llmcache.locks import fork_safe_lock
 
 THREADS, STEPS = 6, 20_000
@@ -62,38 +62,35 @@ def test_a_counter_loses_no_step_of_any_thread_while_others_look():
     assert all(0 < value <= THREADS * STEPS for value in seen)
 
 
-def test_a_tally_adds_up():
-    tally = Tally()
-    assert tally.value == 0
+def add(tally, what, *pair):
+    tally.pending.append((what, pair))
+    if len(tally.pending) > FOLDED_AT:
+        tally.fold()
 
-    for amount in (5, 0, 7):
-        tally.add(amount)
-    assert tally.value == tally.value == 12
-    assert tally.count == tally.count == 3
+
+def test_a_tally_adds_up_by_kind():
+    tally = Tally(str.lower)
+    assert tally.sums == {}
+
+    for what, *pair in (("a", 5, 1), ("A", 0, 0), ("b", 7, 2)):
+        add(tally, what, *pair)
+    assert tally.sums == tally.sums == {"a": (2, 6), "b": (1, 9)}
 
 
 def test_a_tally_loses_nothing_of_any_thread_while_others_look():
-    tally = Tally()
+    tally = Tally(str.lower)
 
     def work():
         for number in range(STEPS):
-            tally.add(3)
+            add(tally, "aA"[number % 2], 1, 2)
             if number % 500 == 0:
-                assert 0 < tally.value <= 3 * THREADS * STEPS
+                count, total = tally.sums["a"]
+                assert total == 3 * count
+                assert 0 < count <= THREADS * STEPS
 
     together(work)
 
-    assert tally.value == 3 * THREADS * STEPS
-    assert tally.count == THREADS * STEPS
-
-
-def test_a_tally_keeps_no_more_than_a_little_that_is_not_yet_summed():
-    tally = Tally()
-    for _ in range(10_000):
-        tally.add(1)
-
-    assert len(tally._pending) <= 1001
-    assert tally.value == 10_000
+    assert tally.sums == {"a": (THREADS * STEPS, 3 * THREADS * STEPS)}
 
 
 def test_the_lock_may_be_taken_again_by_its_holder():

@@ -129,13 +129,13 @@ class TestBytes:
         """A change of it needs another ``FORMAT``: what an older version wrote would be read wrongly."""
         entry = plain(
             headers=(("content-type", "application/json"),), provider="openai", model="m", scope="s",
-            tags=frozenset({"b", "a"}), usage=Usage(1, 2), latency=0.5, parts="model=0", has_null=True,
+            tags=frozenset({"b", "a"}), usage=Usage(1, 2), latency=0.5, parts="model=0", has_null=True, stale_for=9.0,
         )  # fmt: skip
 
-        assert FORMAT == 2
+        assert FORMAT == 3
         assert head_of(entry) == [
             KEY, 1000.0, 60, 200, [["content-type", "application/json"]], "openai", "chat", "m", "s", ["a", "b"],
-            [1, 2], 0.5, "model=0", 7, True,
+            [1, 2], 0.5, "model=0", 7, True, 9.0,
         ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ VALUES = {
     "sample": 3,
     "admit": frozenset({"truncated"}),
     "max_age": 5,
+    "stale_for": 7,
     "store": False,
 }
 
@@ -64,6 +65,8 @@ class TestFields:
             ({"ttl": float("nan")}, "ttl is nan; give seconds"),
             ({"ttl": float("-inf")}, "it cannot be negative"),
             ({"max_age": "old"}, "max_age is 'old'; give seconds"),
+            ({"stale_for": "old"}, "stale_for is 'old'; give seconds"),
+            ({"stale_for": None}, "stale_for is None; give seconds"),
             ({"max_age": -0.5}, "max_age is -0.5; it cannot be negative"),
             ({"scope": ""}, "scope is ''; give a non-empty text"),
             ({"scope": 42}, "scope is 42; give a non-empty text"),
@@ -71,7 +74,7 @@ class TestFields:
             ({"tags": [1]}, "each must be a non-empty text"),
             ({"tags": [""]}, "each must be a non-empty text"),
             ({"tags": 3}, "tags is 3; give a list of texts"),
-            ({"tags": [["a"]]}, "give a list of texts"),
+            ({"tags": [["a"]]}, "['a'] is no tag: each must be a non-empty text"),
             ({"sample": -1}, "sample is -1; give a whole number from 0"),
             ({"sample": True}, "sample is True; give a whole number"),
             ({"sample": 1.0}, "sample is 1.0; give a whole number"),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from responses import BaseResponse, RequestsMock
 from responses.registries import FirstMatchRegistry
 from urllib3 import HTTPConnectionPool, HTTPResponse, Retry
@@ -18,7 +19,7 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import REFUSED, TIMED_OUT, concerns, lowered
+from .answering import REFUSED, TIMED_OUT, concerns
 from .patching import replace
 from .wire import replayed, taped
 
@@ -163,8 +164,11 @@ def _outgoing(request: requests.PreparedRequest) -> Outgoing | None:
         if not concerns(url):
             return None
         body = request.body = _read(body)
-    headers = lowered((_text(name), _text(value)) for name, value in request.headers.items())
-    return Outgoing(method, url, headers, body or b"")
+    headers: Any = request.headers
+    if not isinstance(headers, CaseInsensitiveDict):  # somebody has put a plain dictionary there
+        headers = CaseInsensitiveDict(headers)
+    pairs = tuple([(_text(name), _text(value)) for name, value in headers.lower_items()])
+    return Outgoing(method, url, pairs, body or b"")
 
 
 def _read(body: Any) -> bytes:

@@ -28,6 +28,8 @@ def replayed(replay: Replay, *, method: str, url: str) -> HTTPResponse:
     answer = replay.response
     pairs = headers_of(answer, method)
     head = _Head(11, answer.status, reason_of(answer), pairs, chunked=is_stream(answer), length=len(answer.body))
+    if replay.at_once and not head.chunked:
+        return _response(head, _Memory(answer.body), method=method, url=url)
     pieces = _framed(_paced(replay), cut=answer.truncated) if head.chunked else _paced(replay)
     return _response(head, _Wire(pieces), method=method, url=url)
 
@@ -72,7 +74,7 @@ class _Head(NamedTuple):
 class _Parsed(http.client.HTTPResponse):
     """An answer whose head is known, and need not be parsed: that would take as long as all else."""
 
-    def __init__(self, head: _Head, source: _Wire, *, method: str) -> None:
+    def __init__(self, head: _Head, source: _Wire | _Memory, *, method: str) -> None:
         super().__init__(source, method=method)  # type: ignore[arg-type] # it asks for makefile() alone
         self._head = head
         self.begin()
@@ -83,7 +85,7 @@ class _Parsed(http.client.HTTPResponse):
         self.code = self.status = head.status
         self.headers = self.msg = http.client.HTTPMessage()
         for name, value in head.pairs:
-            self.msg[name] = value  # adds: a name may come more than once
+            self.msg.set_raw(name, value)  # adds: a name may come more than once
         self.chunked, self.chunk_left, self.will_close = head.chunked, None, False
         self.length = None if head.chunked else head.length
 
@@ -118,6 +120,13 @@ class _Wire(io.RawIOBase):
                 self._when_closed()
 
 
+class _Memory(io.BytesIO):
+    """A connection that gives a whole body at once; quicker than pieces."""
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return self
+
+
 def _framed(pieces: Iterator[bytes], *, cut: bool = False) -> Iterator[bytes]:
     for piece in pieces:
         yield b"%x\r\n%b\r\n" % (len(piece), piece)
@@ -148,7 +157,7 @@ def _told(live: HTTPResponse, tape: Taping) -> Iterator[bytes]:
         yield piece
 
 
-def _response(head: _Head, source: _Wire, *, method: str, url: str) -> HTTPResponse:
+def _response(head: _Head, source: _Wire | _Memory, *, method: str, url: str) -> HTTPResponse:
     parsed = _Parsed(head, source, method=method)
     return HTTPResponse(
         body=parsed, headers=HTTPHeaderDict(head.pairs), status=head.status, reason=head.reason, version=head.version,

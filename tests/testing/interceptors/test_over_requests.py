@@ -159,6 +159,21 @@ def test_a_body_of_any_kind_reaches_the_provider_and_finds_its_recording(lab, bo
     assert sent in server.bodies[0]
 
 
+@answers(FINE)
+def test_headers_that_are_a_plain_dictionary_find_their_recording(lab, server):
+    def plain():
+        request = requests.Request("POST", f"{server.url}/v1/chat/completions", json={"model": "m"}).prepare()
+        request.headers = {"Content-Type": "application/json", "Content-Length": str(len(request.body))}
+        return request
+
+    with lab.recording(), requests.Session() as session:
+        session.send(plain(), timeout=LONG)
+    with lab.replaying(), requests.Session() as session:
+        replayed = session.send(plain(), timeout=LONG)
+
+    assert replayed.json() == {"id": "x-1"}
+
+
 def test_a_stream_to_another_host_is_sent_as_a_stream(lab):
     with uploads() as server, lab.recording(), requests.Session() as session:
         post(session, server, json=None, data=server.slowly())

@@ -1,0 +1,74 @@
+"""The locks that processes of one shared store hold, step by step (see ``steps``).
+
+A lock's value says who has it, until when, and when he last gave a sign of life. The store forgets it at that time by
+its own clock; whoever meets it later by his takes it as well.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from .generations import key_of_group
+from .steps import Steps
+
+_SLACK: Final = 5.0
+"""Seconds for which the store keeps a lock beyond its time: it may count in whole ones."""
+
+
+def acquiring(key: str, token: str, seconds: float, now: float) -> Steps[bool]:
+    """Take the lock on a key, or take it for longer; return whether it is this token's."""
+    name, value = _name(key), _value(token, now + seconds)
+    if (yield "add", name, value, seconds + _SLACK):
+        return True
+    stored = (yield "read", [name]).get(name)
+    if stored is None:  # it was free a moment ago
+        return bool((yield "add", name, value, seconds + _SLACK))
+    holder, until = _parsed(stored)
+    if holder == token:
+        yield "write", name, value, seconds + _SLACK
+        return True
+    if now < until:
+        return False
+    yield "remove", name
+    return bool((yield "add", name, value, seconds + _SLACK))
+
+
+def holding(key: str) -> Steps[str | None]:
+    """Return the holder's token and its latest sign of life, ``None`` where nobody has the lock."""
+    name = _name(key)
+    stored = (yield "read", [name]).get(name)
+    return None if stored is None else stored.decode("ascii", "replace")
+
+
+def renewing(key: str, token: str, seconds: float, now: float) -> Steps[None]:
+    """Give a sign of life, where this token has the lock."""
+    name = _name(key)
+    stored = (yield "read", [name]).get(name)
+    if stored is not None and _parsed(stored)[0] == token:
+        yield "write", name, _value(token, now + seconds), seconds + _SLACK
+
+
+def releasing(key: str, token: str) -> Steps[None]:
+    """Give the lock back, where this token has it."""
+    name = _name(key)
+    stored = (yield "read", [name]).get(name)
+    if stored is not None and _parsed(stored)[0] == token:
+        yield "remove", name
+
+
+def _name(key: str) -> str:
+    return key_of_group(f"lock:{key}")
+
+
+def _value(token: str, until: float) -> bytes:
+    return f"{token}:{until:.3f}:{time.time_ns():x}".encode()
+
+
+def _parsed(stored: bytes) -> tuple[str, float]:
+    """Return the token and the time; one that is damaged is nobody's, and over."""
+    token, _, rest = stored.decode("ascii", "replace").partition(":")
+    try:
+        return token, float(rest.partition(":")[0])
+    except ValueError:
+        return "", 0.0

@@ -1,0 +1,83 @@
+"""Stores of bytes, one for each kind of alias in ``CACHES``; ``store_of`` picks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.memcached import PyMemcacheCache
+from django.core.cache.backends.redis import RedisCache
+from django.utils.module_loading import import_string
+
+from django_llmcache.exceptions import ConfigurationError
+
+from .base import Alias, Deadlines, Store
+from .over_alias import GuardedStore, LocMemStore
+
+__all__ = ["Alias", "Deadlines", "Store", "alias_of", "cure_for_pickle", "store_of"]
+
+_DJANGO_REDIS: Final = "django_redis.cache"
+_PLAIN_CLIENT: Final = "django_redis.client.DefaultClient"
+
+
+def alias_of(name: str) -> Alias:
+    """Return an alias of ``CACHES``.
+
+    Raises:
+        ConfigurationError: there is none of this name, or its class does not import.
+    """
+    known = caches.settings
+    if name not in known:
+        raise ConfigurationError(
+            f"settings.LLMCACHE['OPTIONS']['ALIAS'] is {name!r}, which settings.CACHES does not have; "
+            f"it has {', '.join(sorted(known))}."
+        )
+    params = dict(known[name])
+    path, location = params.pop("BACKEND"), params.pop("LOCATION", "")
+    try:
+        return Alias(name, import_string(path), location, params)
+    except ImportError as error:
+        raise ConfigurationError(f"settings.CACHES[{name!r}]['BACKEND'] does not import: {error}") from error
+
+
+def store_of(alias: Alias, deadlines: Deadlines) -> Store:
+    """Return the store of an alias, with connections of its own, which keep to the deadlines."""
+    if _is_redis(alias):
+        from .over_redis import RedisStore
+
+        return RedisStore(alias, deadlines)
+    if issubclass(alias.backend, PyMemcacheCache):
+        from .over_memcached import MemcachedStore
+
+        return MemcachedStore(alias, deadlines)
+    if issubclass(alias.backend, LocMemCache | DummyCache):
+        return LocMemStore(alias)
+    return GuardedStore(alias, deadlines)
+
+
+def cure_for_pickle(alias: Alias) -> str | None:
+    """Return what to do about an alias whose stock way of keeping values is pickle, ``None`` where that is well.
+
+    Entries are read as the bytes that they are on Redis and Memcached whatever the alias says. The rest of what uses
+    it is not, and ``pickle.loads`` runs what it reads.
+    """
+    options, serializers = alias.options, "django_llmcache.backends.serializers"
+    if issubclass(alias.backend, LocMemCache | DummyCache):
+        return None
+    if issubclass(alias.backend, RedisCache):
+        return None if "serializer" in options else f'Set "serializer": "{serializers}.RawSerializer" in its OPTIONS.'
+    if alias.backend.__module__ == _DJANGO_REDIS:
+        return None if "SERIALIZER" in options else f'Set "SERIALIZER": "{serializers}.RawSerializer" in its OPTIONS.'
+    if issubclass(alias.backend, PyMemcacheCache):
+        return None if "serde" in options else f'Set "serde": {serializers}.RawSerde() in its OPTIONS.'
+    return "Let nobody else write to it, or keep entries on Redis or Memcached, where they are read as bytes."
+
+
+def _is_redis(alias: Alias) -> bool:
+    """Return whether it is one Redis, by Django's own backend or django-redis with its usual client."""
+    if issubclass(alias.backend, RedisCache):
+        return True
+    plain = alias.options.get("CLIENT_CLASS", _PLAIN_CLIENT) == _PLAIN_CLIENT
+    return alias.backend.__module__ == _DJANGO_REDIS and plain

@@ -1,0 +1,92 @@
+"""What a shared backend needs of a store: to read, write, add and remove bytes, each within a deadline."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django_llmcache.backends.base import aside
+
+
+class Deadlines(NamedTuple):
+    """Seconds that one operation may take."""
+
+    read: float
+    write: float
+
+
+class Alias(NamedTuple):
+    """One alias of ``CACHES``.
+
+    Attributes:
+        name: the alias.
+        backend: its class.
+        location: ``LOCATION``.
+        params: everything else that it says.
+    """
+
+    name: str
+    backend: type
+    location: Any
+    params: Mapping[str, Any]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return its ``OPTIONS``."""
+        return dict(self.params.get("OPTIONS") or {})
+
+    def made_with(self, **options: Any) -> Any:
+        """Return a cache of our own like this alias', but for these ``OPTIONS``."""
+        return self.backend(self.location, {**self.params, "OPTIONS": self.options | options})
+
+
+class Store(ABC):
+    """Bytes by key. Every method may be called from any thread, and raises whatever the store's library does.
+
+    Attributes:
+        name: which store it is, for people.
+        largest: bytes that a value may have, ``None`` where nobody says.
+        in_process: whether every process has one of its own.
+        keeps: whether it keeps anything.
+    """
+
+    name = "store"
+    largest: int | None = None
+    in_process = False
+    keeps = True
+
+    @abstractmethod
+    def read(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what is there, in one round trip."""
+
+    @abstractmethod
+    def write(self, key: str, value: bytes, seconds: float | None) -> None:
+        """Store a value for at least so many seconds, ``None`` for ever."""
+
+    @abstractmethod
+    def add(self, key: str, value: bytes, seconds: float | None) -> bool:
+        """Store a value where there is none, in one step that no other can share; return whether there was none."""
+
+    @abstractmethod
+    def remove(self, key: str) -> None:
+        """Remove a value, if there is one."""
+
+    async def aread(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Do what ``read`` does without keeping the event loop waiting."""
+        return await aside(self.read, keys)
+
+    async def awrite(self, key: str, value: bytes, seconds: float | None) -> None:
+        """Do what ``write`` does without keeping the event loop waiting."""
+        await aside(self.write, key, value, seconds)
+
+    async def aadd(self, key: str, value: bytes, seconds: float | None) -> bool:
+        """Do what ``add`` does without keeping the event loop waiting."""
+        return await aside(self.add, key, value, seconds)
+
+    async def aremove(self, key: str) -> None:
+        """Do what ``remove`` does without keeping the event loop waiting."""
+        await aside(self.remove, key)
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of connections and threads."""

@@ -1,0 +1,189 @@
+"""Redis, and what speaks its protocol (Valkey, KeyDB, …), by redis-py, whichever of Django's backends the alias names.
+
+The connections are ours: they keep to the deadlines, and hand over bytes as they are. Everything is read from the first
+server of ``LOCATION``; a replica may not have heard of a clear yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from redis import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool as AsyncConnectionPool
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from .base import Alias, Deadlines, Store
+from .deadline import within
+
+_OURS: Final = ("serializer", "pool_class", "parser_class")
+"""Options of Django's backend that are not redis-py's."""
+
+
+class RedisStore(Store):
+    """Values as bytes, with a pool of connections for reads and one for writes, since they have other deadlines."""
+
+    name = "redis"
+
+    def __init__(self, alias: Alias, deadlines: Deadlines) -> None:
+        self._cache = alias.made_with()
+        self._deadlines = deadlines
+        self._url, self._options = _address(alias)
+        self._reader = _Connections(self._pool(deadlines.read))
+        self._writer = Redis(connection_pool=self._pool(deadlines.write))
+        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
+
+    def read(self, keys: Sequence[str]) -> dict[str, bytes]:
+        return _present(keys, self._reader.ask("MGET", *self._named(keys)))
+
+    def write(self, key: str, value: bytes, seconds: float | None) -> None:
+        self._writer.set(self._name(key), value, px=_milliseconds(seconds))
+
+    def add(self, key: str, value: bytes, seconds: float | None) -> bool:
+        return bool(self._writer.set(self._name(key), value, px=_milliseconds(seconds), nx=True))
+
+    def remove(self, key: str) -> None:
+        self._writer.delete(self._name(key))
+
+    async def aread(self, keys: Sequence[str]) -> dict[str, bytes]:
+        async with within(self._deadlines.read):
+            return _present(keys, await (await self._here()).mget(self._named(keys)))
+
+    async def awrite(self, key: str, value: bytes, seconds: float | None) -> None:
+        async with within(self._deadlines.write):
+            await (await self._here()).set(self._name(key), value, px=_milliseconds(seconds))
+
+    async def aadd(self, key: str, value: bytes, seconds: float | None) -> bool:
+        async with within(self._deadlines.write):
+            return bool(await (await self._here()).set(self._name(key), value, px=_milliseconds(seconds), nx=True))
+
+    async def aremove(self, key: str) -> None:
+        async with within(self._deadlines.write):
+            await (await self._here()).delete(self._name(key))
+
+    def close(self) -> None:
+        """Close the connections of threads; those of an event loop are closed with it."""
+        self._reader.close()
+        self._writer.close()
+
+    def _name(self, key: str) -> str:
+        return str(self._cache.make_key(key))
+
+    def _named(self, keys: Sequence[str]) -> list[str]:
+        return [str(self._cache.make_key(key)) for key in keys]
+
+    def _pool(self, seconds: float) -> ConnectionPool:
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        pool = ConnectionPool.from_url(self._url, **self._options, retry=retry)
+        pool.connection_kwargs |= {"socket_timeout": seconds, "socket_connect_timeout": seconds}  # over the address'
+        return pool
+
+    async def _here(self) -> AsyncRedis:
+        """Return the client of this event loop: a connection belongs to the loop that opened it."""
+        loop = asyncio.get_running_loop()
+        known = self._of_loop.get(loop)
+        if known is not None:
+            return known.client
+        retry = AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        pool = AsyncConnectionPool.from_url(self._url, **self._options, retry=retry)
+        pool.connection_kwargs |= {"socket_timeout": None, "socket_connect_timeout": None}  # the caller keeps time
+        made = _OfLoop(AsyncRedis(connection_pool=pool), _closed_at_the_end(pool))
+        self._of_loop[loop] = made
+        await anext(made.end)
+        return made.client
+
+
+class _Connections:
+    """Connections for one command at a time, without what redis-py's client does around it: half of a hit's time.
+
+    Args:
+        pool: makes them.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._idle: deque[Any] = deque()  # of redis-py's connections, which it has not typed
+
+    def ask(self, *command: str) -> Any:
+        """Return what the server answers, as bytes."""
+        idle = self._idle
+        try:
+            connection = idle.pop()
+        except IndexError:
+            connection = self._pool.make_connection()
+        try:
+            try:
+                return _answer(connection, command)
+            except RedisConnectionError:  # the server may have closed it since
+                connection.disconnect()
+                return _answer(connection, command)
+        except BaseException:
+            connection.disconnect()  # what is still to come on it would be taken for another's answer
+            raise
+        finally:
+            if idle is self._idle:
+                idle.append(connection)
+            else:  # closed meanwhile
+                connection.disconnect()
+
+    def close(self) -> None:
+        """Close all, those that are in use as soon as they are not."""
+        idle, self._idle = self._idle, deque()
+        for connection in idle:
+            connection.disconnect()
+
+
+def _answer(connection: Any, command: Sequence[str]) -> Any:
+    connection.send_packed_command([_packed(command)])
+    return connection.read_response(disable_decoding=True)
+
+
+def _packed(command: Sequence[str]) -> bytes:
+    """Return a command as the protocol has it: an array of bulk strings (redis.io, "RESP protocol description")."""
+    words = [word.encode() for word in command]
+    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
+
+
+class _OfLoop(NamedTuple):
+    """What is of one event loop: its client, and what closes that when the loop ends."""
+
+    client: AsyncRedis
+    end: AsyncGenerator[None, None]
+
+
+async def _closed_at_the_end(pool: AsyncConnectionPool) -> AsyncGenerator[None, None]:
+    """Close the connections when the loop shuts its generators down, as ``asyncio.run`` has it do before it closes."""
+    try:
+        yield
+    finally:
+        await pool.aclose()
+
+
+def _address(alias: Alias) -> tuple[str, dict[str, Any]]:
+    """Return the first server's address, and the options that redis-py takes for it."""
+    servers = alias.location if isinstance(alias.location, list | tuple) else re.split("[;,]", str(alias.location))
+    given = alias.options
+    if alias.backend.__module__.startswith("django_redis"):
+        options = dict(given.get("CONNECTION_POOL_KWARGS") or {})
+        options |= {"password": given["PASSWORD"]} if given.get("PASSWORD") else {}
+    else:
+        options = {name: value for name, value in given.items() if name not in _OURS}
+    options.pop("retry", None)
+    return str(servers[0]).strip(), {"protocol": 2, **options}
+
+
+def _present(keys: Sequence[str], values: Sequence[Any]) -> dict[str, bytes]:
+    return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else max(1, math.ceil(seconds * 1000))

@@ -1,0 +1,237 @@
+"""Two tiers: a memory of this process' own before a store that all processes share.
+
+What the near tier has it holds against the stamps of the far one (see ``generations``), which it asks for once a second
+and not at each hit. So a clear anywhere is seen here within that second and the time of one round trip.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from typing import Any, Final
+
+from django_llmcache.counting import Counter
+from django_llmcache.counts import Batch, SiteCounts
+from django_llmcache.entry import Entry, Selector
+
+from .base import BackendStats, BaseBackend, Found, OnEvict, ignore_evictions
+from .breaker import Breaker
+from .django_cache import DjangoCacheBackend
+from .generations import Mark
+from .held import noted
+from .memory import MemoryBackend
+from .options import SHARED, refuse_unknown
+from .steps import Look, Now
+from .stores import Alias
+
+CHECK_EVERY: Final = 1.0
+"""Seconds for which stamps are taken to be in force."""
+
+_NEAR: Final = ("MAX_ENTRIES", "MAX_BYTES")
+_STAMPS_KEPT: Final = 10_000
+
+
+class TieredBackend(BaseBackend):
+    """Keep entries in an alias of ``CACHES``, and those that this process used lately in its memory too.
+
+    ``OPTIONS``: those of ``DjangoCacheBackend`` for the far tier, ``MAX_ENTRIES`` and ``MAX_BYTES`` for the near one.
+
+    Args:
+        options, on_evict, cleanup_interval: as ``BaseBackend``; told of what leaves the near tier.
+        clock: monotonic seconds, of this process.
+        wall_clock: seconds since the epoch, which all processes have in common.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        *,
+        on_evict: OnEvict = ignore_evictions,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        cleanup_interval: float = 300,
+    ) -> None:
+        super().__init__(options, on_evict=on_evict, clock=clock, cleanup_interval=cleanup_interval)
+        refuse_unknown(self.options, (*SHARED, *_NEAR), type(self).__name__)
+        shared = {name: value for name, value in self.options.items() if name not in _NEAR}
+        own = {name: value for name, value in self.options.items() if name in _NEAR}
+        self.far = DjangoCacheBackend(shared, clock=wall_clock)
+        self.near = MemoryBackend(own, on_evict=on_evict, clock=clock, cleanup_interval=cleanup_interval)
+        self.name = f"memory over {self.far.name}"
+        self.in_process = self.far.in_process
+        self._wall_clock = wall_clock
+        self._stamps: dict[str, tuple[str, float]] = {}
+        self._ledger: tuple[Now, float] | None = None
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        self._hits, self._misses = Counter(), Counter()
+        self.near.count_anew()
+        self.far.count_anew()
+
+    @property
+    def breaker(self) -> Breaker:
+        """Return what leaves the far tier alone while it fails."""
+        return self.far.breaker
+
+    @property
+    def alias(self) -> Alias:
+        """Return the alias of the far tier."""
+        return self.far.alias
+
+    def get(self, key: str) -> Entry | None:
+        return self.find(key).entry
+
+    def at_hand(self, key: str) -> Entry | None:
+        held = self.near.get(key)
+        if held is None or not self._holds(held, noted(held)):
+            return None
+        next(self._hits.steps)
+        return held
+
+    def find(self, key: str, groups: tuple[str, ...] = ()) -> Found:
+        held = self.near.get(key)
+        if held is not None:
+            mark: Mark = noted(held)
+            holds = self._holds(held, mark)
+            if holds is None:
+                try:
+                    holds = not self._learnt(self.far.stamps(_groups(mark))).overtook(mark, held)
+                except Exception:  # the far tier is away: what is near is as good as it was
+                    holds = True
+            if holds:
+                return self._hit(held, mark)
+            self.near.delete(key)
+        return self._from_far(key, self.far.look(key, groups))
+
+    async def afind(self, key: str, groups: tuple[str, ...] = ()) -> Found:
+        held = self.near.get(key)
+        if held is not None:
+            mark: Mark = noted(held)
+            holds = self._holds(held, mark)
+            if holds is None:
+                try:
+                    holds = not self._learnt(await self.far.astamps(_groups(mark))).overtook(mark, held)
+                except Exception:  # as above
+                    holds = True
+            if holds:
+                return self._hit(held, mark)
+            self.near.delete(key)
+        return self._from_far(key, await self.far.alook(key, groups))
+
+    def put(self, entry: Entry, mark: Hashable = None) -> bool:
+        return self._kept(entry, self.far.keep(entry, mark))
+
+    async def aput(self, entry: Entry, mark: Hashable = None) -> bool:
+        return self._kept(entry, await self.far.akeep(entry, mark))
+
+    def mark(self) -> Hashable:
+        return self.far.mark()
+
+    def delete(self, key: str) -> bool:
+        self.near.delete(key)
+        return self.far.delete(key)
+
+    def clear(self, selector: Selector) -> None:
+        self.far.clear(selector)
+        self.near.clear(selector)
+        self._stamps.clear()
+        self._ledger = None
+
+    def expire(self, tags: Collection[str]) -> Collection[str]:
+        expired = self.far.expire(tags)
+        self._stamps.clear()
+        return expired
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what this process has in its memory: the caches of Django can't be listed."""
+        return self.near.entries()
+
+    def stats(self) -> BackendStats:
+        far = self.far.stats()
+        return far._replace(
+            hits=self._hits.value,
+            misses=self._misses.value,
+            evictions=self.near.stats().evictions,
+        )
+
+    def add_counts(self, batch: Batch) -> bool:
+        return self.far.add_counts(batch)
+
+    def site_counts(self) -> SiteCounts | None:
+        return self.far.site_counts()
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+    def acquire(self, key: str, token: str, seconds: float) -> bool:
+        return self.far.acquire(key, token, seconds)
+
+    async def aacquire(self, key: str, token: str, seconds: float) -> bool:
+        return await self.far.aacquire(key, token, seconds)
+
+    def holder(self, key: str) -> str | None:
+        return self.far.holder(key)
+
+    def renew(self, key: str, token: str, seconds: float) -> None:
+        self.far.renew(key, token, seconds)
+
+    def release(self, key: str, token: str) -> None:
+        self.far.release(key, token)
+
+    async def arelease(self, key: str, token: str) -> None:
+        await self.far.arelease(key, token)
+
+    def _hit(self, held: Entry, mark: Mark) -> Found:
+        next(self._hits.steps)
+        return Found(held, mark)
+
+    def _from_far(self, key: str, look: Look) -> Found:
+        """Take what the far tier has into the near one, for as long as it lasts there."""
+        self._learnt(look.now)
+        entry, packed = look.found.entry, look.packed
+        if entry is None or packed is None:
+            next(self._misses.steps)
+            return look.found
+        left = None if packed.expires is None else packed.expires - self._wall_clock()
+        self._take(entry, left, packed.mark)  # nothing, where it is kept beyond its time
+        next(self._hits.steps)
+        return look.found
+
+    def _kept(self, entry: Entry, borne: Now | None) -> bool:
+        if borne is None:
+            return False
+        self._learnt(borne)
+        self._take(entry, entry.ttl, borne.mark())
+        return True
+
+    def _take(self, entry: Entry, seconds: float | None, mark: Mark) -> None:
+        self.near.keep(entry, seconds, note=mark)
+
+    def _holds(self, held: Entry, mark: Mark) -> bool | None:
+        """Return whether no clear has concerned an entry, ``None`` where the stamps in force are to be asked for."""
+        ledger, since = self._ledger, self.clock() - CHECK_EVERY
+        if ledger is None or ledger[1] <= since:
+            return None
+        holds = not ledger[0].ledger.concerns(mark, held)
+        for group, stamp in mark.groups:
+            known = self._stamps.get(group)
+            if known is None or known[1] <= since:
+                return None
+            holds = holds and known[0] == stamp
+        return holds
+
+    def _learnt(self, now: Now) -> Now:
+        """Note the stamps that are in force at this moment."""
+        at = self.clock()
+        if len(self._stamps) > _STAMPS_KEPT:
+            self._stamps.clear()
+        self._ledger = (now, at)
+        for group, stamp in now.stamps.items():
+            self._stamps[group] = (stamp, at)
+        return now
+
+
+def _groups(mark: Mark) -> tuple[str, ...]:
+    return tuple(group for group, _ in mark.groups)

@@ -1,0 +1,118 @@
+"""Ask anew, in the background, for what was served stale: one at a time for a key (RFC 5861, "stale-while-revalidate").
+
+A refresh that fails leaves the stale answer where it is, and is not tried again for a few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Final
+
+from django.db import connections
+
+from . import sharing
+from .messages import LLMRequest
+from .plans import AsyncCall, Call, Plan
+from .telemetry import emit, told
+
+AT_ONCE: Final = 8
+"""Refreshes in threads of one process at a time; what is read stale beyond that is refreshed by a later read."""
+
+PAUSE: Final = 5.0
+"""Seconds after a refresh that failed before the next."""
+
+_PAUSES_KEPT: Final = 10_000
+
+
+class Refreshes:
+    """What is being refreshed, and what failed lately.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget everything, as a forked child must."""
+        self._lock = threading.Lock()
+        self._under_way: set[str] = set()
+        self._until: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._threads = 0
+
+    def begin(self, asker: sharing.Asker, request: LLMRequest, call: Call, plan: Plan) -> bool:
+        """Refresh in a thread; return whether this is the one who does."""
+        if not self._enter(plan.key, in_thread=True):
+            return False
+        context = copy_context()
+
+        def work() -> None:
+            try:
+                context.run(sharing.do, asker, request, call, plan)
+            except Exception as error:
+                self._fail(asker, plan.key, error)
+            finally:
+                self._leave(plan.key, in_thread=True)
+                for connection in connections.all(initialized_only=True):
+                    connection.close()  # this thread's own
+
+        try:
+            threading.Thread(target=work, name="llmcache-refresh", daemon=True).start()
+        except RuntimeError as error:  # no thread to be had
+            self._fail(asker, plan.key, error)
+            self._leave(plan.key, in_thread=True)
+        return True
+
+    def abegin(self, asker: sharing.Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> bool:
+        """Refresh in a task of this event loop; return whether this is the one who does."""
+        if not self._enter(plan.key, in_thread=False):
+            return False
+
+        async def work() -> None:
+            try:
+                await sharing.ado(asker, request, call, plan)
+            except Exception as error:
+                self._fail(asker, plan.key, error)
+            finally:
+                self._leave(plan.key, in_thread=False)
+
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks.add(task)  # the loop itself keeps but a weak reference
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._leave(plan.key, in_thread=False))  # cancelled before it began
+        return True
+
+    def _enter(self, key: str, *, in_thread: bool) -> bool:
+        with self._lock:
+            if key in self._under_way or self._clock() < self._until.get(key, 0.0):
+                return False
+            if in_thread and self._threads >= AT_ONCE:
+                return False
+            self._threads += in_thread
+            self._under_way.add(key)
+            return True
+
+    def _leave(self, key: str, *, in_thread: bool) -> None:
+        with self._lock:
+            self._threads -= in_thread
+            self._under_way.discard(key)
+
+    def _fail(self, asker: sharing.Asker, key: str, error: Exception) -> None:
+        with self._lock:
+            if len(self._until) >= _PAUSES_KEPT:
+                self._until.clear()
+            self._until[key] = self._clock() + PAUSE
+        emit("error", type(asker), key=key, operation="refresh", error=told(error))
+
+
+refreshes: Final = Refreshes()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=refreshes.forget)

@@ -1,0 +1,396 @@
+"""What a shared backend keeps and how: bytes without pickle, compressed, sealed, bounded, by one round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+
+import pytest
+from django.core import checks
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_llmcache import LLMRequest, backends, cache, chat
+from django_llmcache.backends.base import groups_of
+from django_llmcache.backends.django_cache import DjangoCacheBackend
+from django_llmcache.backends.generations import LEDGER
+from django_llmcache.backends.serializers import RawSerde, RawSerializer
+from django_llmcache.backends.stores import Deadlines, alias_of, store_of
+from django_llmcache.contrib.demo.standin import StandIn
+from django_llmcache.entry import Selector
+from django_llmcache.exceptions import ConfigurationError, EntryTooLargeError, LLMCacheError
+from tests import stores
+
+from .contract import Clock, entry_of
+from .test_tiered import Commands
+
+ENTRY = entry_of(body=b'{"answer": "' + b"A prompt that nobody is to read. " * 3000 + b'"}')
+BACKEND = "django_llmcache.backends.django_cache.DjangoCacheBackend"
+ANSWER = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
+
+
+@pytest.fixture(params=["redis", "memcached", "locmem"])
+def kind(request):
+    return request.param
+
+
+class Bytes:
+    """What an alias has, as it is stored."""
+
+    def __init__(self):
+        self._store = store_of(alias_of("llm"), Deadlines(5, 5))
+        opened.append(self._store)
+
+    def get(self, key):
+        return self._store.read([key]).get(key)
+
+    def set(self, key, value):
+        self._store.write(key, value, None)
+
+    def delete(self, key):
+        self._store.remove(key)
+
+
+@pytest.fixture
+def alias(kind, tmp_path):
+    """Let ``llm`` be an alias in which nothing is kept; return a look at its bytes."""
+    words = stores.alias_for(kind, tmp_path)
+    with override_settings(CACHES={"default": caches.settings["default"], "llm": words}):
+        yield Bytes()
+
+
+opened = []
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    backends.empty()
+    while opened:
+        opened.pop().close()
+
+
+def backend_with(**options):
+    backend = DjangoCacheBackend({"ALIAS": "llm", "READ_TIMEOUT": 5, "WRITE_TIMEOUT": 5, **options})
+    opened.append(backend)
+    return backend
+
+
+class TestBytes:
+    def test_what_is_stored_is_no_pickle(self, alias):
+        backend_with(COMPRESS_OVER=10**9).put(entry_of())
+
+        stored = alias.get(entry_of().key)
+        assert stored.startswith(b"LLMP")
+        with pytest.raises(pickle.UnpicklingError):
+            pickle.loads(stored)
+
+    def test_a_large_entry_is_compressed_and_comes_back_whole(self, alias):
+        backend = backend_with()
+        backend.put(ENTRY)
+
+        assert len(alias.get(ENTRY.key)) < len(ENTRY.body) / 10
+        assert backend.get(ENTRY.key).body == ENTRY.body
+
+    def test_one_that_is_too_large_is_refused_and_says_so(self, alias):
+        body = b'{"answer": "' + os.urandom(2000).hex().encode() + b'"}'
+
+        with pytest.raises(EntryTooLargeError):
+            backend_with(MAX_VALUE_BYTES=1000).put(entry_of(body=body))
+
+    def test_memcacheds_own_limit_is_known(self, tmp_path):
+        words = stores.alias_for("memcached", tmp_path)
+        answer = {"choices": [{"message": {"content": os.urandom(1_200_000).hex()}, "finish_reason": "stop"}]}
+        chosen = {"BACKEND": BACKEND, "OPTIONS": {"ALIAS": "llm"}}
+        with override_settings(CACHES={"default": caches.settings["default"], "llm": words}, LLMCACHE=chosen):
+            request = LLMRequest("openai", payload={"model": "m", "messages": []})
+
+            assert cache.with_cache(request, lambda _: answer).cache.reason == "too_large"
+            assert not cache.with_cache(request, lambda _: answer).from_cache
+
+    @pytest.mark.parametrize(
+        "damage",
+        [b"", b"LLM", b"LLMP", b"LLMP\x01\x00", b"LLMP\x02\x00rest", b"LLMP\x01\x01rest", pickle.dumps({"a": 1})],
+    )
+    def test_what_is_damaged_is_a_miss_told_once_and_replaced(self, alias, damage):
+        backend = backend_with()
+        backend.put(entry_of())
+        alias.set(entry_of().key, damage)
+
+        found = backend.find(entry_of().key)
+        assert found.entry is None
+        assert found.error is not None
+        assert backend.put(entry_of(), found.mark)
+        assert backend.find(entry_of().key).entry is not None
+
+    def test_a_damaged_ledger_brings_nothing_back(self, alias):
+        backend = backend_with()
+        backend.put(entry_of())
+        alias.set(LEDGER, b"damaged")
+
+        assert backend.get(entry_of().key) is None
+        assert backend.put(entry_of())
+        assert backend.get(entry_of().key) is not None
+
+
+class TestSealed:
+    def test_nobody_reads_what_is_sealed(self, alias):
+        backend = backend_with(ENCRYPT=True, COMPRESS_OVER=10**9)
+        backend.put(ENTRY)
+
+        assert b"nobody is to read" not in alias.get(ENTRY.key)
+        assert backend.get(ENTRY.key).body == ENTRY.body
+
+    def test_what_was_changed_is_a_miss(self, alias):
+        backend = backend_with(ENCRYPT=True)
+        backend.put(entry_of())
+        stored = bytearray(alias.get(entry_of().key))
+        stored[-1] ^= 1
+        alias.set(entry_of().key, bytes(stored))
+
+        assert backend.get(entry_of().key) is None
+
+    def test_what_is_put_in_the_place_of_another_is_a_miss(self, alias):
+        backend = backend_with(ENCRYPT=True)
+        backend.put(entry_of("a"))
+        backend.put(entry_of("b"))
+        alias.set(entry_of("a").key, alias.get(entry_of("b").key))
+
+        assert backend.get(entry_of("a").key) is None
+        assert backend.get(entry_of("b").key) is not None
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_what_is_not_sealed_as_it_is_to_be_is_a_miss(self, alias, before):
+        backend_with(ENCRYPT=before).put(entry_of())
+
+        assert backend_with(ENCRYPT=not before).get(entry_of().key) is None
+
+    def test_a_secret_that_was_replaced_still_opens(self, alias):
+        with override_settings(SECRET_KEY="old"):
+            backend_with(ENCRYPT=True).put(entry_of())
+        with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"]):
+            assert backend_with(ENCRYPT=True).get(entry_of().key) is not None
+        with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[]):
+            assert backend_with(ENCRYPT=True).get(entry_of().key) is None
+
+    def test_keys_of_its_own_stand_in_for_the_projects(self, alias):
+        backend_with(ENCRYPT=True, ENCRYPTION_KEYS=["ours"]).put(entry_of())
+
+        assert backend_with(ENCRYPT=True).get(entry_of().key) is None
+        assert backend_with(ENCRYPT=True, ENCRYPTION_KEYS=["next", "ours"]).get(entry_of().key) is not None
+
+
+class TestClears:
+    def test_a_stamp_that_the_store_dropped_brings_nothing_back(self, alias):
+        backend = backend_with()
+        entry = entry_of(tags=frozenset({"faq"}), scope="0123456789abcdef")
+        backend.put(entry)
+        backend.clear(Selector(tag="faq"))
+        for name in stamps_of(entry):
+            alias.delete(name)
+
+        assert backend.get(entry.key) is None
+
+    def test_a_clear_that_cannot_be_written_is_heard(self, alias, monkeypatch):
+        backend = backend_with()
+        monkeypatch.setattr(backend._store, "write", lambda *_: None)
+
+        with pytest.raises(LLMCacheError, match="did not keep"):
+            backend.clear(Selector(tag="faq"))
+
+    def test_other_keys_of_the_alias_are_left_alone(self, alias):
+        alias.set("session", b"somebody's")
+        backend_with().clear(Selector())
+
+        assert alias.get("session") == b"somebody's"
+
+    def test_many_clears_of_several_conditions_spare_what_they_do_not_name(self, alias):
+        backend = backend_with()
+        entry = entry_of(provider="openai", model="m")
+        backend.put(entry)
+        for number in range(30):
+            backend.clear(Selector(provider="openai", model=f"other-{number}"))
+
+        assert backend.get(entry.key) is not None
+        backend.clear(Selector(provider="openai", model="m"))
+        assert backend.get(entry.key) is None
+
+    def test_a_deleted_answer_that_was_on_its_way_is_not_stored(self, alias):
+        backend = backend_with()
+        mark = backend.find(entry_of().key).mark
+        backend.delete(entry_of().key)
+
+        assert backend.put(entry_of(), mark) is False
+        assert backend.put(entry_of(), backend.find(entry_of().key).mark) is True
+
+
+def stamps_of(entry):
+    from django_llmcache.backends.generations import key_of_group
+
+    return [LEDGER, *(key_of_group(group) for group in groups_of(entry.scope, entry.tags))]
+
+
+class TestRoundTrips:
+    @pytest.mark.parametrize("tags", [(), ("faq", "shop")])
+    def test_a_hit_is_one_command(self, tmp_path, tags):
+        words = stores.alias_for("redis", tmp_path)
+        with (
+            StandIn(latency=0) as provider,
+            override_settings(
+                CACHES={"default": caches.settings["default"], "llm": words},
+                LLMCACHE={
+                    "BACKEND": BACKEND,
+                    "OPTIONS": {"ALIAS": "llm"},
+                    "PROVIDERS": {"openai": {"BASE_URL": f"{provider.url}/v1", "API_KEY": "made-up"}},
+                },
+            ),
+        ):
+            ask = {"messages": [{"role": "user", "content": "Hi"}], "model": "m", "tags": tags, "scope": "user:1"}
+            chat("openai", **ask)
+            commands = Commands()
+
+            assert all(chat("openai", **ask).from_cache for _ in range(5))
+            assert commands.of_data() == {"mget": 5}
+
+
+class TestAlias:
+    def test_a_changed_alias_holds_at_once(self, tmp_path):
+        one, other = (stores.alias_for("locmem", tmp_path / name) for name in ("one", "other"))
+        default = caches.settings["default"]
+        with override_settings(CACHES={"default": default, "llm": one}):
+            backend = backend_with()
+            backend.put(entry_of())
+            with override_settings(CACHES={"default": default, "llm": other}):
+                assert backend.get(entry_of().key) is None
+            assert backend.get(entry_of().key) is not None
+
+    def test_the_backend_of_the_settings_survives_another_setting(self, alias):
+        chosen = {"BACKEND": BACKEND, "OPTIONS": {"ALIAS": "llm"}}
+        with override_settings(LLMCACHE=chosen):
+            before = backends.current()
+            with override_settings(LLMCACHE={**chosen, "DEFAULT_TTL": 5}):
+                assert backends.current() is before
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({}, "'ALIAS'"),
+            ({"ALIAS": "nowhere"}, "settings.CACHES does not have"),
+            ({"ALIAS": "llm", "READ_TIMEOUT": 0}, "'READ_TIMEOUT'] is 0"),
+            ({"ALIAS": "llm", "WRITE_TIMEOUT": "soon"}, "'WRITE_TIMEOUT'] is 'soon'"),
+            ({"ALIAS": "llm", "COMPRESS_OVER": -1}, "'COMPRESS_OVER'] is -1"),
+            ({"ALIAS": "llm", "MAX_VALUE_BYTES": True}, "'MAX_VALUE_BYTES'] is True"),
+            ({"ALIAS": "llm", "ENCRYPT": "yes"}, "'ENCRYPT'] is 'yes'"),
+            ({"ALIAS": "llm", "ENCRYPTION_KEYS": "key"}, "'ENCRYPTION_KEYS']"),
+            ({"ALIAS": "llm", "READ_TIMOUT": 1}, "did you mean 'READ_TIMEOUT'?"),
+        ],
+        ids=str,
+    )
+    def test_an_option_that_cannot_work_is_named(self, options, said):
+        with pytest.raises(ConfigurationError) as told:
+            DjangoCacheBackend(options)
+        assert said in str(told.value)
+
+    def test_keys_are_never_shown(self):
+        with pytest.raises(ConfigurationError) as told:
+            DjangoCacheBackend({"ALIAS": "default", "ENCRYPTION_KEYS": "secret-key"})
+        assert "secret-key" not in str(told.value)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+    def test_a_forked_child_has_connections_of_its_own(self, alias):
+        backend = backend_with()
+        backend.put(entry_of())
+        pid = os.fork()
+        if not pid:
+            good = all(backend.get(entry_of().key) is not None for _ in range(200))
+            os._exit(0 if good else 1)
+        seen = [backend.get(entry_of().key) is not None for _ in range(200)]
+
+        assert os.waitpid(pid, 0)[1] == 0
+        assert all(seen)
+
+
+class TestTime:
+    def test_an_entry_expires_by_the_clock_that_all_share(self, alias):
+        clock = Clock()
+        one, other = (DjangoCacheBackend({"ALIAS": "llm"}, clock=clock) for _ in range(2))
+        opened.extend((one, other))
+        one.put(entry_of(ttl=60))
+        clock.advance(60)
+
+        assert other.get(entry_of().key) is None
+
+
+class TestEventLoop:
+    def test_everything_works_there_too(self, alias):
+        async def work():
+            backend = backend_with()
+            found = await backend.afind(entry_of().key)
+            assert found.entry is None
+            assert await backend.aput(entry_of(), found.mark)
+            assert (await backend.afind(entry_of().key)).entry.body == entry_of().body
+            assert await backend.aacquire("key", "mine", 60)
+            assert not await backend.aacquire("key", "another's", 60)
+            await backend.arelease("key", "mine")
+            assert await backend.aacquire("key", "another's", 60)
+            backend.close()
+
+        asyncio.run(work())
+
+    def test_thousands_of_tasks_are_no_outage(self, alias):
+        backend = DjangoCacheBackend({"ALIAS": "llm", "READ_TIMEOUT": 0.5})  # far less than all of them take
+        backend.put(entry_of())
+
+        async def work():
+            return await asyncio.gather(*(backend.afind(entry_of().key, ("s:-",)) for _ in range(4000)))
+
+        assert all(found.entry is not None for found in asyncio.run(work()))
+        assert backend.breaker.failures == 0
+        backend.close()
+
+
+class TestChecks:
+    def messages(self, words):
+        chosen = {"BACKEND": BACKEND, "OPTIONS": {"ALIAS": "llm"}}
+        with override_settings(CACHES={"default": caches.settings["default"], "llm": words}, LLMCACHE=chosen):
+            return list(checks.run_checks(tags=["llmcache"], include_deployment_checks=True))
+
+    @pytest.mark.parametrize("kind", ["redis", "django-redis", "memcached", "database", "file"])
+    def test_an_alias_that_pickles_is_named_at_deployment(self, kind, tmp_path):
+        (message,) = self.messages(stores.alias_for(kind, tmp_path))
+
+        assert message.id == "llmcache.W006"
+        assert "'llm'" in message.msg
+
+    @pytest.mark.parametrize(
+        ("kind", "options"),
+        [
+            ("redis", {"serializer": "django_llmcache.backends.serializers.RawSerializer"}),
+            ("django-redis", {"SERIALIZER": "django_llmcache.backends.serializers.RawSerializer"}),
+            ("memcached", {"serde": RawSerde()}),
+        ],
+    )
+    def test_one_that_does_not_is_right(self, kind, options, tmp_path):
+        assert self.messages(stores.alias_for(kind, tmp_path, **options)) == []
+
+    def test_a_model_that_there_is_not_is_named(self):
+        with override_settings(LLMCACHE={"TAG_MODELS": ["auth.User", "auth.Usr"]}):
+            (message,) = checks.run_checks(tags=["llmcache"])
+
+        assert message.id == "llmcache.W007"
+        assert "auth.usr" in message.msg
+
+
+class TestSerializers:
+    @pytest.mark.parametrize("value", [b"", b"\x00\xff", "text"])
+    def test_bytes_and_texts_come_back_as_bytes(self, value):
+        plain = value.encode() if isinstance(value, str) else value
+
+        assert RawSerializer().loads(RawSerializer({}).dumps(value)) == plain
+        assert RawSerde().deserialize("key", *RawSerde().serialize("key", value)) == plain
+
+    @pytest.mark.parametrize("value", [1, None, {"a": 1}, object], ids=str)
+    def test_anything_else_is_refused(self, value):
+        with pytest.raises(TypeError, match="raw serializer"):
+            RawSerializer().dumps(value)

@@ -1,0 +1,299 @@
+"""An expired answer helps: it is served while one caller asks anew, and where the provider fails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_llmcache import CachePolicy, LLMRequest, backends, cache, conf, policy, refreshing
+from django_llmcache.exceptions import (
+    BadRequestError,
+    ConfigurationError,
+    ProviderConnectionError,
+    RateLimitError,
+    ServerError,
+)
+from django_llmcache.signals import cache_error, cache_hit, cache_miss
+from tests import stores
+from tests.backends.contract import Clock
+
+PATIENCE = 20.0
+TTL, STALE = 60, 300
+
+
+def answer(text):
+    return {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+
+
+def question(**wishes):
+    payload = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    return LLMRequest("openai", payload=payload, policy=CachePolicy(**wishes))
+
+
+class Provider:
+    """Answers with what it is told to, and counts."""
+
+    def __init__(self):
+        self.says = "first"
+        self.calls = 0
+        self.asked = threading.Event()
+        self.go = threading.Event()
+        self.go.set()
+
+    def __call__(self, request):
+        self.calls += 1
+        self.asked.set()
+        assert self.go.wait(PATIENCE)
+        if isinstance(self.says, Exception):
+            raise self.says
+        return answer(self.says)
+
+    async def acall(self, request):
+        return self(request)
+
+
+@pytest.fixture(params=["memory", "redis", "tiered"], autouse=True)
+def clock(request, tmp_path):
+    """Return the clock of the backend."""
+    ticking = Clock()
+    refreshing.refreshes.forget()
+    chosen = {"DEFAULT_TTL": TTL, "STALE_FOR": STALE}
+    known = {"default": caches.settings["default"]}
+    if request.param != "memory":
+        known["llm"] = stores.alias_for("redis", tmp_path)
+        path = {"redis": "django_cache.DjangoCacheBackend", "tiered": "tiered.TieredBackend"}[request.param]
+        chosen |= {"BACKEND": f"django_llmcache.backends.{path}", "OPTIONS": {"ALIAS": "llm"}}
+    with override_settings(CACHES=known, LLMCACHE=chosen):
+        backend = backends.current()
+        backend.clock = ticking
+        if request.param == "tiered":
+            backend._wall_clock = backend.near.clock = backend.far.clock = ticking
+        yield ticking
+        backend.close()
+
+
+@pytest.fixture
+def provider():
+    return Provider()
+
+
+def settled():
+    """Wait until nothing is being refreshed."""
+    for _ in range(2000):
+        if not refreshing.refreshes._under_way:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("a refresh does not end")
+
+
+def ask(provider, **wishes):
+    return cache.with_cache(question(**wishes), provider)
+
+
+def test_an_expired_answer_is_served_at_once_and_asked_for_anew(provider, clock):
+    ask(provider)
+    clock.advance(TTL + 1)
+    provider.says = "second"
+    provider.go.clear()
+
+    served = ask(provider)
+    assert (served.text, served.cache.status, served.from_cache) == ("first", "stale", True)
+
+    provider.go.set()
+    settled()
+    fresh = ask(provider)
+    assert (fresh.text, fresh.cache.status) == ("second", "hit")
+    assert provider.calls == 2
+
+
+def test_it_is_fresh_until_its_time_is_over(provider, clock):
+    ask(provider)
+    clock.advance(TTL - 1)
+
+    assert ask(provider).cache.status == "hit"
+
+
+def test_beyond_the_time_for_which_it_may_be_stale_it_is_gone(provider, clock):
+    ask(provider)
+    clock.advance(TTL + STALE)
+
+    assert ask(provider).cache.status == "miss"
+
+
+def test_one_caller_refreshes_however_many_are_served(provider, clock):
+    ask(provider)
+    clock.advance(TTL + 1)
+    provider.go.clear()
+
+    assert {ask(provider).cache.status for _ in range(20)} == {"stale"}
+    assert provider.asked.wait(PATIENCE)
+    provider.go.set()
+    settled()
+    assert provider.calls == 2
+
+
+def test_tasks_are_served_at_once_too(provider, clock):
+    async def work():
+        await cache.awith_cache(question(), provider.acall)
+        clock.advance(TTL + 1)
+        provider.says = "second"
+        served = await cache.awith_cache(question(), provider.acall)
+        while refreshing.refreshes._under_way:  # noqa: ASYNC110 - nothing says when it is over
+            await asyncio.sleep(0)
+        return served, await cache.awith_cache(question(), provider.acall)
+
+    served, fresh = asyncio.run(work())
+
+    assert (served.text, served.cache.status) == ("first", "stale")
+    assert (fresh.text, fresh.cache.status) == ("second", "hit")
+
+
+def test_a_refresh_that_fails_leaves_the_answer_and_is_told(provider, clock):
+    told = []
+
+    def hear(sender, **details):
+        told.append(details["operation"])
+
+    cache_error.connect(hear)
+    ask(provider)
+    clock.advance(TTL + 1)
+    provider.says = ServerError("made up", provider="openai", status=503)
+    ask(provider)
+    settled()
+    cache_error.disconnect(hear)
+
+    assert told == ["refresh"]
+    assert ask(provider).cache.status == "stale"
+    settled()
+    assert provider.calls == 2  # it is left alone for a while
+
+
+def test_without_it_an_expired_answer_is_none(provider, clock):
+    with override_settings(LLMCACHE={**conf.raw(), "STALE_FOR": 0}):
+        ask(provider)
+        clock.advance(TTL + 1)
+
+        assert ask(provider).cache.status == "miss"
+
+
+def test_a_caller_may_take_none(provider, clock):
+    ask(provider)
+    clock.advance(TTL + 1)
+
+    assert ask(provider, stale_for=0).cache.status == "miss"
+
+
+def test_a_caller_may_say_how_old(provider, clock):
+    ask(provider)
+    clock.advance(TTL + 30)
+
+    assert ask(provider, stale_for=timedelta(seconds=10)).cache.status == "miss"
+
+
+def test_a_policy_says_it_for_a_block(provider, clock):
+    with override_settings(LLMCACHE={**conf.raw(), "STALE_FOR": 0}), policy(stale_for=STALE):
+        ask(provider)
+        clock.advance(TTL + 1)
+
+        assert ask(provider).cache.status == "stale"
+        settled()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RateLimitError("made up", provider="openai", status=429),
+        ServerError("made up", provider="openai", status=500),
+        ProviderConnectionError("made up", provider="openai"),
+        ConnectionResetError("made up"),
+        TimeoutError("made up"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+@pytest.mark.parametrize("wait", [1, TTL + 1], ids=["fresh", "expired"])
+def test_where_the_provider_fails_the_stored_answer_is_served(provider, clock, failure, wait):
+    ask(provider)
+    clock.advance(wait)
+    provider.says = failure
+
+    served = ask(provider, refresh=True)
+    assert (served.text, served.cache.status) == ("first", "stale")
+
+
+def test_so_it_is_where_an_answer_says_that_it_failed(provider, clock):
+    from django_llmcache import LLMResponse
+
+    ask(provider)
+    clock.advance(1)
+
+    served = cache.with_cache(question(refresh=True), lambda request: LLMResponse(b"{}", status=503))
+    assert (served.text, served.cache.status) == ("first", "stale")
+
+
+@pytest.mark.parametrize("failure", [BadRequestError("made up", provider="openai", status=400), ValueError("made up")])
+def test_what_is_wrong_with_the_request_is_raised(provider, failure):
+    ask(provider)
+    provider.says = failure
+
+    with pytest.raises(type(failure)):
+        ask(provider, refresh=True)
+
+
+def test_without_it_a_failure_is_raised(provider):
+    ask(provider)
+    provider.says = RateLimitError("made up", provider="openai", status=429)
+
+    with pytest.raises(RateLimitError):
+        ask(provider, refresh=True, stale_for=0)
+
+
+def test_a_clear_removes_what_is_stale(provider, clock):
+    ask(provider)
+    clock.advance(TTL + 1)
+    cache.clear()
+
+    assert ask(provider).cache.status == "miss"
+
+
+def test_a_stale_answer_is_a_hit_and_counted_as_stale(provider, clock):
+    heard = []
+
+    def hit(sender, **details):
+        heard.append("hit")
+
+    def miss(sender, **details):
+        heard.append("miss")
+
+    ask(provider)
+    clock.advance(TTL + 1)
+    cache_hit.connect(hit)
+    cache_miss.connect(miss)
+    ask(provider)
+    settled()
+    cache_hit.disconnect(hit)
+    cache_miss.disconnect(miss)
+
+    assert heard == ["hit"]
+    assert (cache.stats().hits, cache.stats().stale, cache.stats().misses) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("wrong", [-1, "soon", True, None, float("nan")])
+def test_what_is_no_time_is_refused(wrong):
+    with pytest.raises(ConfigurationError, match="stale_for"):
+        CachePolicy(stale_for=wrong)
+
+
+def test_jitter_shortens_times_and_never_lengthens_them(provider):
+    with override_settings(LLMCACHE={**conf.raw(), "TTL_JITTER": 0.5}):
+        times = set()
+        for number in range(20):
+            request = LLMRequest("openai", payload={"model": "m", "messages": [], "seed": number})
+            times.add(cache.with_cache(request, provider).cache.ttl)
+
+    assert len(times) > 10
+    assert all(TTL / 2 <= time <= TTL for time in times)
