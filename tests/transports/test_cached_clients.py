@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 
 import httpx
 import httpx2
@@ -13,7 +14,7 @@ import requests
 from django.test import override_settings
 
 from django_llmcache import LLMResponse, chat, policy
-from django_llmcache.contrib.demo.standin import HangUp, Reply
+from django_llmcache.contrib.demo.standin import HangUp, Reply, Stall
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.signals import cache_hit, cache_miss
 from django_llmcache.transports import cached_async_client, cached_client, cached_session
@@ -96,7 +97,17 @@ def test_the_second_answer_comes_from_the_cache(client, openai):
     assert (again.status, again.body) == (200, live.body)
     assert again.headers["content-type"] == live.headers["content-type"]
     assert again.response.json() == live.response.json()
-    assert again.response.elapsed.total_seconds() < live.response.elapsed.total_seconds()
+
+
+def test_elapsed_of_a_hit_is_the_time_the_hit_took(client, openai):
+    openai.script(Stall(0.1))
+    started = time.perf_counter()
+
+    live, again = client.post(BODY, BODY)
+
+    took = time.perf_counter() - started
+    assert again.from_cache
+    assert 0 < again.response.elapsed.total_seconds() <= took - live.response.elapsed.total_seconds()
 
 
 def test_a_hit_says_how_old_it_is_and_nothing_that_was_true_back_then(client):
