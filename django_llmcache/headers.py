@@ -12,6 +12,9 @@ FRAMING: Final = frozenset({
 })  # fmt: skip
 """Names that say how a message travels, not what it is (RFC 9110, section 7.6.1): one of them more breaks it."""
 
+CREDENTIALS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
+"""Request headers that carry a provider's API key."""
+
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2."""
 
@@ -53,7 +56,7 @@ def unsendable(headers: Mapping[Any, Any]) -> BadHeader | None:
     They find out late: the errors that they raise show the credential beside it, or blame the network.
     """
     for name, value in headers.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        if not isinstance(name, str) or not is_name(name):
             # Up to a colon or a blank: behind it may be a value.
             start = re.split(r"[:\s]", name)[0] if isinstance(name, str) else name
             return BadHeader(f"{start!r:.60}", "has no name that HTTP allows: give letters, digits and hyphens")
@@ -61,6 +64,11 @@ def unsendable(headers: Mapping[Any, Any]) -> BadHeader | None:
         if problem is not None:
             return BadHeader(name, problem)
     return None
+
+
+def is_name(text: str) -> bool:
+    """Return whether HTTP allows a text as the name of a header."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def _problem_of(name: str, value: Any) -> str | None:

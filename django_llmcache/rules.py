@@ -139,6 +139,11 @@ class RequestRules:
         fields = (name for name in self.__slots__ if not name.startswith("_"))
         return partial(RequestRules, **{name: getattr(self, name) for name in fields}), ()
 
+    def with_headers(self, names: Iterable[str]) -> RequestRules:
+        """Return the same table with more request headers that change an answer."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
+        return RequestRules(**{**fields, "headers": self.headers | frozenset(names)})
+
     def has_state(self, payload: Mapping[str, Any]) -> bool:
         """Return whether the answer depends on more than the request: hosted tools, stored files, sessions."""
         if not self._watched.isdisjoint(payload) and self._asks_for_state(payload):

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
-from .headers import unsendable
+from .headers import CREDENTIALS, is_name, unsendable
 from .policies import seconds
 
 
@@ -40,6 +40,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "MAX_ENTRY_BYTES": Setting(4 * 1024 * 1024, (int,)),
     "KEY_VERSION": Setting(1, (int, str)),
     "IGNORE_FIELDS": Setting([], (list, tuple)),
+    "KEY_HEADERS": Setting([], (list, tuple)),
     "SCOPE": Setting(None, (str, _NONE)),
     "TAG_MODELS": Setting(None, (list, tuple, _NONE)),
     "MIDDLEWARE": Setting(["django_llmcache.middleware.cache.CacheMiddleware"], (list, tuple)),
@@ -155,6 +156,20 @@ def dotted(name: str, values: Any) -> tuple[str, ...]:
                 f"settings.LLMCACHE['{name}'][{index}] is {path!r}; give a path such as 'trace_id' or 'messages.*.id'."
             )
     return paths
+
+
+def header_names(name: str, values: Any) -> frozenset[str]:
+    """Return names of request headers in lower case."""
+    for index, header in enumerate(texts(name, values)):
+        where = f"settings.LLMCACHE['{name}'][{index}]"
+        if not is_name(header):
+            raise ConfigurationError(f"{where} is {header!r}; give the name of a header, such as 'x-portkey-config'.")
+        if header.lower() in CREDENTIALS:
+            raise ConfigurationError(
+                f"{where} is {header!r}, which carries a credential: no key has one. To keep the answers of several "
+                f"users or accounts apart, set LLMCACHE['SCOPE']."
+            )
+    return frozenset(header.lower() for header in values)
 
 
 def share(where: str, value: float) -> float:

@@ -14,6 +14,7 @@ from .shapes import (
     TestCacheSettings,
     check_type,
     dotted,
+    header_names,
     labels,
     positive,
     provider,
@@ -47,6 +48,7 @@ class Settings:
         self.max_entry_bytes = int(positive("['MAX_ENTRY_BYTES']", values["MAX_ENTRY_BYTES"]))
         self.key_version: int | str = values["KEY_VERSION"]
         self.ignore_fields = dotted("IGNORE_FIELDS", values["IGNORE_FIELDS"])
+        self.key_headers = header_names("KEY_HEADERS", values["KEY_HEADERS"])
         self.scope = checked_scope(values["SCOPE"], source="settings.LLMCACHE['SCOPE']")
         if self.require_scope and self.scope == "public":
             self.scope = None  # the two contradict each other, and the safer one holds

@@ -56,7 +56,10 @@ def get(name: str) -> Provider:
             f"which is no subclass of django_llmcache.providers.Provider."
         )
     variable = provider_class.key_variable or _variable_for(name)
-    return provider_class(name, base_url=words.get("BASE_URL"), key_variable=variable)
+    provider = provider_class(name, base_url=words.get("BASE_URL"), key_variable=variable)
+    if conf.current().key_headers:
+        provider.rules = provider.rules.with_headers(conf.current().key_headers)
+    return provider
 
 
 def built_in(name: str) -> type[Provider] | None:

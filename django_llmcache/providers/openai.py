@@ -12,9 +12,17 @@ from django_llmcache.rules import STATEFUL, UNKEYED, RequestRules
 
 from .base import Messages, Provider
 
+HEADERS: Final = frozenset({
+    "openai-beta",
+    "azureml-model-deployment", "extra-parameters",  # Azure AI: which deployment answers, what it does with the rest
+    "groq-model-version",
+    "x-portkey-config", "x-portkey-provider",  # a gateway's: where it sends the request
+})  # fmt: skip
+"""Request headers that change an answer."""
+
 RULES: Final = RequestRules(
     unkeyed=UNKEYED | {"prompt_cache_key", "prompt_cache_retention"},
-    headers=frozenset({"openai-beta"}),
+    headers=HEADERS,
 )
 
 OPERATIONS: Final = {
@@ -72,7 +80,7 @@ class Groq(Compatible):
 
     base_url = "https://api.groq.com/openai/v1"
     key_variable = "GROQ_API_KEY"
-    rules = RequestRules(stateful=STATEFUL | {"compound_custom"})
+    rules = RequestRules(headers=HEADERS, stateful=STATEFUL | {"compound_custom"})
 
 
 class Mistral(Compatible):
@@ -81,7 +89,7 @@ class Mistral(Compatible):
     base_url = "https://api.mistral.ai/v1"
     operations = {"/fim/completions": "completions", "/agents/completions": "chat"} | OPERATIONS
     key_variable = "MISTRAL_API_KEY"
-    rules = RequestRules(client_tools=frozenset({"function"}))
+    rules = RequestRules(headers=HEADERS, client_tools=frozenset({"function"}))
 
 
 class OpenRouter(Compatible):
@@ -89,7 +97,7 @@ class OpenRouter(Compatible):
 
     base_url = "https://openrouter.ai/api/v1"
     key_variable = "OPENROUTER_API_KEY"
-    rules = RequestRules(is_stateful=_may_search)
+    rules = RequestRules(headers=HEADERS, is_stateful=_may_search)
 
 
 class XAI(Compatible):
@@ -97,7 +105,7 @@ class XAI(Compatible):
 
     base_url = "https://api.x.ai/v1"
     key_variable = "XAI_API_KEY"
-    rules = RequestRules(stateful=STATEFUL | {"deferred"})
+    rules = RequestRules(headers=HEADERS, stateful=STATEFUL | {"deferred"})
 
 
 class DeepSeek(Compatible):

@@ -10,12 +10,12 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from django_llmcache import conf
+from django_llmcache.headers import CREDENTIALS
 from django_llmcache.messages import LLMResponse
 from django_llmcache.providers.traffic import SECRETS
 
 from .wire import kept
 
-CREDENTIALS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _SHORTEST: Final = 8
 """Characters from which a credential in an answer is one, and not a word by chance."""
 

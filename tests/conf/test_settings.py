@@ -38,6 +38,9 @@ CASES = {
     "MAX_ENTRY_BYTES": Case(4 * 1024 * 1024, 1000, (None, 1.5, "4 MB", True, 0, -1)),
     "KEY_VERSION": Case(1, "2026-11", (None, True, 1.5, [])),
     "IGNORE_FIELDS": Case((), ["metadata.trace"], (None, "metadata", [1], {"a": 1}), ("metadata.trace",)),
+    "KEY_HEADERS": Case(
+        frozenset(), ["X-Route"], (None, "x-route", [1], ["x route"], ["Authorization"]), frozenset({"x-route"})
+    ),
     "SCOPE": Case(None, "tenant-1", (5, True, len, "")),
     "TTL_JITTER": Case(0.0, 0.1, (None, "1", True, -0.1, 1.1, float("nan"))),
     "STALE_FOR": Case(0, 60, (None, "60", True, -1, float("nan"))),

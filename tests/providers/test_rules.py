@@ -47,7 +47,14 @@ def test_a_providers_own_field_for_its_books_is_not_in_the_key(ask, name, fields
 
 
 @pytest.mark.parametrize(
-    ("name", "header"), [("openai", "OpenAI-Beta"), ("anthropic", "anthropic-beta"), ("anthropic", "Anthropic-Version")]
+    ("name", "header"),
+    [
+        ("openai", "OpenAI-Beta"),
+        ("openai", "azureml-model-deployment"),
+        ("groq", "Groq-Model-Version"),
+        ("anthropic", "anthropic-beta"),
+        ("anthropic", "Anthropic-Version"),
+    ],
 )
 def test_a_header_that_may_change_the_answer_is_in_the_key(ask, name, header):
     assert ask(name).key != ask(name, extra_headers={header: "another"}).key

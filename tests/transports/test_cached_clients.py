@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+from django.conf import settings
 from django.test import override_settings
 
 from django_llmcache import LLMResponse, chat, policy
@@ -124,6 +125,16 @@ def test_it_shares_answers_with_chat(client, openai):
 
     assert chat("openai", BODY["messages"], model="gpt-4o-mini").from_cache
     assert openai.calls == 1
+
+
+def test_headers_that_the_settings_name_keep_answers_apart(client, openai):
+    with override_settings(LLMCACHE={**settings.LLMCACHE, "KEY_HEADERS": ["X-Model-Route"]}):
+        routes = [client.post(BODY, headers={"x-model-route": route})[0] for route in ("fast", "cheap", "fast")]
+        words = {"model": "gpt-4o-mini", "extra_headers": {"X-MODEL-ROUTE": "cheap"}}
+
+        assert [seen.from_cache for seen in routes] == [False, False, True]
+        assert chat("openai", BODY["messages"], **words).from_cache
+        assert openai.calls == 2
 
 
 def test_what_is_no_llm_call_passes_untouched(client, openai):
