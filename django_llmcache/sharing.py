@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 from .backends.lease import Lease
+from .errorcopy import fresh
 from .messages import LLMRequest, LLMResponse
 from .plans import AsyncCall, Call, Plan
 from .singleflight import Outcome, SingleFlight
@@ -64,7 +65,7 @@ def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLM
         finally:
             lease.give_back()
 
-    return flights.do(_name(request, plan), ask, patience=_patience(request, plan))
+    return flights.do(_name(request, plan), ask, patience=_patience(request, plan), told=_told(request))
 
 
 async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> Outcome[LLMResponse]:
@@ -83,7 +84,7 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
         finally:
             await lease.agive_back()
 
-    return await flights.ado(_name(request, plan), ask, patience=_patience(request, plan))
+    return await flights.ado(_name(request, plan), ask, patience=_patience(request, plan), told=_told(request))
 
 
 def _is_locked(plan: Plan) -> bool:
@@ -108,6 +109,12 @@ def _name(request: LLMRequest, plan: Plan) -> Hashable:
     """Return the name under which callers share a call: what they would wait for it, and do with it, is the same."""
     policy = plan.route.policy
     return (*plan.flight, _timeout(request, plan), policy.tags, policy.store)
+
+
+def _told(request: LLMRequest) -> Callable[[BaseException], BaseException]:
+    """Return what makes an error for this caller of one in which another's call has ended."""
+    told: Callable[[BaseException], BaseException] = getattr(request._target, "told", fresh)
+    return told
 
 
 def _patience(request: LLMRequest, plan: Plan) -> float:

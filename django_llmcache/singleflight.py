@@ -12,13 +12,14 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
-from copy import copy
 from functools import partial
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from .errorcopy import fresh
 from .locks import fork_safe_lock
 
 Value = TypeVar("Value")
+Told = Callable[[BaseException], BaseException]
 
 _GLANCE: Final = 0.5
 """Seconds after which a waiter looks whether its leader's event loop is still there."""
@@ -52,11 +53,11 @@ class _Landing(NamedTuple, Generic[Value]):
         """Return whether it was no answer that ended it, but its leader's end: a cancellation, an interrupt."""
         return self.error is not None and not isinstance(self.error, Exception)
 
-    def outcome(self, *, shared: bool) -> Outcome[Value]:
-        """Return what a caller gets of it, or raise what it was told; a fresh error for all but the leader."""
+    def outcome(self, told: Told | None = None) -> Outcome[Value]:
+        """Return what a caller gets of it, or raise its error; what ``told`` makes of that for all but the leader."""
         if self.error is not None:
-            raise fresh(self.error) if shared else self.error
-        return Outcome(self.value, shared)  # type: ignore[arg-type] # there is a value where there is no error
+            raise self.error if told is None else told(self.error)
+        return Outcome(self.value, told is not None)  # type: ignore[arg-type] # where there is no error, there is one
 
 
 class _Flight(Generic[Value]):
@@ -106,7 +107,7 @@ class SingleFlight(Generic[Value]):
         """Forget every call, as a forked child must: the threads that make them are its parent's."""
         self._flights.clear()
 
-    def do(self, name: Hashable, call: Callable[[], Value], *, patience: float) -> Outcome[Value]:
+    def do(self, name: Hashable, call: Callable[[], Value], *, patience: float, told: Told = fresh) -> Outcome[Value]:
         """Return what ``call()`` gives, or what somebody's call of the same name gives that is under way.
 
         Args:
@@ -114,6 +115,7 @@ class SingleFlight(Generic[Value]):
             call: may raise: whoever waits gets an error like it, and the next who asks calls again.
             patience: seconds to wait for somebody else. Who waits in vain waits once more, for whoever is the first to
                 call again; then ``call`` is made all the same.
+            told: makes what a waiter is told of the error in which somebody else's call ended.
         """
         for _ in range(_ROUNDS):
             deadline = time.monotonic() + patience
@@ -125,10 +127,12 @@ class SingleFlight(Generic[Value]):
                 if landing is None:
                     break
                 if not landing.abandoned:
-                    return landing.outcome(shared=True)
+                    return landing.outcome(told)
         return Outcome(call(), shared=False)
 
-    async def ado(self, name: Hashable, call: Callable[[], Awaitable[Value]], *, patience: float) -> Outcome[Value]:
+    async def ado(
+        self, name: Hashable, call: Callable[[], Awaitable[Value]], *, patience: float, told: Told = fresh
+    ) -> Outcome[Value]:
         """Do what ``do`` does on an event loop; the call is made in a task of its own, in this one's context.
 
         So a cancelled caller, the leader too, takes the answer from nobody else. Where nobody is left, the call is
@@ -148,7 +152,7 @@ class SingleFlight(Generic[Value]):
                 if landing is None:
                     break
                 if not landing.abandoned:
-                    return landing.outcome(shared=True)
+                    return landing.outcome(told)
         return Outcome(await call(), shared=False)
 
     async def _alead(
@@ -162,7 +166,7 @@ class SingleFlight(Generic[Value]):
             flight.led = False
         if landing is None:
             raise asyncio.CancelledError
-        return landing.outcome(shared=False)
+        return landing.outcome()
 
     def _join(self, name: Hashable, loop: asyncio.AbstractEventLoop | None) -> tuple[_Flight[Value], bool]:
         """Return the flight of this name, and whether it begins now, so that the call is the caller's to make."""
@@ -271,17 +275,3 @@ async def _ended(task: asyncio.Task[None], here: asyncio.AbstractEventLoop) -> N
     else:
         with suppress(RuntimeError):  # closed meanwhile
             loop.call_soon_threadsafe(task.cancel)
-
-
-def fresh(error: BaseException) -> BaseException:
-    """Return an error like this one, without its traceback: one object raised in many threads would gather them all."""
-    other: object = None
-    with suppress(Exception):
-        other = copy(error)
-    if type(other) is not type(error):
-        with suppress(Exception):
-            other = type(error).__new__(type(error), *error.args)
-            vars(other).update(vars(error))
-    if not isinstance(other, BaseException) or type(other) is not type(error):
-        return error  # of a class that can't be made a second time
-    return other.with_traceback(None)

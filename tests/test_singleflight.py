@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from django_llmcache.singleflight import SingleFlight, fresh
+from django_llmcache.singleflight import SingleFlight
 
 PATIENCE = 20.0
 
@@ -349,33 +349,3 @@ def test_nothing_is_kept_of_calls_that_have_ended(flights):
 
     assert len(flights) == 0
     assert not any(ref() for ref in made)
-
-
-class StrictError(Exception):
-    """An error that can't be made of its ``args``, as some SDKs have them."""
-
-    def __init__(self, *, response):
-        super().__init__("refused")
-        self.response = response
-
-
-class TestFresh:
-    @pytest.mark.parametrize(
-        "error",
-        [ValueError("a", 1), OSError(2, "gone", "file"), StrictError(response="body")],
-        ids=["plain", "os", "strict"],
-    )
-    def test_an_error_is_one_like_it(self, error):
-        error.add_note("a note")
-
-        other = fresh(error)
-
-        assert other is not error
-        assert type(other) is type(error)
-        assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))
-
-    def test_it_has_no_traceback_of_the_others(self):
-        with pytest.raises(ValueError, match="no") as caught:
-            int("no")
-
-        assert fresh(caught.value).__traceback__ is None

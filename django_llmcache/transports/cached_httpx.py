@@ -187,6 +187,8 @@ def _async_client_class(library: ModuleType) -> Any:
 class _HTTPX:
     """How the pipeline reads and makes what one of the two libraries sends and gets."""
 
+    failed = "_request"  # ``request`` raises where there is none
+
     def __init__(self, library: ModuleType) -> None:
         self._library = library
 

@@ -76,6 +76,8 @@ def send(
 class _Requests:
     """How the pipeline reads and makes what ``requests`` sends and gets."""
 
+    failed = "request"
+
     def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, Any, bytes | None]:
         body: Any = request.body
         if isinstance(body, str):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from django_llmcache import pipeline
 from django_llmcache.control import HEADER, policy_of
+from django_llmcache.errorcopy import fresh
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
 from django_llmcache.providers.encoding import encode
@@ -18,6 +19,9 @@ from .answers import CarriedAnswer, echoes, is_events
 
 class Library(Protocol):
     """What the pipeline has to know of one HTTP library, whose requests and responses it takes as they are."""
+
+    failed: str
+    """The attribute of its errors that has the request, which ``request`` sets."""
 
     def outgoing(self, request: Any) -> tuple[str, str, Any, bytes | None]:
         """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet."""
@@ -96,6 +100,16 @@ class Sending:
         """Return the provider's answer, with the library's own response in it."""
         response = self._send(self._as_wanted(request), **self._options)
         return self._stream_of(request, response) or self._whole(response, self._library.read(response))
+
+    def told(self, error: BaseException) -> BaseException:
+        """Return an error like the one in which another's call has ended, with this request in it.
+
+        The libraries' errors keep the request that failed: another caller's has that caller's credential in it.
+        """
+        other: Any = fresh(error)
+        if other is not error and getattr(other, self._library.failed, None) is not None:
+            other.request = self._http
+        return other  # type: ignore[no-any-return] # an error, as that is
 
     def response(self, answer: LLMResponse) -> Any:
         """Return what the library's caller gets of an answer."""

@@ -1,0 +1,63 @@
+"""Clients that ask the same at once: one call, and to each its own answer or its own error."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import httpx2
+import pytest
+import requests
+from django.test import override_settings
+
+from django_llmcache import sharing
+from django_llmcache.transports import cached_client, cached_session
+
+from .loopback import LONG, Loopback
+
+BODY = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+FAILURES = {"requests": requests.ConnectionError, "httpx": httpx.TransportError, "httpx2": httpx2.TransportError}
+
+
+def all_wait(number):
+    """Wait until so many callers share the calls under way."""
+    deadline = time.monotonic() + LONG
+    while sum(flight.wanted for flight in list(sharing.flights._flights.values())) < number:
+        assert time.monotonic() < deadline, "they don't come"
+        threading.Event().wait(0.001)
+
+
+@contextmanager
+def client(library):
+    with cached_session() if library == "requests" else cached_client(library=library) as made:
+        yield made
+
+
+def ask(library, url, key):
+    """Return the error that a caller with this API key gets."""
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    with client(library) as made, pytest.raises(FAILURES[library]) as caught:
+        if library == "requests":
+            made.post(url, data=BODY, headers=headers, timeout=LONG)
+        else:
+            made.post(url, content=BODY, headers=headers, timeout=LONG)
+    return caught.value
+
+
+@pytest.mark.parametrize("library", FAILURES)
+def test_the_error_of_a_shared_call_has_the_request_of_its_own_caller(library):
+    def hang_up(connection):
+        all_wait(2)
+
+    with Loopback(hang_up) as server, ThreadPoolExecutor(2) as pool:
+        url = f"{server.url}/v1/chat/completions"
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
+            one, two = pool.map(lambda key: ask(library, url, key), ("sk-one", "sk-two"))
+
+        assert len(server.requests) == 1
+    assert one is not two
+    assert [error.request.headers["authorization"] for error in (one, two)] == ["Bearer sk-one", "Bearer sk-two"]
