@@ -35,10 +35,9 @@ def _made_again(error: BaseException) -> BaseException:
     """
     kind = type(error)
     other = kind.__new__(kind, *error.args)
-    built_in = next(
-        base for base in kind.__mro__ if "__init__" in vars(base) and not isinstance(base.__init__, FunctionType)
-    )
-    built_in.__init__(other, *error.args)  # type: ignore[misc] # of an error class in C, such as OSError
+    inits = (vars(base).get("__init__") for base in kind.__mro__)
+    init = next(init for init in inits if init is not None and not isinstance(init, FunctionType))
+    init(other, *error.args)  # the nearest that is written in C, such as OSError's
     vars(other).update(vars(error))
     for base in kind.__mro__:
         for name in _slots_of(base):

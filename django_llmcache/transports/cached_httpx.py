@@ -217,8 +217,26 @@ class _HTTPX:
     def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
         return response.status_code, response.headers.multi_items()
 
-    def read(self, response: Any) -> bytes:
+    def read(self, response: Any, *, streamed: bool) -> bytes:
+        if streamed:
+            return self._held(response, b"".join(response.iter_raw()))
         body: bytes = response.read()
+        return body
+
+    async def aread(self, response: Any, *, streamed: bool) -> bytes:
+        if streamed:
+            return self._held(response, b"".join([piece async for piece in response.aiter_raw()]))
+        body: bytes = await response.aread()
+        return body
+
+    def _held(self, response: Any, raw: bytes) -> bytes:
+        """Return a body that has been read, decoded; put it back, so that its caller reads it in whatever way."""
+        whole = self._library.Response(
+            response.status_code, headers=response.headers, content=raw, request=response.request
+        )
+        body: bytes = whole.content
+        response.stream = self._library.ByteStream(raw)
+        response.is_stream_consumed = response.is_closed = False
         return body
 
     def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:

@@ -73,6 +73,9 @@ def send(
     return response
 
 
+_CODED: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
 class _Requests:
     """How the pipeline reads and makes what ``requests`` sends and gets."""
 
@@ -104,20 +107,29 @@ class _Requests:
     def head_of(self, response: requests.Response) -> tuple[int, list[tuple[str, str]]]:
         return response.status_code, list(response.headers.items())
 
-    def read(self, response: requests.Response) -> bytes:
-        return response.content
+    def read(self, response: requests.Response, *, streamed: bool) -> bytes:
+        body = response.content
+        if streamed:  # for who reads ``raw``: it comes decoded, and its headers say so
+            headers = {name: value for name, value in response.raw.headers.items() if name.lower() not in _CODED}
+            response.raw = _held(body, response.status_code, headers, response.request)
+        return body
 
     def built(
         self, answer: LLMResponse, request: requests.PreparedRequest, options: dict[str, Any]
     ) -> requests.Response:
-        raw = HTTPResponse(
-            BytesIO(answer.body), headers=dict(headers_of(answer)), status=answer.status,
-            reason=_reason(answer.status), preload_content=False, request_method=request.method,
-        )  # fmt: skip
+        raw = _held(answer.body, answer.status, dict(headers_of(answer)), request)
         response = HTTPAdapter().build_response(request, raw)
         if not options.get("stream"):
             response.content  # noqa: B018 - reads it
         return response
+
+
+def _held(body: bytes, status: int, headers: dict[str, str], request: requests.PreparedRequest) -> HTTPResponse:
+    """Return a response of urllib3's whose body is here already."""
+    return HTTPResponse(
+        BytesIO(body), headers=headers, status=status, reason=_reason(status), preload_content=False,
+        request_method=request.method,
+    )  # fmt: skip
 
 
 def _reason(status: int) -> str:

@@ -43,8 +43,8 @@ class Library(Protocol):
         """Return the status and the headers of a response."""
         ...
 
-    def read(self, response: Any) -> bytes:
-        """Return the body of a response, decoded; an async one is asked itself."""
+    def read(self, response: Any, *, streamed: bool) -> bytes:
+        """Return the body of a response, decoded; where it is streamed, its caller can read it after us in any way."""
         ...
 
     def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
@@ -92,6 +92,11 @@ class Sending:
         """Return the seconds that the caller waits for an answer to begin, ``None`` where it doesn't say."""
         return self._library.timeout_of(self._http, self._options)
 
+    @property
+    def _is_streamed(self) -> bool:
+        """Return whether the caller reads the answer itself, whatever the provider makes of it."""
+        return bool(self._options.get("stream"))
+
     def untouched(self) -> Any:
         """Send it as it would have been sent without us."""
         return self._send(self._http, **self._options)
@@ -99,7 +104,9 @@ class Sending:
     def send(self, request: LLMRequest) -> LLMResponse:
         """Return the provider's answer, with the library's own response in it."""
         response = self._send(self._as_wanted(request), **self._options)
-        return self._stream_of(request, response) or self._whole(response, self._library.read(response))
+        if (stream := self._stream_of(request, response)) is not None:
+            return stream
+        return self._whole(response, self._library.read(response, streamed=self._is_streamed))
 
     def told(self, error: BaseException) -> BaseException:
         """Return an error like the one in which another's call has ended, with this request in it.
@@ -121,7 +128,7 @@ class Sending:
         """Return an answer that its caller reads as it arrives; ``None`` for one that may be read here."""
         status, headers = self._library.head_of(response)
         kind = next((value for name, value in headers if name.lower() == "content-type"), "")
-        if request.stream or (self._options.get("stream") and is_events(kind)):
+        if request.stream or (self._is_streamed and is_events(kind)):
             return CarriedAnswer(response, b"", status=status, headers=headers, reason="streaming")
         return None
 
@@ -144,15 +151,27 @@ class Sending:
         return self._library.changed(self._http, url, body if same and body is not None else encode(request.payload))
 
 
+class AsyncLibrary(Library, Protocol):
+    """The same of a library that has async clients."""
+
+    async def aread(self, response: Any, *, streamed: bool) -> bytes:
+        """Do what ``read`` does for the response of an async client."""
+        ...
+
+
 class AsyncSending(Sending):
     """The same on an event loop: ``send`` gives an awaitable."""
 
     __slots__ = ()
 
+    _library: AsyncLibrary
+
     async def asend(self, request: LLMRequest) -> LLMResponse:
         """Return the provider's answer, with the library's own response in it."""
         response = await self._send(self._as_wanted(request), **self._options)
-        return self._stream_of(request, response) or self._whole(response, await response.aread())
+        if (stream := self._stream_of(request, response)) is not None:
+            return stream
+        return self._whole(response, await self._library.aread(response, streamed=self._is_streamed))
 
 
 def answered(sending: Sending, hook: Callable[[Any], Any]) -> Any:
