@@ -71,15 +71,15 @@ def get(key: str) -> LLMResponse | None:
     try:
         backend = backends.current()
         entry = backend.get(key)
+        if entry is None:
+            return None
+        result = "stale" if entry.stale_for and backend.lateness(entry) > 0 else "hit"
+        return LLMResponse.from_entry(entry, key, backend.name, result)
     except ConfigurationError:
         raise
     except Exception as error:
         _tell(error, key, "get")
         return None
-    if entry is None:
-        return None
-    result = "stale" if entry.stale_for and backend.lateness(entry) > 0 else "hit"
-    return LLMResponse.from_entry(entry, key, backend.name, result)
 
 
 def delete(key: str) -> bool:

@@ -15,11 +15,13 @@ llmcache.W004  the environment turns the test cache on, outside tests
 llmcache.W005  a field is ignored that says what is asked: different questions would share one answer
 llmcache.W006  the alias that entries are kept in pickles (deploy only)
 llmcache.W007  ``TAG_MODELS`` names a model that there is not
+llmcache.W008  middleware that retries stands above the cache: each try is a look-up
 =============  =========================================================================
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -34,6 +36,8 @@ from . import backends, conf, decisions, pipeline, providers, strategies
 from .backends.base import BaseBackend
 from .backends.stores import cure_for_pickle
 from .exceptions import ConfigurationError
+from .middleware.cache import CacheMiddleware
+from .middleware.retry import RetryMiddleware
 
 TAG: Final = "llmcache"
 """``manage.py check --tag llmcache`` runs these checks alone."""
@@ -63,7 +67,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     except ConfigurationError:
         return messages  # what imports and what contradicts is seen when the values can be read
     found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings), *_ignored(settings)]
-    found += _tag_models(settings)
+    found += [*_tag_models(settings), *_order(settings)]
     return [*messages, *found, *_test_strategy(settings), *_test_cache()]
 
 
@@ -197,9 +201,45 @@ def _contradictions(raw: Mapping[str, Any], settings: conf.Settings) -> Iterator
             "REQUIRE_SCOPE is True and SCOPE is 'public'",
             "No call is cached unless it names a scope of its own. Remove one of the two.",
         ),
+        (
+            _most_bytes(settings) < raw.get("MAX_ENTRY_BYTES", 0),
+            "MAX_ENTRY_BYTES is more than the backend's MAX_BYTES",
+            "An answer that is larger than the whole cache is not stored. Lower the one, or raise the other.",
+        ),
     ):
         if wrong:
             yield checks.Warning(f"LLMCACHE: {what}.", hint=holds, id="llmcache.W003")
+
+
+def _most_bytes(settings: conf.Settings) -> float:
+    """Return the bytes that the in-process backend holds, where the settings say so; a near tier may hold less."""
+    if settings.backend != conf.SETTINGS["BACKEND"].default:
+        return math.inf
+    said = settings.options.get("MAX_BYTES")
+    return math.inf if isinstance(said, bool) or not isinstance(said, int | float) else said
+
+
+def _order(settings: conf.Settings) -> Iterator[CheckMessage]:
+    above = []
+    for path in settings.middleware:
+        try:
+            factory = import_string(path)
+        except Exception:
+            return  # _imports tells of it
+        if not isinstance(factory, type):
+            continue
+        if issubclass(factory, CacheMiddleware):
+            break
+        if issubclass(factory, RetryMiddleware):
+            above.append(path)
+    else:
+        return
+    for path in above:
+        yield checks.Warning(
+            f"LLMCACHE['MIDDLEWARE'] has {path!r} above the cache.",
+            hint="Each try looks the request up once more and counts as a miss. Put it below CacheMiddleware.",
+            id="llmcache.W008",
+        )
 
 
 def _ignored(settings: conf.Settings) -> Iterator[CheckMessage]:

@@ -73,6 +73,10 @@ class LLMClient:
         """Return what ``chat`` does. A hit never leaves the event loop."""
         return await pipeline.ahandler()(self._chat_request(messages, model, _with(words, cache)))
 
+    def request(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMRequest:
+        """Return what ``chat`` would send with the same words, for ``cache.explain`` and its like; nothing is sent."""
+        return self._chat_request(messages, model, dict(words))
+
     def stream(self, messages: Messages, *, model: str | None = None, **words: Any) -> LLMStream:
         """Return the answer's events as they arrive; never from the response cache."""
         answer = pipeline.handler()(self._chat_request(messages, model, words, stream=True))

@@ -12,7 +12,7 @@ from .endpoints import Endpoint
 from .exceptions import ConfigurationError, UncacheableRequest
 from .keys import KeyMaker
 from .messages import LLMRequest
-from .policies import UNSET, CachePolicy, checked_scope
+from .policies import UNSET, CachePolicy, ambient, checked_scope, whose
 
 
 class Route:
@@ -156,6 +156,18 @@ def scoped(policy: CachePolicy, ask: Callable[[], str | None], settings: conf.Se
 def _scope_policy(scope: str) -> CachePolicy:
     """Return one object for one scope: what follows from a policy is known by it."""
     return CachePolicy(scope=scope)
+
+
+def key_of(request: LLMRequest) -> str | None:
+    """Return the key that a request is looked up by here and now, ``None`` where it is not looked up; never raises."""
+    try:
+        policy, settings = request._policy.over(ambient()), conf.current()
+        if (ask := whose()) is not None:
+            policy = scoped(policy, ask, settings)
+        route = Route(request, policy, settings)
+        return None if route.reason is not None or request._stream else route.key_of(request._payload)
+    except Exception:
+        return None
 
 
 def has_state(request: LLMRequest) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
@@ -29,7 +30,7 @@ class Origin(NamedTuple):
 
 
 class Entry:
-    """One stored answer. Immutable by contract: backends hand out the same object to many callers.
+    """One stored answer. Immutable: backends hand out the same object to many callers.
 
     Attributes:
         key: the full key; its last part is the digest of the canonical request.
@@ -73,20 +74,45 @@ class Entry:
         has_null: bool = False,
         stale_for: float = 0.0,
     ) -> None:
-        self.key = key
-        self.body = body
-        self.created = created
-        self.ttl = ttl
-        self.status = status
-        self.headers = headers
-        self.origin = Origin(provider, operation, model)
-        self.scope = scope
-        self.tags = tags
-        self.usage = usage
-        self.latency = latency
-        self.parts = parts
-        self.has_null = has_null
-        self.stale_for = stale_for
+        put = object.__setattr__
+        put(self, "key", key)
+        put(self, "body", body)
+        put(self, "created", created)
+        put(self, "ttl", ttl)
+        put(self, "status", status)
+        put(self, "headers", headers)
+        put(self, "origin", Origin(provider, operation, model))
+        put(self, "scope", scope)
+        put(self, "tags", tags)
+        put(self, "usage", usage)
+        put(self, "latency", latency)
+        put(self, "parts", parts)
+        put(self, "has_null", has_null)
+        put(self, "stale_for", stale_for)
+
+    key: str
+    body: bytes
+    created: float
+    ttl: float | None
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    origin: Origin
+    scope: str
+    tags: frozenset[str]
+    usage: Usage
+    latency: float
+    parts: str
+    has_null: bool
+    stale_for: float
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Entry is immutable; make a new one to change {name!r}.")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Entry is immutable; {name!r} cannot be deleted.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Entry.decode, key=self.key), (self.encode(),)
 
     @property
     def provider(self) -> str:
@@ -180,32 +206,21 @@ def _split(stored: bytes) -> tuple[list[Any], bytes]:
     return orjson.loads(stored[9:end]), bytes(stored[end:])
 
 
-class Selector:
+class Selector(NamedTuple):
     """Which entries to clear: every named condition must hold; none named means all.
 
-    Args:
+    Attributes:
         provider, model: as in the request.
         scope: the scope's digest as in the key (``keys.scope_digest``).
         tag: one tag.
         key: one key.
     """
 
-    __slots__ = ("key", "model", "provider", "scope", "tag")
-
-    def __init__(
-        self,
-        *,
-        provider: str | None = None,
-        model: str | None = None,
-        scope: str | None = None,
-        tag: str | None = None,
-        key: str | None = None,
-    ) -> None:
-        self.provider = provider
-        self.model = model
-        self.scope = scope
-        self.tag = tag
-        self.key = key
+    provider: str | None = None
+    model: str | None = None
+    scope: str | None = None
+    tag: str | None = None
+    key: str | None = None
 
     @property
     def everything(self) -> bool:
@@ -224,7 +239,7 @@ class Selector:
 
     def as_dict(self) -> dict[str, str]:
         """Return the conditions named."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+        return {name: value for name, value in zip(self._fields, self, strict=True) if value is not None}
 
     @classmethod
     def from_dict(cls, conditions: Any) -> Selector:
@@ -233,17 +248,11 @@ class Selector:
         Raises:
             ValueError: an unknown condition, or one that is not a text.
         """
-        if not isinstance(conditions, dict) or set(conditions) - set(cls.__slots__):
+        if not isinstance(conditions, dict) or set(conditions) - set(cls._fields):
             raise ValueError(f"Not a selector: {conditions!r}")
         if not all(isinstance(value, str) for value in conditions.values()):
             raise ValueError(f"Not a selector: {conditions!r}")
         return cls(**conditions)
-
-    def __eq__(self, other: object) -> bool:
-        return self.as_dict() == other.as_dict() if isinstance(other, Selector) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(tuple(self.as_dict().items()))
 
     def __repr__(self) -> str:
         return f"Selector({', '.join(f'{name}={value!r}' for name, value in self.as_dict().items())})"

@@ -79,6 +79,7 @@ def entry_of(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float
         usage=answer.usage,
         latency=latency,
         stale_for=route.stale_for,
+        has_null=route.keys.has_null(request._payload),
         parts=pack_parts(parts_of(request, route.policy, route.settings, route.scope)),
     )
 
@@ -103,9 +104,7 @@ def _judged(request: LLMRequest, answer: LLMResponse, plan: Plan, latency: float
         return plan.reason
     if plan.route.key_of(request._payload) != plan.key:
         return "changed"
-    entry = entry_of(request, answer, plan, ttl=ttl, latency=latency)
-    entry.has_null = plan.route.keys.has_null(request._payload)
-    return entry
+    return entry_of(request, answer, plan, ttl=ttl, latency=latency)
 
 
 def _failed(error: Exception, plan: Plan, sender: Any) -> str:

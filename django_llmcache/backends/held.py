@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django_llmcache.entry import Entry
 
@@ -18,22 +18,30 @@ class Held(Entry):
     __slots__ = ("deadline", "read")
 
     def __init__(self, entry: Entry, deadline: float, stale_for: float) -> None:
-        self.key = entry.key
-        self.body = entry.body
-        self.created = entry.created
-        self.ttl = entry.ttl
-        self.status = entry.status
-        self.headers = shared_headers(entry.headers)
-        self.origin = shared_origin(entry.origin)
-        self.scope = shared_text(entry.scope)
-        self.tags = entry.tags
-        self.usage = entry.usage
-        self.latency = entry.latency
-        self.parts = entry.parts
-        self.has_null = entry.has_null
-        self.stale_for = stale_for
-        self.deadline = deadline
-        self.read = False
+        put = object.__setattr__
+        put(self, "key", entry.key)
+        put(self, "body", entry.body)
+        put(self, "created", entry.created)
+        put(self, "ttl", entry.ttl)
+        put(self, "status", entry.status)
+        put(self, "headers", shared_headers(entry.headers))
+        put(self, "origin", shared_origin(entry.origin))
+        put(self, "scope", shared_text(entry.scope))
+        put(self, "tags", entry.tags)
+        put(self, "usage", entry.usage)
+        put(self, "latency", entry.latency)
+        put(self, "parts", entry.parts)
+        put(self, "has_null", entry.has_null)
+        put(self, "stale_for", stale_for)
+        put(self, "deadline", deadline)
+        put(self, "read", False)
+
+    deadline: float
+    read: bool
+
+
+set_read: Final = vars(Held)["read"].__set__
+"""Note whether an entry was read, on an object that is immutable to everybody else: ``set_read(held, True)``."""
 
 
 class Noted(Held):
@@ -43,7 +51,9 @@ class Noted(Held):
 
     def __init__(self, entry: Entry, deadline: float, note: Any) -> None:
         super().__init__(entry, deadline, 0.0)
-        self.note = note
+        object.__setattr__(self, "note", note)
+
+    note: Any
 
 
 def noted(entry: Entry) -> Any:

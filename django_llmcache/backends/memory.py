@@ -22,7 +22,7 @@ from django_llmcache.locks import fork_safe_lock
 
 from .base import BackendStats, BaseBackend
 from .clearlog import ClearLog
-from .held import Held, Noted
+from .held import Held, Noted, set_read
 from .lease import Leases
 from .sweeper import Sweeper
 
@@ -88,7 +88,8 @@ class MemoryBackend(BaseBackend):
             self._remove(held, "expired")
             next(self._misses.steps)
             return None
-        held.read = True
+        if not held.read:
+            set_read(held, True)
         next(self._hits.steps)
         return held
 
@@ -234,7 +235,7 @@ class MemoryBackend(BaseBackend):
             if held is not spared and (not held.read or chances <= 0 or held.deadline <= now):
                 return held
             chances -= 1
-            held.read = False
+            set_read(held, False)
             shard[held.key] = shard.pop(held.key)  # to the back
 
     def _drop(self, held: Held, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from django_llmcache.decisions import key_of
 from django_llmcache.exceptions import ProviderError
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.telemetry import one_line, short
@@ -54,7 +55,7 @@ def _log(request: LLMRequest, response: LLMResponse, elapsed: float) -> None:
 def _log_failure(request: LLMRequest, error: Exception, elapsed: float) -> None:
     status = error.status if isinstance(error, ProviderError) else None
     logger.warning(
-        "llm - %s %s %s %.1f ms%s",
-        *(request.provider, one_line(request.model), type(error).__name__, elapsed * 1000),
+        "llm %s %s %s %s %.1f ms%s",
+        *(short(key_of(request)), request.provider, one_line(request.model), type(error).__name__, elapsed * 1000),
         f" (HTTP {status})" if status else "",
     )

@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import pytest
 
+from django_llmcache.backends import memory
 from django_llmcache.backends.memory import MemoryBackend
 from django_llmcache.entry import Selector
 
@@ -116,6 +117,27 @@ def test_a_value_read_is_the_keys_own_and_the_counts_add_up(max_entries):
     assert told["capacity"] > 0
     assert (told["deleted"], told["cleared"]) == (hammer.done["deleted"], hammer.done["cleared"])
     assert stats.errors == 0
+
+
+def test_a_hit_waits_for_no_writer():
+    """A writer that has the lock, and does not get on, stops no reader."""
+    backend = MemoryBackend({})
+    backend.put(entry_of("a"))
+    held, read = threading.Event(), threading.Event()
+
+    def write():
+        with memory._lock:
+            held.set()
+            assert read.wait(60)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert held.wait(60)
+    found = backend.get(entry_of("a").key)
+    read.set()
+    writer.join(60)
+
+    assert found.key == entry_of("a").key
 
 
 def test_a_key_that_is_never_removed_is_never_missed():

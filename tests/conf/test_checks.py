@@ -10,6 +10,7 @@ from django.test import override_settings
 
 from django_llmcache import checks, conf
 from django_llmcache.checks import TAG
+from tests.pipeline.world import CACHE, LOGGING, RETRY
 
 HERE = "tests.conf.parts"
 
@@ -304,17 +305,25 @@ class TestTestCache:
 
 class TestContradictions:
     @pytest.mark.parametrize(
-        "raw", [{"ENABLED": False, "CACHE_BY_DEFAULT": True}, {"REQUIRE_SCOPE": True, "SCOPE": "public"}], ids=str
+        "raw",
+        [
+            {"ENABLED": False, "CACHE_BY_DEFAULT": True},
+            {"REQUIRE_SCOPE": True, "SCOPE": "public"},
+            {"MAX_ENTRY_BYTES": 2000, "OPTIONS": {"MAX_BYTES": 1000}},
+        ],
+        ids=str,
     )
     def test_both_settings_are_named_and_which_holds(self, raw):
         message = only(found(**raw))
 
         assert message.id == "llmcache.W003"
-        assert all(name in message.msg for name in raw)
+        assert all(name in message.msg for name in raw if name != "OPTIONS")
 
     @pytest.mark.parametrize(
         "raw",
         [
+            {"OPTIONS": {"MAX_BYTES": 1000}},
+            {"MAX_ENTRY_BYTES": 1000, "OPTIONS": {"MAX_BYTES": 1000}},
             {"ENABLED": False},
             {"ENABLED": False, "CACHE_BY_DEFAULT": False},
             {"ENABLED": True, "CACHE_BY_DEFAULT": True},
@@ -326,6 +335,19 @@ class TestContradictions:
     )
     def test_what_agrees_is_right(self, raw):
         assert found(**raw) == []
+
+
+class TestOrderOfMiddleware:
+    @pytest.mark.parametrize("above", [[RETRY], [LOGGING, RETRY]], ids=str)
+    def test_retries_above_the_cache_are_a_warning(self, above):
+        message = only(found(MIDDLEWARE=[*above, CACHE]))
+
+        assert message.id == "llmcache.W008"
+        assert RETRY in message.msg
+
+    @pytest.mark.parametrize("right", [[CACHE, RETRY], [LOGGING, CACHE, RETRY], [RETRY], [LOGGING, CACHE]], ids=str)
+    def test_retries_below_it_or_without_it_are_right(self, right):
+        assert found(MIDDLEWARE=right) == []
 
 
 class TestIgnoredFields:

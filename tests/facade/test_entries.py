@@ -54,6 +54,14 @@ def test_get_gives_none_where_the_store_fails_and_tells_of_it(configure, is_asyn
     assert error["sender"].__name__ == "ProductionStrategy"
 
 
+@twins
+def test_get_gives_none_for_what_is_no_entry(configure, is_async, events):
+    configure(BACKEND="tests.pipeline.deciders.Garbled")
+
+    assert call("get", "some-key", is_async=is_async) is None
+    assert len(events.of("error")) == 1
+
+
 @pytest.mark.parametrize("name", ["stats", "get"])
 def test_a_setting_that_cannot_work_is_no_failure_of_the_store(configure, name):
     configure(BACKEND="no.such.Backend")

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from django_llmcache import CachePolicy, LLMRequest, cache, policy
+from django_llmcache import CachePolicy, LLMClient, LLMRequest, cache, policy
 from django_llmcache.exceptions import ConfigurationError
 
 TURNS = [
@@ -45,6 +45,15 @@ def test_the_parts_are_the_address_the_model_and_every_field_with_each_turn():
 
 def test_the_key_is_the_one_that_a_call_gets():
     assert cache.explain(request()).key == stored()
+
+
+def test_what_a_client_would_send_is_explained_by_the_same_words():
+    client = LLMClient("openai", model="gpt-4o-mini")
+    live = client.chat(TURNS, temperature=0, tags=["faq"])
+
+    explained = cache.explain(client.request(TURNS, temperature=0, tags=["faq"]))
+
+    assert (explained.key, explained.differs) == (live.cache.key, ())
 
 
 def test_what_is_not_in_the_key_is_no_part():

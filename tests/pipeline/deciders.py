@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from django_llmcache import LLMRequest
 from django_llmcache.backends.base import BackendStats
@@ -101,6 +101,15 @@ class Broken(MemoryBackend):
     def _fail(self, method: str) -> None:
         if method in self.fails:
             raise ConnectionError("the store is down")
+
+
+class Garbled(MemoryBackend):
+    """Gives what is no entry."""
+
+    name = "garbled"
+
+    def get(self, key: str) -> Any:
+        return "no entry"
 
 
 class Unmade(MemoryBackend):

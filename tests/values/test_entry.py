@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import struct
 import sys
 from contextlib import suppress
@@ -165,6 +167,23 @@ class TestValue:
     def test_a_name_counts_where_it_is_long(self, name):
         assert plain(**{name: "m" * 5000}).size >= plain().size + 5000
 
+    def test_it_is_immutable(self):
+        entry = plain()
+
+        with pytest.raises(AttributeError, match="immutable"):
+            entry.ttl = 1
+        with pytest.raises(AttributeError, match="immutable"):
+            del entry.body
+        assert entry.ttl == 60
+
+    @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda entry: pickle.loads(pickle.dumps(entry))])
+    def test_a_copy_is_equal_in_every_field(self, again):
+        entry = plain(tags=frozenset({"a"}), headers=(("b", "c"),), usage=Usage(1, 2), has_null=True, stale_for=5.0)
+
+        other = again(entry)
+
+        assert all(getattr(other, name) == getattr(entry, name) for name in Entry.__slots__)
+
     def test_its_repr_shows_neither_key_nor_answer(self):
         assert repr(plain(provider="openai", model="m")) == "<Entry openai m 7 bytes>"
 
@@ -181,6 +200,10 @@ class TestSelector:
         expected = all(value in facts[name] for name, value in conditions.items())
 
         assert Selector(**conditions).matches(entry) is expected
+
+    def test_it_is_immutable(self):
+        with pytest.raises(AttributeError):
+            Selector(tag="a").tag = "b"
 
     @given(CONDITIONS)
     def test_it_comes_back_from_its_conditions(self, conditions):
