@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
+from .credentials import shown
 from .exceptions import ConfigurationError
 from .rules import DEFAULT_RULES, RequestRules
 
@@ -108,7 +109,7 @@ class Endpoint:
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        return f"<Endpoint {self.operation} {self.provider} {self.base_url}{self.path}>"
+        return f"<Endpoint {self.operation} {self.provider} {shown(self.base_url)}{self.path}>"
 
 
 _EXAMPLES: Final = {"provider": " such as 'openai'", "operation": " such as 'chat'"}

@@ -12,9 +12,6 @@ FRAMING: Final = frozenset({
 })  # fmt: skip
 """Names that say how a message travels, not what it is (RFC 9110, section 7.6.1): one of them more breaks it."""
 
-CREDENTIALS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-"""Request headers that carry a provider's API key."""
-
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2."""
 

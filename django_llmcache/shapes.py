@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from .credentials import carries
 from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
-from .headers import CREDENTIALS, is_name, unsendable
+from .headers import is_name, unsendable
 from .policies import seconds
 
 
@@ -164,7 +165,7 @@ def header_names(name: str, values: Any) -> frozenset[str]:
         where = f"settings.LLMCACHE['{name}'][{index}]"
         if not is_name(header):
             raise ConfigurationError(f"{where} is {header!r}; give the name of a header, such as 'x-portkey-config'.")
-        if header.lower() in CREDENTIALS:
+        if carries(header):
             raise ConfigurationError(
                 f"{where} is {header!r}, which carries a credential: no key has one. To keep the answers of several "
                 f"users or accounts apart, set LLMCACHE['SCOPE']."

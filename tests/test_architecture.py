@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 
 FLOORS = (
     {
-        "admission", "bodies", "cacheinfo", "canonical", "control", "counting", "counts", "endpoints", "entry",
+        "admission", "bodies", "cacheinfo", "canonical", "control", "counting", "counts", "credentials",
+        "endpoints", "entry",
         "errorcopy", "events", "exceptions", "explanation", "headers", "keys", "locks", "messages", "outages",
         "parsing", "policies", "request", "response", "rules", "shapes", "singleflight", "tags", "typedsettings",
         "upstream",

@@ -22,6 +22,7 @@ from django_llmcache.checks import TAG
 from django_llmcache.client import LLMClient
 from django_llmcache.contrib.demo.show import no_proxy
 from django_llmcache.contrib.demo.standin import StandIn
+from django_llmcache.credentials import shown
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.policies import policy
 from django_llmcache.transports import cached_client, cached_session
@@ -117,7 +118,7 @@ def _settings(settings: conf.Settings) -> Iterator[Finding]:
             provider = providers.get(name)
             source = _key_from(provider, settings)
             if source is not None or name in settings.providers:
-                yield Finding("provider", f"{name} at {provider.base_url}: {source or 'no API key'}")
+                yield Finding("provider", f"{name} at {shown(provider.base_url)}: {source or 'no API key'}")
 
 
 def _store(backend: BaseBackend) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django_llmcache.bodies import JSON
+from django_llmcache.credentials import shown
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.parsing import parsed, written
 from django_llmcache.rules import DEFAULT_RULES, RequestRules
@@ -121,7 +122,7 @@ class Provider:
                 raise ConfigurationError(f"messages[{index}] is a {kind}; give a mapping, as in {example}.")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} at {self.base_url}>"
+        return f"<{type(self).__name__} {self.name} at {shown(self.base_url)}>"
 
 
 def is_portable(message: Mapping[str, Any]) -> bool:

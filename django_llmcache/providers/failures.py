@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from django_llmcache.bodies import JSON
+from django_llmcache.credentials import Credentials, shown
 from django_llmcache.events import error_of
 from django_llmcache.exceptions import (
     InvalidAnswerError,
@@ -18,14 +17,10 @@ from django_llmcache.exceptions import (
 )
 from django_llmcache.messages import LLMResponse
 from django_llmcache.parsing import parsed
-from django_llmcache.transports.wire import WireAnswer, shown
+from django_llmcache.transports.wire import WireAnswer
 
 from .base import Provider
 
-SHORTEST: Final = 8
-"""Characters from which a credential in an answer is one, and not a word by chance."""
-
-REDACTED: Final = "[redacted]"
 REQUEST_IDS: Final = ("x-request-id", "request-id", "x-goog-request-id", "cf-ray")
 STATUSES: Final[Mapping[str, int]] = {
     "api_error": 500,
@@ -44,36 +39,31 @@ class Failure:
 
     Args:
         provider: who failed.
-        key: the credential sent; it appears in no error.
+        credentials: those sent; they appear in no error.
         base_url: where it was asked.
     """
 
-    __slots__ = ("_base_url", "_key", "provider")
+    __slots__ = ("_base_url", "_credentials", "provider")
 
-    def __init__(self, provider: Provider, key: str | None, base_url: str) -> None:
+    def __init__(self, provider: Provider, credentials: Credentials, base_url: str) -> None:
         self.provider = provider
         self._base_url = shown(base_url)
-        self._key = key
+        self._credentials = credentials
 
     def of(self, answer: WireAnswer) -> ProviderError:
         """Return the error for an answer that says what is wrong."""
-        body = self._redacted(answer.body)
+        body = self._credentials.redacted(answer.body)
         status = _meant_status(answer.status, answer.body)
         error_class = provider_error_class(status) if status >= 300 else InvalidAnswerError
-        said = self._hidden(self.provider.error_message(body)) or "no reason given"
+        said = self._credentials.hidden(self.provider.error_message(body)) or "no reason given"
         headers = self._headers_of(answer)
-        moved = f" It has moved to {headers['location']}: set BASE_URL." if "location" in headers else ""
+        moved = f" It has moved to {shown(headers['location'])}: set BASE_URL." if "location" in headers else ""
         lost = f" (BASE_URL is {self._base_url}: is it right, and the model's name?)" if answer.status == 404 else ""
         return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}{lost}", answer, body, status)
 
     def is_echoed_in(self, response: LLMResponse) -> bool:
-        """Return whether an answer has the credential in it, as it is or with JSON's escapes."""
-        key = self._key
-        if key is None or len(key) < SHORTEST:
-            return False
-        if key.encode("utf-8", "replace") in response.body:
-            return True
-        return b"\\" in response.body and any(key in text for text in _texts(response.data))
+        """Return whether an answer has a credential in it with which it was asked for."""
+        return self._credentials.are_in(response.body)
 
     def not_json(self, answer: WireAnswer) -> ProviderError:
         """Return the error for an answer that is not what the API promises, such as an HTML page."""
@@ -93,7 +83,7 @@ class Failure:
         return self._made(ProviderConnectionError, message, answer, b"", answer.status)
 
     def _unpromised(self, answer: WireAnswer, what: str) -> ProviderError:
-        body = self._redacted(answer.body)
+        body = self._credentials.redacted(answer.body)
         start = body[:60].decode("utf-8", "replace")
         message = (
             f"answered HTTP {answer.status} with {what} {start!r}. "
@@ -116,40 +106,7 @@ class Failure:
 
     def _headers_of(self, answer: WireAnswer) -> dict[str, str]:
         """Return the headers with lower-case names, less the credential."""
-        return {name.lower(): self._hidden(value) for name, value in answer.headers}
-
-    def _hidden(self, text: str) -> str:
-        return text.replace(self._key, REDACTED) if self._key else text
-
-    def _redacted(self, body: bytes) -> bytes:
-        if not self._key:
-            return body
-        if b"\\" in body:
-            return _spellings(self._key).sub(REDACTED.encode(), body)
-        return body.replace(self._key.encode(), REDACTED.encode())
-
-
-def _spellings(key: str) -> re.Pattern[bytes]:
-    """Return what finds a credential however JSON writes it: each character as it is, or with an escape."""
-    return re.compile(b"".join(map(_spelling, key)))
-
-
-def _spelling(char: str) -> bytes:
-    plain = re.escape(char.encode())
-    short = rb"\\" + plain if char in '"/\\' else plain
-    return rb"(?:%s|%s|\\u(?i:%04x))" % (plain, short, ord(char))
-
-
-def _texts(data: JSON) -> Iterator[str]:
-    """Yield every text in an answer, the names of its fields among them."""
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, dict):
-        yield from data
-        yield from _texts(list(data.values()))
-    elif isinstance(data, list):
-        for inner in data:
-            yield from _texts(inner)
+        return {name.lower(): self._credentials.hidden(value) for name, value in answer.headers}
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

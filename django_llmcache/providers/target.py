@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django_llmcache import conf
+from django_llmcache.credentials import Credentials, in_headers
 from django_llmcache.events import error_of
 from django_llmcache.exceptions import ConfigurationError, InvalidAnswerError, MissingAPIKeyError, ProviderError
 from django_llmcache.headers import unsendable
@@ -78,13 +79,9 @@ class Target:
         name = self.provider.name
         key = self._key()
         query = f"?{urlencode(request.query)}" if request.query else ""
-        return WireRequest(
-            name,
-            f"{request.base_url}{request.path}{query}",
-            self._all_headers(key, stream=request.stream),
-            body,
-            self.timeout,
-        ), Failure(self.provider, key, request.base_url)
+        headers = self._all_headers(key, stream=request.stream)
+        failure = Failure(self.provider, Credentials(key, in_headers(headers)), request.base_url)
+        return WireRequest(name, f"{request.base_url}{request.path}{query}", headers, body, self.timeout), failure
 
     def _key(self) -> str | None:
         variable = self.provider.key_variable

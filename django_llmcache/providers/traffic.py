@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import orjson
 
 from django_llmcache import conf
+from django_llmcache.credentials import PARAMETERS
 from django_llmcache.endpoints import Pairs, shared
 from django_llmcache.messages import LLMRequest
 from django_llmcache.policies import CachePolicy
@@ -24,9 +25,6 @@ LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 COMMON_PORTS: Final = frozenset(f"{name}:{port}" for name in LOCAL for port in (1234, 8000))
 """Built-in addresses that any server on a developer's machine may have."""
-
-SECRETS: Final = frozenset({"access_token", "api-key", "api_key", "key", "sig", "subscription-key", "token"})
-"""Query parameters that carry a credential: they are in no key."""
 
 _KEPT: Final = 512
 
@@ -156,7 +154,7 @@ def _text(value: str | bytes) -> str:
 def _counted(query: str) -> Pairs:
     if not query:
         return ()
-    return tuple(sorted(pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0].lower() not in SECRETS))
+    return tuple(sorted(pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0].lower() not in PARAMETERS))
 
 
 class _Table:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from django_llmcache import conf
-from django_llmcache.headers import CREDENTIALS
+from django_llmcache.credentials import Credentials, in_address, in_headers
 from django_llmcache.messages import LLMResponse
-from django_llmcache.providers.traffic import SECRETS
 
 from .wire import kept
-
-_SHORTEST: Final = 8
-"""Characters from which a credential in an answer is one, and not a word by chance."""
 
 _EVENTS: Final = ("text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream")
 _TYPE: Final = (("content-type", "application/json"),)
@@ -56,20 +49,7 @@ def is_events(content_type: str) -> bool:
 
 def echoes(headers: Mapping[str, Any], url: str, body: bytes) -> bool:
     """Return whether an answer has the credential in it with which it was asked for."""
-    return any(len(secret) >= _SHORTEST and secret.encode() in body for secret in _secrets(headers, url))
-
-
-def _secrets(headers: Mapping[str, Any], url: str) -> Iterator[str]:
-    for name in CREDENTIALS:
-        value = headers.get(name) or ""
-        kind, _, secret = (value.decode("latin-1") if isinstance(value, bytes) else value).rpartition(" ")
-        yield secret
-        if kind.lower() == "basic":
-            with suppress(ValueError):
-                yield b64decode(secret).decode("latin-1").partition(":")[2]
-    for name, value in parse_qsl(url.partition("?")[2]):
-        if name.lower() in SECRETS:
-            yield value
+    return Credentials(None, (*in_headers(headers), *in_address(url))).are_in(body)
 
 
 def headers_of(answer: LLMResponse) -> list[tuple[str, str]]:

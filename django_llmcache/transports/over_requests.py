@@ -12,9 +12,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from django_llmcache.credentials import shown
 from django_llmcache.exceptions import ProviderConnectionError, ProviderError, ProviderTimeoutError
 
-from .wire import WireAnswer, WireRequest, shown
+from .wire import WireAnswer, WireRequest
 
 POOL: Final = 100
 """Connections kept open to one host, at most."""

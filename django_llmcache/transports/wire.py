@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
+
+from django_llmcache.credentials import shown
 
 KEPT: Final = (
     "content-type", "retry-after", "retry-after-ms", "openai-version", "openai-processing-ms", "x-llmcache",
@@ -12,8 +13,6 @@ KEPT: Final = (
     "location",
 )  # fmt: skip
 """How the names of such headers begin."""
-
-_USER: Final = re.compile(r"//[^/@\s]*@")
 
 
 class WireRequest(NamedTuple):
@@ -76,8 +75,3 @@ class AsyncWireStream(Protocol):
 def kept(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return the headers of an answer that its reader may want; no cookie."""
     return tuple((name, value) for name, value in headers if name.lower().startswith(KEPT))
-
-
-def shown(text: str) -> str:
-    """Return a text about an address less the secrets that one may have: a query, a password."""
-    return _USER.sub("//", text.partition("?")[0])

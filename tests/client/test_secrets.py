@@ -6,6 +6,7 @@ import copy
 import logging
 import pickle
 import traceback
+from base64 import b64encode
 
 import pytest
 from django.test import override_settings
@@ -51,8 +52,68 @@ def test_a_key_is_in_no_error_however_it_is_echoed(provider, way, reply):
 
     error = caught(way.chat, "openai", HI, **words(provider))
 
-    assert "[redacted]" in str(error)
+    assert "[redacted]" in str(error) or "location" in reply.headers
     assert KEY not in everything_of(error)
+
+
+def test_a_password_in_the_address_that_a_service_moved_to_is_in_no_error(provider, way):
+    provider.script(Reply(302, b"", {"location": "https://ann:pass-1234@elsewhere.example/v1?sig=abc"}))
+
+    error = caught(way.chat, "openai", HI, **words(provider))
+
+    assert "It has moved to https://elsewhere.example/v1: set BASE_URL." in str(error)
+
+
+GATEWAYS = [
+    {"extra_headers": {"x-gateway-key": KEY}},
+    {"extra_headers": {"Authorization": f"Bearer {KEY}"}},
+    {"extra_headers": {"proxy-authorization": "Basic " + b64encode(f"ann:{KEY}".encode()).decode()}},
+]
+
+
+@pytest.mark.parametrize("more", GATEWAYS, ids=["own", "bearer", "basic"])
+class TestCredentialsInHeaders:
+    def test_are_in_no_error(self, provider, way, more):
+        provider.script(Reply(401, ECHO))
+
+        error = caught(way.chat, "openai", HI, **words(provider, api_key="another-one", **more))
+
+        assert "[redacted]" in str(error)
+        assert KEY not in everything_of(error)
+
+    def test_are_in_no_entry(self, provider, way, more):
+        provider.script(Reply(200, f'{{"choices": [{{"message": {{"content": "{KEY}"}}}}]}}'.encode()))
+
+        answer = way.chat("openai", HI, **words(provider, api_key="another-one", **more))
+
+        assert answer.cache.reason == "secret"
+        assert cache.stats().entries == 0
+
+
+def test_credentials_in_the_headers_of_the_settings_are_in_no_error_and_no_entry(provider, way):
+    own = {"BASE_URL": provider.url, "API_KEY": "another-one", "MODEL": "m", "HEADERS": {"x-gateway-token": KEY}}
+    provider.script(Reply(401, ECHO), Reply(200, f'{{"choices": [{{"message": {{"content": "{KEY}"}}}}]}}'.encode()))
+    with override_settings(LLMCACHE={"PROVIDERS": {"mine": own}}):
+        error = caught(way.chat, "mine", HI)
+        answer = way.chat("mine", HI)
+
+    assert KEY not in everything_of(error)
+    assert answer.cache.reason == "secret"
+
+
+def test_what_a_header_says_that_is_no_credential_may_be_in_an_answer(provider, way):
+    provider.script(Reply(200, b'{"choices": [{"message": {"content": "for example.com/shop"}}]}'))
+
+    answer = way.chat("openai", HI, **words(provider, extra_headers={"http-referer": "example.com/shop"}))
+
+    assert answer.cache.reason is None
+
+
+@pytest.mark.parametrize("depth", [600, 900])
+def test_an_answer_of_any_depth_is_searched(provider, way, depth):
+    provider.script(Reply(200, b'{"a":' * depth + b'"\\n"' + b"}" * depth))
+
+    assert way.chat("openai", HI, **words(provider)).status == 200
 
 
 @pytest.mark.parametrize("spelling", [r"sk-a\/b2f9c71d0a4", r"sk-a\u002fb2f9c71d0a4"])

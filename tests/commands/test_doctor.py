@@ -84,6 +84,14 @@ class Broken(MemoryBackend):
         return None
 
 
+def test_a_password_in_an_address_is_not_told():
+    with override_settings(LLMCACHE={"PROVIDERS": {"mine": {"BASE_URL": "http://ann:pass-1234@127.0.0.1:1/v1"}}}):
+        done = run("doctor")
+
+    assert "pass-1234" not in done.out
+    assert lines(done, "provider")[-1].startswith("mine at http://127.0.0.1:1/v1: ")
+
+
 @override_settings(LLMCACHE={"BACKEND": f"{__name__}.Broken"})
 def test_a_store_that_forgets_is_found_out():
     done = run("doctor")

@@ -249,11 +249,13 @@ def test_hooks_that_go_in_pairs_stay_in_pairs(openai, kind):
     assert seen == ["request", "response"] * 2
 
 
-def test_an_answer_that_has_the_key_in_it_is_not_stored(client, openai):
-    echo = {"choices": [{"message": {"content": "You sent sk-made-up-and-long"}, "finish_reason": "stop"}]}
-    openai.script(*[Reply(body=json.dumps(echo).encode())] * 2)
+@pytest.mark.parametrize("header", ["authorization", "x-gateway-key"])
+@pytest.mark.parametrize("echo", ["sk/made/up/and/long", r"sk\/made\/up\/and\/long", r"sk/made/up/\u0061nd/long"])
+def test_an_answer_that_has_the_key_in_it_is_not_stored(client, openai, header, echo):
+    body = b'{"choices": [{"message": {"content": "You sent %s"}, "finish_reason": "stop"}]}' % echo.encode()
+    openai.script(*[Reply(body=body)] * 2)
 
-    client.post(BODY, BODY, headers={"authorization": "Bearer sk-made-up-and-long"})
+    client.post(BODY, BODY, headers={header: "Bearer sk/made/up/and/long"})
 
     assert openai.calls == 2
 

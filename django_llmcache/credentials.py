@@ -1,0 +1,118 @@
+"""What carries a credential in a request, and whether a text or an answer has it again."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Final
+from urllib.parse import parse_qsl
+
+SHORTEST: Final = 8
+"""Characters from which a credential in an answer is one, and not a word by chance."""
+
+REDACTED: Final = "[redacted]"
+
+PARAMETERS: Final = frozenset({"access_token", "api-key", "api_key", "key", "sig", "subscription-key", "token"})
+"""Query parameters that carry a credential: they are in no key."""
+
+_WORDS: Final = frozenset({
+    "apikey", "auth", "authorization", "cookie", "credential", "key", "password", "secret", "signature", "token",
+})  # fmt: skip
+_ESCAPED: Final = {'"': b'\\"', "\\": b"\\\\", "/": b"\\/"}
+_USER: Final = re.compile(r"//[^/@\s]*@")
+
+
+class Credentials:
+    """The credentials of one call.
+
+    Args:
+        key: the API key; hidden in every message, however short it is.
+        others: credentials besides: in headers, in the address. A short one may be a word by chance, and is left.
+    """
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, key: str | None, others: Iterable[str] = ()) -> None:
+        found = {text for text in others if len(text) >= SHORTEST}
+        if key:
+            found.add(key)
+        self._texts = sorted(found, key=len, reverse=True)  # one may be a part of another
+
+    def are_in(self, body: bytes) -> bool:
+        """Return whether an answer has one of them in it, as it is or with JSON's escapes."""
+        return any(len(text) >= SHORTEST and _is_in(text, body) for text in self._texts)
+
+    def hidden(self, text: str) -> str:
+        """Return a text without them."""
+        for each in self._texts:
+            text = text.replace(each, REDACTED)
+        return text
+
+    def redacted(self, body: bytes) -> bytes:
+        """Return a body without them, however JSON writes them."""
+        for each in self._texts:
+            if _may_be_escaped(each, body):
+                body = _spellings(each).sub(REDACTED.encode(), body)
+            else:
+                body = body.replace(_bytes(each), REDACTED.encode())
+        return body
+
+    def __repr__(self) -> str:
+        return f"<Credentials {len(self._texts)}>"
+
+
+def carries(header: str) -> bool:
+    """Return whether a request header of this name carries a credential, as ``x-api-key`` does."""
+    return not _WORDS.isdisjoint(re.split(r"[^a-z]+", header.lower()))
+
+
+def in_headers(headers: Mapping[str, str | bytes]) -> Iterator[str]:
+    """Yield the credentials in the headers of a request: what is behind ``Bearer``, and the password of ``Basic``."""
+    for name, value in headers.items():
+        if carries(name):
+            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            kind, _, secret = text.rpartition(" ")
+            yield secret
+            if kind.lower() == "basic":
+                with suppress(ValueError):
+                    yield b64decode(secret).decode("latin-1").partition(":")[2]
+
+
+def in_address(url: str) -> Iterator[str]:
+    """Yield the credentials in the query of an address."""
+    for name, value in parse_qsl(url.partition("?")[2]):
+        if name.lower() in PARAMETERS:
+            yield value
+
+
+def shown(text: str) -> str:
+    """Return a text about an address less the secrets that one may have: a query, a password."""
+    return _USER.sub("//", text.partition("?")[0])
+
+
+def _is_in(text: str, body: bytes) -> bool:
+    return _bytes(text) in body or (_may_be_escaped(text, body) and _spellings(text).search(body) is not None)
+
+
+def _may_be_escaped(text: str, body: bytes) -> bool:
+    """Return whether a body has escapes that could be of this text: to look for every spelling takes long."""
+    return b"\\u" in body or any(char in text and escape in body for char, escape in _ESCAPED.items())
+
+
+def _spellings(text: str) -> re.Pattern[bytes]:
+    """Return what finds a text however JSON writes it: each character as it is, or with an escape."""
+    return re.compile(b"".join(map(_spelling, text)))
+
+
+def _spelling(char: str) -> bytes:
+    plain = re.escape(_bytes(char))
+    short = re.escape(_ESCAPED.get(char, _bytes(char)))
+    units = char.encode("utf-16-be", "surrogatepass")
+    code = b"".join(rb"\\u(?i:%04x)" % int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    return rb"(?:%s|%s|%s)" % (plain, short, code)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
