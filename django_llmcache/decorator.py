@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import wraps
+from types import CodeType
 from typing import Any, Final, TypeVar, Unpack, overload
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 from asgiref.sync import iscoroutinefunction
+from django.utils.safestring import SafeString, mark_safe
 
 from . import strategies
 from .messages import LLMRequest, LLMResponse
@@ -25,6 +27,7 @@ PROVIDER: Final = "function"
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _TEXT: Final = (("content-type", "application/x-llmcache-text+json"),)
 _NO_JSON: Final = (("content-type", "application/x-llmcache-text"),)
+_SAFE: Final = (("content-type", "application/x-llmcache-safe+json"),)
 _MAPPING: Final = (("content-type", "application/x-llmcache-mapping+json"),)
 
 
@@ -39,10 +42,11 @@ def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
     is not goes through uncached, with a ``cache_error``). That goes for a method's ``self`` too, whose state counts:
     decorate a static method or a plain function. What its name does not tell from others has entries of its own each
     time it is decorated: a lambda, a ``partial``, a method of one object, a function or another decorator below this
-    one that uses variables of the function it is defined in.
+    one that uses variables of the function it is defined in. Of several functions of one name in a module, such as
+    ``_``, all but the first have the number of their line in theirs.
 
-    The answer may be a text, a JSON mapping or an LLMResponse, and comes back as the same type. An empty one is not
-    stored.
+    The answer may be a text, one of Django's safe texts, a JSON mapping or an LLMResponse, and comes back as the same
+    type. An empty one is not stored.
 
     Args:
         function: what is decorated, where ``@cached`` stands bare.
@@ -91,8 +95,9 @@ def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[...,
 def _kinds(value: Any) -> Any:
     """Return, in its own shape, where a value has what JSON takes for something else; ``None`` where it has nothing.
 
-    To a provider a tuple is a list, an enum its value and a UUID its text. To a function they need not be. The value
-    itself stays as it is in the request, so that one that changes under way is seen to.
+    To a provider a tuple is a list, an enum its value, a UUID its text and a text that a template gave any other. To a
+    function they need not be. The value itself stays as it is in the request, so that one that changes under way is
+    seen to.
     """
     if value.__class__ in _PLAIN:
         return None
@@ -106,7 +111,7 @@ def _kinds(value: Any) -> Any:
         found = {str(step): kinds for step, inner in items if (kinds := _kinds(inner)) is not None}
     except RecursionError:  # deeper than JSON goes, or a circle: the request gets no key
         return None
-    if isinstance(value, tuple | Enum | UUID):
+    if value.__class__ is not dict and value.__class__ is not list:
         return {"is": f"{type(value).__module__}.{type(value).__qualname__}", "in": found}
     return found or None
 
@@ -128,9 +133,20 @@ def _name(function: Any) -> str:
     """Return the name that the code bears: a decorator's ``inner`` has taken on that of what it decorates."""
     if not inspect.isfunction(function):
         return f"{type(function).__module__}.{type(function).__qualname__}"
-    code = function.__code__
-    line = f":{code.co_firstlineno}" if "<locals>" in code.co_qualname else ""
-    return f"{function.__globals__.get('__name__')}.{code.co_qualname}{line}"
+    code, module = function.__code__, function.__globals__.get("__name__")
+    if module == "__main__":  # of which every program has one
+        module = f"{module}({code.co_filename})"
+    name = f"{module}.{code.co_qualname}"
+    with_line = f"{name}:{code.co_firstlineno}"
+    if "<locals>" in code.co_qualname:
+        return with_line
+    # A registry's ``def _`` and its like: another function under a name is told by its line, or by nothing that lasts.
+    names = (each for each in (name, with_line) if _code_of.setdefault(each, code) == code)
+    return next(names, None) or f"{name}#{uuid4().hex}"
+
+
+_code_of: Final[dict[str, CodeType]] = {}
+"""Which code has which name; what is loaded once more is equal to what it was."""
 
 
 def _is_one_of_a_kind(function: Any, inner: Any) -> bool:
@@ -155,17 +171,39 @@ def _pack(answer: Any, path: str) -> LLMResponse:
         return answer
     if isinstance(answer, str):
         try:
-            return LLMResponse(orjson.dumps({"text": answer}), headers=_TEXT)
+            headers = _SAFE if isinstance(answer, SafeString) else _TEXT
+            return LLMResponse(orjson.dumps({"text": str.__str__(answer)}), headers=headers)
         except TypeError:  # half of an emoji that was cut in two: handed back and, as no JSON, not stored
             return LLMResponse(answer.encode("utf-8", "surrogatepass"), headers=_NO_JSON)
     if isinstance(answer, Mapping):
+        if (stranger := _not_json(answer)) is not None:
+            raise TypeError(
+                f"{path}() returned a mapping with a {stranger.__name__} in it, which JSON gives back as something else; "
+                f"@cached keeps a text, a JSON mapping or an LLMResponse."
+            )
         return LLMResponse(written(dict(answer)), headers=_MAPPING)
     raise TypeError(
         f"{path}() returned a {type(answer).__name__}; @cached keeps a text, a JSON mapping or an LLMResponse."
     )
 
 
+def _not_json(value: Any) -> type | None:
+    """Return the type of what is no JSON in a value, at any depth. A tuple is a list; a text of any class is one."""
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, Enum)):
+        return None
+    try:
+        if isinstance(value, Mapping):
+            return next(filter(None, map(_not_json, value.values())), None)
+        if isinstance(value, list | tuple):
+            return next(filter(None, map(_not_json, value)), None)
+    except RecursionError:  # deeper than JSON goes, or a circle: who writes it says so
+        return None
+    return type(value)
+
+
 def _unpack(response: LLMResponse) -> Any:
+    if response._headers == _SAFE:
+        return mark_safe(response.data["text"])  # noqa: S308 - it was, when it was kept
     if response._headers == _TEXT:
         return response.data["text"]
     if response._headers == _NO_JSON:

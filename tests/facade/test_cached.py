@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum, IntEnum
 from functools import wraps
 from uuid import UUID
 
 import pytest
+from django.utils.safestring import mark_safe
 
 from django_llmcache import LLMResponse, cache, cached, policy
 from django_llmcache.exceptions import ConfigurationError
@@ -79,6 +82,8 @@ ALIKE_IN_JSON = {
     "int-enum": ({"size": Size.SMALL}, {"size": 1}),
     "uuid": (UUID(int=1), str(UUID(int=1))),
     "list-of-uuids": ([UUID(int=1), "x"], [str(UUID(int=1)), "x"]),
+    "safe-text": (mark_safe("<b>"), "<b>"),
+    "list-of-safe-texts": ([mark_safe("<b>")], ["<b>"]),
     "what-tells-them-apart": ((1,), {"is": "builtins.tuple", "in": {}}),
 }
 
@@ -174,7 +179,7 @@ def module_level(number):
 
 @pytest.mark.parametrize(
     "given",
-    ["text", {"intent": "greeting", "score": 0.9}, LLMResponse(b'{"found": true}')],
+    ["text", mark_safe("<b>text</b>"), {"intent": "greeting", "score": 0.9}, LLMResponse(b'{"found": true}')],
     ids=lambda given: type(given).__name__,
 )
 def test_the_answer_comes_back_as_the_type_it_was(given):
@@ -198,6 +203,18 @@ def test_another_type_is_an_error_that_names_the_function(given):
         return given
 
     with pytest.raises(TypeError, match=rf"broken.*\(\) returned a {type(given).__name__}"):
+        broken(MESSAGES)
+
+
+@pytest.mark.parametrize(
+    "inside", [datetime(2026, 1, 2, tzinfo=UTC), UUID(int=1), Tone.KIND, Size.SMALL, Decimal(1), {1}], ids=repr
+)
+def test_a_mapping_that_json_would_change_is_an_error_that_names_the_type(inside):
+    @cached
+    def broken(messages):
+        return {"found": [{"deep": inside}]}
+
+    with pytest.raises(TypeError, match=rf"broken.*\(\) returned a mapping with a {type(inside).__name__} in it"):
         broken(MESSAGES)
 
 

@@ -99,6 +99,66 @@ def test_functions_of_one_name_in_one_function_have_answers_of_their_own():
     assert [make(True)(1), make(False)(1)] == ["Good morning", "Hi"]
 
 
+TOOLS = {}
+
+
+def tool(name):
+    def register(function):
+        TOOLS[name] = function
+        return function
+
+    return register
+
+
+@tool("sum")
+@cached
+def _(text):
+    return f"sum of {text}"
+
+
+@tool("title")
+@cached
+def _(text):
+    return f"title of {text}"
+
+
+def test_functions_of_one_name_in_a_module_have_answers_of_their_own():
+    assert [TOOLS[name]("a") for name in ("sum", "title", "sum")] == ["sum of a", "title of a", "sum of a"]
+
+
+@pytest.mark.parametrize("line", [1, 7], ids=["same-line", "another-line"])
+def test_a_function_that_is_defined_anew_has_answers_of_its_own(line):
+    """As at a shell's prompt."""
+    answers = []
+    for number, word in enumerate(("one", "two", "three")):
+        names = {"cached": cached, "__name__": "shell"}
+        code = "\n" * (line - 1) * number + f"@cached\ndef told(number):\n    return {word!r}"
+        exec(compile(code, "<stdin>", "exec"), names)
+        answers.append(names["told"](1))
+
+    assert answers == ["one", "two", "three"]
+
+
+def test_a_module_that_is_loaded_once_more_finds_its_answers():
+    asked = []
+    for _ in range(2):
+        names = {"cached": cached, "__name__": "module", "asked": asked}
+        exec(compile("@cached\ndef told(number):\n    asked.append(number)\n    return 'one'", "m.py", "exec"), names)
+        names["told"](1)
+
+    assert asked == [1]
+
+
+def test_programs_have_answers_of_their_own():
+    answers = []
+    for name in ("first.py", "second.py"):
+        names = {"cached": cached, "__name__": "__main__", "name": name}
+        exec(compile("@cached\ndef told(number):\n    return name", name, "exec"), names)
+        answers.append(names["told"](1))
+
+    assert answers == ["first.py", "second.py"]
+
+
 def test_a_function_that_uses_itself_is_cached():
     asked = []
 
