@@ -178,8 +178,8 @@ def _pack(answer: Any, path: str) -> LLMResponse:
     if isinstance(answer, Mapping):
         if (stranger := _not_json(answer)) is not None:
             raise TypeError(
-                f"{path}() returned a mapping with a {stranger.__name__} in it, which JSON gives back as something else; "
-                f"@cached keeps a text, a JSON mapping or an LLMResponse."
+                f"{path}() returned a mapping with a {stranger.__name__} in it, which JSON gives back as something "
+                f"else; @cached keeps a text, a JSON mapping or an LLMResponse."
             )
         return LLMResponse(written(dict(answer)), headers=_MAPPING)
     raise TypeError(

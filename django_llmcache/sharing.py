@@ -87,6 +87,11 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
     return await flights.ado(_name(request, plan), ask, patience=_patience(request, plan), told=_told(request))
 
 
+def suits(answer: LLMResponse, plan: Plan) -> bool:
+    """Return whether an answer to another's call is one to this caller's: nobody gets a stale one who takes none."""
+    return answer._reason not in ITS_OWN and (answer._result != "stale" or plan.spare is not None)
+
+
 def _is_locked(plan: Plan) -> bool:
     """Return whether other processes may ask the same: of a backend that all share, and that answers."""
     return plan.reason is None and not plan.backend.in_process

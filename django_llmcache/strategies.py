@@ -44,10 +44,13 @@ class ProductionStrategy:
             return found.answer
         if isinstance(found, Bypass) or found.route.refresh:
             return self.ask(request, call, found)
-        flown = sharing.do(self, request, call, found)
+        try:
+            flown = sharing.do(self, request, call, found)
+        except Exception as error:
+            return self._spared(request, found, error)
         if not flown.shared:
             return flown.value
-        if flown.value._reason in sharing.ITS_OWN:
+        if not sharing.suits(flown.value, found):
             return self.ask(request, call, found)
         return self._told_by_another(request, flown.value, found)
 
@@ -67,10 +70,13 @@ class ProductionStrategy:
             return found.answer
         if isinstance(found, Bypass) or found.route.refresh:
             return await self.aask(request, call, found)
-        flown = await sharing.ado(self, request, call, found)
+        try:
+            flown = await sharing.ado(self, request, call, found)
+        except Exception as error:
+            return self._spared(request, found, error)
         if not flown.shared:
             return flown.value
-        if flown.value._reason in sharing.ITS_OWN:
+        if not sharing.suits(flown.value, found):
             return await self.aask(request, call, found)
         return self._told_by_another(request, flown.value, found)
 
@@ -112,8 +118,18 @@ class ProductionStrategy:
         """Do what ``look_again`` does on the event loop."""
         return await lookup.alook_again(plan, type(self))
 
+    def _spared(self, request: LLMRequest, found: Plan, error: Exception) -> LLMResponse:
+        """Return what this caller may be served in place of the error of a call; raise that where there is nothing."""
+        if (spare := _spare(request, found, error)) is None:
+            raise error
+        self._tell_miss(request, found)
+        return spare
+
     def _told_by_another(self, request: LLMRequest, answer: LLMResponse, plan: Plan) -> LLMResponse:
         """Return the answer to somebody else's call as this caller's own."""
+        if (spare := _spare(request, plan, answer)) is not None:
+            self._tell_miss(request, plan)
+            return spare
         entry = answer._entry
         if entry is None and answer._reason not in sharing.SHORT:
             self._tell_miss(request, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from django_llmcache.exceptions import (
 from django_llmcache.signals import cache_error, cache_hit, cache_miss
 from tests import stores
 from tests.backends.contract import Clock
+from tests.pipeline.test_sharing import wanted
 
 PATIENCE = 20.0
 TTL, STALE = 60, 300
@@ -223,6 +225,26 @@ def test_where_the_provider_fails_the_stored_answer_is_served(provider, clock, f
 
     served = ask(provider, refresh=True)
     assert (served.text, served.cache.status) == ("first", "stale")
+
+
+@pytest.mark.parametrize("leader", [0, 1], ids=["one-who-does-leads", "who-takes-none-leads"])
+def test_who_takes_no_stale_answer_gets_none_that_was_served_to_another(provider, leader):
+    ask(provider)
+    provider.says = ServerError("made up", provider="openai", status=500)
+    provider.asked.clear()
+    provider.go.clear()
+    wishes = [{}, {"stale_for": 0}]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, provider, max_age=0, **wishes[leader])
+        assert provider.asked.wait(PATIENCE)
+        second = pool.submit(ask, provider, max_age=0, **wishes[not leader])
+        wanted(2)
+        provider.go.set()
+        takes, takes_none = (second, first) if leader else (first, second)
+
+        assert takes.result().cache.status == "stale"
+        with pytest.raises(ServerError):
+            takes_none.result()
 
 
 def test_so_it_is_where_an_answer_says_that_it_failed(provider, clock):
