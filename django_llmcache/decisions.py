@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from . import conf, keys
@@ -13,6 +13,7 @@ from .exceptions import ConfigurationError, UncacheableRequest
 from .keys import KeyMaker
 from .messages import LLMRequest
 from .policies import UNSET, CachePolicy, ambient, checked_scope, whose
+from .telemetry import placed
 
 
 class Route:
@@ -116,7 +117,11 @@ def parts_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings, 
 
 
 def reason_against(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) -> str | None:
-    """Return why no request of this kind is read or stored, or ``None``: ``disabled``, or what ``CACHEABLE`` said."""
+    """Return why no request of this kind is read or stored, or ``None``: ``disabled``, or what ``CACHEABLE`` said.
+
+    Raises:
+        UncacheableRequest: ``CACHEABLE`` failed (reason ``error``).
+    """
     if not settings.enabled or policy.cache is False:
         return "disabled"
     if policy.cache is True:
@@ -126,7 +131,11 @@ def reason_against(request: LLMRequest, policy: CachePolicy, settings: conf.Sett
         return "disabled"
     if settings.cacheable is None:
         return None
-    verdict = imported("CACHEABLE", settings.cacheable)(request)
+    ask = imported("CACHEABLE", settings.cacheable)
+    try:
+        verdict = ask(request)
+    except Exception as error:
+        raise UncacheableRequest(f"LLMCACHE['CACHEABLE'] failed: {placed(error)}", reason="error") from error
     if verdict is None or isinstance(verdict, bool | str):
         return None if verdict is True else verdict or "disabled"
     raise TypeError(f"LLMCACHE['CACHEABLE'] returned a {type(verdict).__name__}; return True, False or a reason.")
@@ -143,10 +152,7 @@ def scoped(policy: CachePolicy, ask: Callable[[], str | None], settings: conf.Se
     outer = settings.scope
     if policy.scope is not UNSET or (outer is not None and "." in outer):
         return policy
-    try:
-        scope = checked_scope(ask(), source="the scope of the web request")
-    except Exception as error:
-        raise UncacheableRequest(f"The web request's scope is unknown: {error!r}", reason="no_scope") from error
+    scope = _scope_from(ask, "What tells the scope of the web request")
     if scope is None:
         return policy
     return policy.over(_scope_policy(scope if outer in (None, "public") else f"{outer}/{scope}"))
@@ -186,11 +192,25 @@ def scope_of(request: LLMRequest, policy: CachePolicy, settings: conf.Settings) 
     scope = settings.scope
     if scope is None or "." not in scope:
         return scope
-    ask = imported("SCOPE", scope)
+    return _scope_from(partial(imported("SCOPE", scope), request), "LLMCACHE['SCOPE']")
+
+
+def _scope_from(ask: Callable[[], Any], name: str) -> str | None:
+    """Return the scope that a function gives, which may know the prompt: no message has more of it than a type.
+
+    Raises:
+        UncacheableRequest: it failed, or gave no text (reason ``no_scope``).
+    """
     try:
-        return checked_scope(ask(request), source="what SCOPE returned")
+        scope = ask()
     except Exception as error:
-        raise UncacheableRequest(f"LLMCACHE['SCOPE'] failed: {error!r}", reason="no_scope") from error
+        raise UncacheableRequest(f"{name} failed: {placed(error)}", reason="no_scope") from error
+    try:
+        return checked_scope(scope)
+    except ConfigurationError:
+        kind = "an empty text" if isinstance(scope, str) else f"a {type(scope).__name__}"
+        problem = f"{name} returned {kind}; return a text such as 'user:42', or None to share."
+        raise UncacheableRequest(problem, reason="no_scope") from None
 
 
 _imported: dict[str, tuple[str, Callable[[LLMRequest], Any]]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import traceback
 from collections.abc import Mapping, Sized
 from typing import Any, Final
 
@@ -131,6 +132,12 @@ def told(error: Exception) -> str:
         return repr(error)
     except Exception:
         return type(error).__name__
+
+
+def placed(error: Exception) -> str:
+    """Return the class of an error and where it was raised: all that is told of a function that knows the prompt."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
 
 
 def short(key: str | None) -> str:

@@ -36,6 +36,16 @@ def raises(request: LLMRequest) -> NoReturn:
     raise LookupError("no user here")
 
 
+def looks_up(request: LLMRequest) -> Any:
+    """Fails with the question in its error."""
+    return {}[request.payload["messages"][0]["content"]]
+
+
+def turns(request: LLMRequest) -> Any:
+    """Gives the question where it was asked for a verdict, or for a scope."""
+    return request.payload["messages"]
+
+
 def always(request: LLMRequest) -> bool:
     return True
 

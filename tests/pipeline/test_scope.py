@@ -57,7 +57,21 @@ def test_a_callable_that_fails_shares_nothing(configure, provider, events, call,
     assert [fate(answer) for answer in answers] == [("bypass", "no_scope")] * 2
     assert events.names == ["miss", "put", "error", "miss", "error", "miss"]
     assert (provider.calls, cache.stats().entries) == (3, 1)
-    assert "LLMCACHE['SCOPE'] failed" in events.of("error")[0]["error"]
+    assert "LLMCACHE['SCOPE'] " in events.of("error")[0]["error"]
+
+
+@pytest.mark.parametrize("setting", ["SCOPE", "CACHEABLE"])
+@pytest.mark.parametrize("decider", ["looks_up", "turns"])
+def test_what_a_callable_fails_with_tells_nobody_the_question(configure, events, caplog, setting, decider):
+    configure(**{setting: f"{DECIDERS}.{decider}"})
+
+    answer = ask(messages=[{"role": "user", "content": "canary-question"}])
+
+    (error,) = events.of("error")
+    assert answer.cache.status == "bypass"
+    assert f"LLMCACHE['{setting}'] " in error["error"]
+    assert ("deciders.py:" in error["error"]) is (decider == "looks_up")
+    assert "canary" not in error["error"] + caplog.text
 
 
 def test_the_callers_word_holds_over_a_callable_that_fails(configure, events):
