@@ -14,9 +14,10 @@ from .endpoints import Endpoint, problem_of_address
 from .exceptions import ConfigurationError
 from .headers import unsendable
 from .messages import LLMRequest
-from .policies import FOREVER, NOTHING_SAID, CachePolicy
+from .policies import NOTHING_SAID, CachePolicy
 from .providers import Messages
 from .providers.target import Target
+from .shapes import LONGEST_TIMEOUT
 from .tags import tags_of
 
 CONNECTION: Final = frozenset({"api_key", "base_url", "extra_headers", "timeout"})
@@ -250,8 +251,11 @@ def _timeout(value: Any) -> float | None:
     if value is None:
         return None
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < FOREVER:
-        raise ConfigurationError(f"timeout is {value!r}; give a finite number of seconds above 0, or a timedelta.")
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            f"timeout is {value!r}; give a finite number of seconds above 0, at most a day ({LONGEST_TIMEOUT}), "
+            f"or a timedelta."
+        )
     return number
 
 

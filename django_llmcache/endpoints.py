@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 from .credentials import shown
 from .exceptions import ConfigurationError
@@ -22,6 +23,13 @@ def problem_of_address(base_url: str) -> str | None:
         return "must begin with https:// or http://"
     if "?" in base_url or "#" in base_url:
         return "must have no ? and no #, behind which the API's own paths would be lost"
+    try:
+        parts = urlsplit(base_url)
+        names_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, a bracket that is not closed
+        names_host = False
+    if not names_host or any(char.isspace() for char in base_url):
+        return "must name a host, such as https://llm.example.com/v1"
     return None
 
 

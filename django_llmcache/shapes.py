@@ -84,6 +84,9 @@ TEST_CACHE_KEYS: Final[Mapping[str, Setting]] = {
 TIMEOUT: Final = 60.0
 """Seconds to wait for a provider's connection and for each piece of its answer, where nobody says otherwise."""
 
+LONGEST_TIMEOUT: Final = 24 * 60 * 60
+"""Seconds. Sockets count milliseconds in 32 bits: far above, the operating system fails."""
+
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "MODE": ("replay", "once", "refresh", "live"),
     "FALLBACK": ("latest_success", "latest_any", "error"),
@@ -221,6 +224,10 @@ def provider(name: Any, words: Any) -> Mapping[str, Any]:
         own["TTL"] = seconds(own["TTL"], source=f"settings.LLMCACHE{where}['TTL']")
     if "TIMEOUT" in own:
         own["TIMEOUT"] = positive(f"{where}['TIMEOUT']", own["TIMEOUT"])
+        if own["TIMEOUT"] > LONGEST_TIMEOUT:
+            raise ConfigurationError(
+                f"settings.LLMCACHE{where}['TIMEOUT'] is {words['TIMEOUT']!r}; give at most a day, {LONGEST_TIMEOUT}."
+            )
     return own
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, Protocol
 
 from django_llmcache import pipeline
 from django_llmcache.control import HEADER, policy_of
 from django_llmcache.errorcopy import fresh
+from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
 from django_llmcache.providers.encoding import encode
@@ -15,6 +18,8 @@ from django_llmcache.providers.traffic import request_of
 from django_llmcache.upstream import under_way
 
 from .answers import CarriedAnswer, echoes, is_events
+
+logger = logging.getLogger("django_llmcache")
 
 
 class Library(Protocol):
@@ -84,7 +89,12 @@ class Sending:
         if body is None or under_way.get():
             return None
         policy = NOTHING_SAID if control is None else policy_of(_text(control))
-        self._asked = request_of(method, url, headers, body, policy=policy, target=self, by_chance=self._by_chance)
+        try:
+            self._asked = request_of(method, url, headers, body, policy=policy, target=self, by_chance=self._by_chance)
+        except ConfigurationError as error:
+            if self._by_chance:  # a client that was made to be cached
+                raise
+            _warn(str(error))
         return self._asked
 
     @property
@@ -197,6 +207,12 @@ async def aanswered(sending: AsyncSending, hook: Callable[[Any], Awaitable[Any]]
     answer = await pipeline.ahandler()(request)
     response = sending.response(answer)
     return response if isinstance(answer, CarriedAnswer) else await hook(response)
+
+
+@cache
+def _warn(problem: str) -> None:
+    """Log once what is wrong with the settings: what the project sends elsewhere must not fail for it."""
+    logger.warning("Nothing is cached under the ordinary clients (INSTRUMENT): %s", problem)
 
 
 def _text(value: str | bytes) -> str:

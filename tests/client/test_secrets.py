@@ -309,11 +309,11 @@ def test_a_password_in_the_address_replaces_no_key(provider, way):
     assert provider.requests[0]["headers"]["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("port", [1, 99999])
-def test_a_password_in_the_address_is_in_no_error_of_the_connection(provider, way, port):
+@pytest.mark.parametrize(("port", "told"), [(1, "127.0.0.1:1"), (99999, "must name a host")])
+def test_a_password_in_the_address_is_in_no_error_of_the_connection(provider, way, port, told):
     error = caught(way.chat, "openai", HI, **words(provider, base_url=f"http://someone:pa55@127.0.0.1:{port}"))
 
-    assert f"127.0.0.1:{port}" in str(error)
+    assert told in str(error)
     assert "pa55" not in str(error)
 
 

@@ -398,6 +398,19 @@ class TestHeadersAndAddresses:
         assert "['BASE_URL'] must have no ? and no #" in message.msg
         assert "secret-x" not in message.msg
 
+    @pytest.mark.parametrize(
+        "url", ["http://", "https:///v1", "https://[::1/v1", "http://h:99999/v1", "http://h:x", "https://ex ample.com"]
+    )
+    def test_an_address_that_names_no_host_is_an_error(self, url):
+        message = only(found(PROVIDERS={"house": {"BASE_URL": url}}))
+
+        assert message.id == "llmcache.E002"
+        assert "['BASE_URL'] must name a host" in message.msg
+
+    @pytest.mark.parametrize("url", ["http://[::1]:8000/v1", "https://user:pass@h.example/v1", "http://h"])
+    def test_an_address_that_names_one_is_right(self, url):
+        assert found(PROVIDERS={"house": {"BASE_URL": url}}) == []
+
 
 def test_the_module_that_breaks_does_break():
     with pytest.raises(RuntimeError):

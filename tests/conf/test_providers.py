@@ -101,7 +101,7 @@ WRONG = {
     "API_KEY": (5, ["sk"], True, b"sk"),
     "BASE_URL": (None, 5, "api.example.com/v1", "ftp://example.com", "https://a/v1?x=1", "https://a/v1#x"),
     "MODEL": (5, ["m"], True),
-    "TIMEOUT": (None, "60", 0, -1, True),
+    "TIMEOUT": (None, "60", 0, -1, True, 1e10),
     "HEADERS": (None, "X: y", [("X", "y")], {3: "y"}, {"": "y"}, {"X": None}),
     "CACHE": (None, 1, "no"),
     "TTL": ("soon", True, -1),

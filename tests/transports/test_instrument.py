@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from django_llmcache import achat, chat
 from django_llmcache.signals import cache_hit, cache_miss
-from django_llmcache.transports import cached_client, instrument
+from django_llmcache.transports import cached_client, instrument, sending
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -77,6 +77,16 @@ def test_another_host_is_not_touched(instrumented, post):
 
     assert instrumented.calls == 2
     assert "x-llmcache" not in second.headers
+
+
+def test_settings_that_cannot_work_fail_nothing_that_is_sent(instrumented, post, caplog):
+    sending._warn.cache_clear()
+    with settings(instrumented, INSTRUMENT=True, DEFAULT_TTL="soon"):
+        answers = [post(f"{instrumented.url}/{path}") for path in ("v1/chat/completions", "pay", "v1/chat/completions")]
+
+    assert [answer.headers.get("x-llmcache") for answer in answers] == [None] * 3
+    assert instrumented.calls == 3
+    assert len([record for record in caplog.records if "DEFAULT_TTL" in record.getMessage()]) == 1
 
 
 def test_without_the_setting_nothing_is_touched(provider, post):
