@@ -7,6 +7,7 @@ array (Gemini without ``alt=sse``).
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -56,12 +57,34 @@ class Framing:
 
 
 class ServerSentEvents(Framing):
-    """Events of ``data:`` lines, ended by an empty line; comments and unknown fields are skipped."""
+    """Events of ``data:`` lines, ended by an empty line; comments and unknown fields are skipped.
+
+    A line ends with CR, LF or both, and a byte order mark may stand before the first.
+    """
+
+    _END: Final = re.compile(rb"\r\n|\n|\r")
 
     def __init__(self) -> None:
         super().__init__()
         self._name = "message"
         self._data: list[bytes] = []
+        self._is_begun = False
+        self._has_cr = False
+
+    def feed(self, received: bytes) -> Iterator[StreamEvent]:
+        """Yield the events that are whole now."""
+        text = self._rest + received
+        if not self._is_begun:
+            if len(text) < len(BOM_UTF8) and BOM_UTF8.startswith(text):
+                self._rest = text
+                return
+            self._is_begun, text = True, text.removeprefix(BOM_UTF8)
+        if self._has_cr and text:  # its line has been read; this may be the other half of its end
+            text, self._has_cr = text.removeprefix(b"\n"), False
+        self._has_cr = self._has_cr or text.endswith(b"\r")
+        *lines, self._rest = self._END.split(text)
+        for line in lines:
+            yield from self._line(line)
 
     def flush(self) -> Iterator[StreamEvent]:
         """Yield the last event, also where the provider left out the empty line behind it."""

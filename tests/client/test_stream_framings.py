@@ -27,6 +27,8 @@ NDJSON = "application/x-ndjson"
 BODIES = {
     "sse": (SSE, b"data: %b\n\ndata: %b\n\n" % (ONE, TWO)),
     "sse-crlf": (SSE, b"data: %b\r\n\r\ndata: %b\r\n\r\n" % (ONE, TWO)),
+    "sse-cr": (SSE, b"data: %b\r\rdata: %b\r\r" % (ONE, TWO)),
+    "sse-bom": (SSE, b"\xef\xbb\xbfdata: %b\n\ndata: %b\n\n" % (ONE, TWO)),
     "sse-no-space": (SSE, b"data:%b\n\ndata:%b\n\n" % (ONE, TWO)),
     "sse-no-end": (SSE, b"data: %b\n\ndata: %b" % (ONE, TWO)),
     "sse-done": (SSE, b"data: %b\n\ndata: %b\n\ndata: [DONE]\n\n" % (ONE, TWO)),

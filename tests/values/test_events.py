@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from itertools import pairwise
 
 import orjson
@@ -71,9 +72,9 @@ class TestAnyCut:
 
         assert events == [StreamEvent("message", value) for value in values]
 
-    @given(st.lists(JSON, max_size=4), ENDS, PLACES)
-    def test_server_sent_events_are_read_the_same_wherever_the_bytes_are_cut(self, values, end, places):
-        events = read(ServerSentEvents(), cut(as_sse(values, end), places))
+    @given(st.lists(JSON, max_size=4), ENDS | st.just(b"\r"), st.sampled_from([b"", BOM_UTF8]), PLACES)
+    def test_server_sent_events_are_read_the_same_wherever_the_bytes_are_cut(self, values, end, mark, places):
+        events = read(ServerSentEvents(), cut(mark + as_sse(values, end), places))
 
         assert events == [StreamEvent("e", value) for value in values]
 
