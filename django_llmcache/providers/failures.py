@@ -55,11 +55,13 @@ class Failure:
         body = self._credentials.redacted(answer.body)
         status = _meant_status(answer.status, answer.body)
         error_class = provider_error_class(status) if status >= 300 else InvalidAnswerError
+        interim = " (an interim answer, which requests takes for the whole)" if answer.status < 200 else ""
         said = self._credentials.hidden(self.provider.error_message(body)) or "no reason given"
         headers = self._headers_of(answer)
         moved = f" It has moved to {shown(headers['location'])}: set BASE_URL." if "location" in headers else ""
         lost = f" (BASE_URL is {self._base_url}: is it right, and the model's name?)" if answer.status == 404 else ""
-        return self._made(error_class, f"answered HTTP {answer.status}: {said}{moved}{lost}", answer, body, status)
+        message = f"answered HTTP {answer.status}{interim}: {said}{moved}{lost}"
+        return self._made(error_class, message, answer, body, status)
 
     def is_echoed_in(self, response: LLMResponse) -> bool:
         """Return whether an answer has a credential in it with which it was asked for."""
@@ -130,7 +132,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _meant_status(status: int, body: bytes) -> int:
     """Return the status, or the one that the error object names where the answer came as a success."""
-    if status >= 300:
+    if not 200 <= status < 300:
         return status
     data = parsed(body)
     error: Any = error_of(data) or data

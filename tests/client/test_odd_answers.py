@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from django_llmcache import achat, chat, stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.exceptions import (
     BadRequestError,
@@ -13,6 +16,7 @@ from django_llmcache.exceptions import (
     ServerError,
 )
 from tests.recordings import load_all
+from tests.transports.loopback import Loopback, whole
 
 from .asking import HI, KEY, caught
 
@@ -121,3 +125,23 @@ def test_every_recorded_stream_is_whole(provider, way, words, recording):
     provider.script(Reply(200, recording.response_body, {"content-type": recording.content_type}))
 
     assert way.stream("openai", HI, **words)
+
+
+@pytest.fixture(params=["102 Processing", "103 Early Hints"])
+def interim(request):
+    """Serve an interim answer, and the answer behind it; return the words that ask for it."""
+    good = whole(b'{"choices": [{"message": {"content": "Hi"}}]}')
+    with Loopback(f"HTTP/1.1 {request.param}\r\nlink: </a>\r\n\r\n".encode() + good) as server:
+        yield {"model": "m", "api_key": KEY, "base_url": server.url}
+
+
+@pytest.mark.parametrize("ask", [chat, lambda *args, **words: list(stream(*args, **words))], ids=["chat", "stream"])
+def test_an_interim_answer_that_requests_takes_for_the_whole_is_told(interim, ask):
+    error = caught(ask, "openai", HI, **interim)
+
+    assert type(error) is InvalidAnswerError
+    assert "(an interim answer, which requests takes for the whole)" in str(error)
+
+
+def test_behind_an_interim_answer_httpx2_finds_the_answer(interim):
+    assert asyncio.run(achat("openai", HI, **interim)).text == "Hi"
