@@ -13,14 +13,13 @@ from typing import Any, ParamSpec, TypeVar
 from . import backends, conf, decisions, sitestats, strategies, workers
 from .backends.base import aside
 from .backends.dummy import DummyBackend
-from .entry import Selector
+from .conditions import selector_of
 from .exceptions import ConfigurationError, UncacheableRequest
 from .explanation import Explanation, nearest_to
-from .keys import scope_digest
+from .keys import is_key
 from .messages import LLMRequest, LLMResponse
 from .policies import UNSET, CachePolicy, ambient, whose
 from .stats import CacheStats
-from .tags import label_of, tag_of
 from .telemetry import counters, emit, told
 
 __all__ = [
@@ -67,7 +66,9 @@ async def awith_cache(
 
 
 def get(key: str) -> LLMResponse | None:
-    """Return the answer stored under a key (``response.cache.key``), or ``None``."""
+    """Return the answer stored under a key (``response.cache.key``), or ``None``, also for what is no key."""
+    if not is_key(key):
+        return None
     try:
         backend = backends.current()
         entry = backend.get(key)
@@ -90,6 +91,8 @@ def delete(key: str) -> bool:
     """
     if not isinstance(key, str):
         raise ConfigurationError(f"key is {key!r:.80}; give a text, such as response.cache.key. Nothing was removed.")
+    if not is_key(key):
+        return False
     return backends.current().delete(key)
 
 
@@ -116,15 +119,9 @@ def clear(
         How many were removed here; ``None`` when the backend can't count.
 
     Raises:
-        ConfigurationError: a condition that is no text; nothing was removed.
+        ConfigurationError: a condition that is no text, or none that can be stored; nothing was removed.
     """
-    if label_of(tag) is not None:
-        tag = tag_of(tag)
-    for name, value in (("provider", provider), ("model", model), ("scope", scope), ("tag", tag), ("key", key)):
-        if value is not None and not isinstance(value, str):
-            raise ConfigurationError(f"{name} is {value!r}; give a text, or leave it out. Nothing was removed.")
-    digest = None if scope is None else scope_digest(scope)
-    selector = Selector(provider=provider, model=model, scope=digest, tag=tag, key=key)
+    selector = selector_of(provider=provider, model=model, scope=scope, tag=tag, key=key)
     cleared = backends.current().clear(selector)
     workers.tell(selector)
     return cleared

@@ -41,6 +41,7 @@ FORMAT: Final = 1
 
 SHARED: Final = "-"
 _TURNS: Final = frozenset({"contents", "input", "messages", "tools"})
+_KEY: Final = re.compile(r"llmcache:[!-9;-~]+:[!-9;-~]+:[0-9a-f]{64}")
 _PLAIN_VERSION: Final = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 
 
@@ -146,6 +147,11 @@ def make_key(
     key = maker.key_of(request._payload)
     maker.has_null(request._payload)
     return key
+
+
+def is_key(text: Any) -> bool:
+    """Return whether a value is a key as ``make_key`` makes them: what somebody sends in may be anything."""
+    return isinstance(text, str) and _KEY.fullmatch(text) is not None
 
 
 def _version_text(version: int | str) -> str:

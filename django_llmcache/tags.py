@@ -11,13 +11,15 @@ from .exceptions import ConfigurationError
 def tag_of(value: Any) -> str:
     """Return the text that a tag stands for: of a model its label, of an object its label and primary key.
 
+    Half of a character, which JSON may have and no store can keep, stands as its escape.
+
     A model is told by its ``_meta``, so that this needs no Django.
 
     Raises:
         ConfigurationError: neither a non-empty text nor a model nor a saved object of one.
     """
     if isinstance(value, str) and value:
-        return value
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     label = label_of(value)
     if label is None:
         raise ConfigurationError(

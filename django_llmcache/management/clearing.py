@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from django_llmcache import backends, cache, workers
-from django_llmcache.entry import Selector
+from django_llmcache.conditions import selector_of
 from django_llmcache.exceptions import LLMCacheError
-from django_llmcache.keys import scope_digest
 
 CONDITIONS: Final = ("provider", "model", "tag", "scope", "key")
 UNTOUCHED: Final = "The test cache's fixtures are untouched."
@@ -34,6 +33,7 @@ def clear(conditions: Mapping[str, str], *, timeout: float = workers.TIMEOUT) ->
         timeout: seconds to wait for workers that do not acknowledge.
 
     Raises:
+        ConfigurationError: a condition that no answer can meet.
         RunDirError: the folder between the workers and this shell can't be used or trusted.
         LLMCacheError: the shared backend failed.
     """
@@ -45,9 +45,7 @@ def clear(conditions: Mapping[str, str], *, timeout: float = workers.TIMEOUT) ->
             raise LLMCacheError(f"The backend {backend.name} could not clear: {error}") from error
         return Outcome(f"Removed {_answers(removed)} from {backend.name}: {_named(conditions)}. {UNTOUCHED}")
     strangers = workers.unreachable()
-    scope = conditions.get("scope")
-    digest = {} if scope is None else {"scope": scope_digest(scope)}
-    report = workers.announce(Selector(**{**conditions, **digest}), timeout=timeout)
+    report = workers.announce(selector_of(**conditions), timeout=timeout)
     problems = [f"{stranger.text} {stranger.cure}" for stranger in strangers]
     if report.silent:
         problems.append(_silence(report.silent, timeout))

@@ -13,6 +13,7 @@ from django_llmcache.exceptions import ConfigurationError
 from tests.pipeline.world import ask
 
 BROKEN = "tests.pipeline.deciders.Broken"
+SOME_KEY = f"llmcache:1.1:-:{'0' * 64}"
 twins = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 
 
@@ -48,17 +49,28 @@ def test_get_gives_none_for_what_is_not_there(is_async):
 def test_get_gives_none_where_the_store_fails_and_tells_of_it(configure, is_async, events):
     configure(BACKEND=BROKEN, OPTIONS={"FAILS": ["get"]})
 
-    assert call("get", "some-key", is_async=is_async) is None
+    assert call("get", SOME_KEY, is_async=is_async) is None
     (error,) = events.of("error")
-    assert (error["key"], error["operation"]) == ("some-key", "get")
+    assert (error["key"], error["operation"]) == (SOME_KEY, "get")
     assert error["sender"].__name__ == "ProductionStrategy"
+
+
+@twins
+@pytest.mark.parametrize("key", ["\ud800", "", "a b", "llmcache:1.1:-:0", f"{SOME_KEY}\n"])
+@pytest.mark.parametrize(("name", "told"), [("get", None), ("delete", False)])
+def test_for_what_is_no_key_nobody_is_asked(configure, is_async, events, name, told, key):
+    """Else who looks up what somebody sent in could make the breaker open."""
+    configure(BACKEND=BROKEN, OPTIONS={"FAILS": ["get", "delete"]})
+
+    assert call(name, key, is_async=is_async) is told
+    assert events == []
 
 
 @twins
 def test_get_gives_none_for_what_is_no_entry(configure, is_async, events):
     configure(BACKEND="tests.pipeline.deciders.Garbled")
 
-    assert call("get", "some-key", is_async=is_async) is None
+    assert call("get", SOME_KEY, is_async=is_async) is None
     assert len(events.of("error")) == 1
 
 
@@ -67,7 +79,7 @@ def test_a_setting_that_cannot_work_is_no_failure_of_the_store(configure, name):
     configure(BACKEND="no.such.Backend")
 
     with pytest.raises(ConfigurationError):
-        call(name, *(["key"] if name == "get" else []))
+        call(name, *([SOME_KEY] if name == "get" else []))
 
 
 @twins
@@ -136,6 +148,23 @@ def test_a_condition_that_is_no_text_removes_nothing_here_or_elsewhere(name):
 
     assert cache.stats().entries == 1
     assert list(workers.run_dir().rglob("clears/*.json")) == before
+
+
+@pytest.mark.parametrize("name", ["provider", "model", "key"])
+def test_a_condition_that_no_answer_can_meet_removes_nothing_and_says_so(name):
+    store()
+
+    with pytest.raises(ConfigurationError, match=rf"^{name} is .*half of a character.* Nothing was removed"):
+        cache.clear(**{name: "a\ud800"})
+
+    assert cache.stats().entries == 1
+
+
+def test_an_answer_is_cleared_by_a_tag_with_half_a_character():
+    store(tag="topic \ud83d")
+    store(tag="topic")
+
+    assert cache.clear(tag="topic \ud83d") == 1
 
 
 def test_clear_public_removes_what_is_shared():

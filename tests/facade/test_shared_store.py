@@ -29,6 +29,9 @@ class Watched(LocMemCache):
         return super().set(*args, **options)
 
 
+KEY = f"llmcache:1.1:-:{'0' * 64}"
+
+
 @pytest.fixture(autouse=True)
 def _watched(configure):
     alias = {"BACKEND": f"{__name__}.Watched", "LOCATION": "watched"}
@@ -39,9 +42,7 @@ def _watched(configure):
         yield
 
 
-@pytest.mark.parametrize(
-    ("name", "args"), [("get", ["key"]), ("delete", ["key"]), ("clear", []), ("explain", [REQUEST])]
-)
+@pytest.mark.parametrize(("name", "args"), [("get", [KEY]), ("delete", [KEY]), ("clear", []), ("explain", [REQUEST])])
 def test_the_event_loop_does_not_wait_for_the_store(name, args):
     used_by.clear()
 
