@@ -26,6 +26,9 @@ OPTIONS: Final = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
+LARGEST_INTEGER: Final = 2**63
+"""Whole numbers below it, of either sign, can be part of a key."""
+
 _SMALLEST_INTEGER: Final = -(2.0**63)
 _LARGEST_INTEGER: Final = 2.0**64
 _NO_NUMBERS: Final = frozenset({str, int, bool, type(None)})

@@ -12,7 +12,7 @@ from .entry import Entry
 from .exceptions import BackendUnavailableError, EntryTooLargeError
 from .keys import pack_parts, scope_digest
 from .messages import LLMRequest, LLMResponse
-from .plans import Bypass, Plan
+from .plans import ITS_OWN, Bypass, Plan
 from .policies import UNSET
 from .telemetry import counters, emit, told
 
@@ -86,7 +86,7 @@ def entry_of(request: LLMRequest, answer: LLMResponse, plan: Plan, *, ttl: float
 
 def _judged(request: LLMRequest, answer: LLMResponse, plan: Plan, latency: float) -> Entry | str:
     """Return the entry to store, or the reason code that is against it."""
-    if answer._reason is not None:  # whoever sent the request has seen what is against it
+    if answer._reason is not None and answer._reason in ITS_OWN:
         return answer._reason
     policy, settings = plan.route.policy, plan.route.settings
     admit = policy.admit or admission.NOTHING

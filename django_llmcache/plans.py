@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .backends.base import BaseBackend
 from .decisions import Route
@@ -11,6 +11,10 @@ from .messages import LLMRequest, LLMResponse
 
 Call = Callable[[LLMRequest], Any]
 AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
+
+ITS_OWN: Final = frozenset({"secret", "streaming"})
+"""Reasons against keeping and sharing an answer that whoever asked has seen: its caller's credential is in it, or its
+caller reads it as it comes. Other reasons may be those of a call inside this one, which are not its own."""
 
 
 class Bypass(NamedTuple):

@@ -11,6 +11,7 @@ from inspect import isasyncgenfunction, isclass, iscoroutine, iscoroutinefunctio
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypedDict, TypeVar, Unpack
 
+from .canonical import LARGEST_INTEGER
 from .exceptions import ConfigurationError
 from .tags import tags_of
 
@@ -199,8 +200,8 @@ def _texts(name: str, values: Any) -> frozenset[str]:
 
 
 def _index(sample: Any) -> int:
-    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
-        raise ConfigurationError(f"sample is {sample!r}; give a whole number from 0.")
+    if isinstance(sample, bool) or not isinstance(sample, int) or not 0 <= sample < LARGEST_INTEGER:
+        raise ConfigurationError(f"sample is {sample!r:.80}; give a whole number from 0, below 2**63.")
     return sample
 
 

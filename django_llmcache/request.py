@@ -66,6 +66,10 @@ class LLMRequest:
             raise ConfigurationError(f"model is {model!r}; give its name as a text.")
         if policy is not None and not isinstance(policy, CachePolicy):
             raise ConfigurationError(f"policy is a {type(policy).__name__}; give a CachePolicy.")
+        if stream is not None and not isinstance(stream, bool):
+            raise ConfigurationError(f"stream is {stream!r:.80}; give True or False, or leave it to the payload.")
+        if not isinstance(rules, RequestRules):
+            raise ConfigurationError(f"rules is a {type(rules).__name__}; give RequestRules, or leave it out.")
         kept = _kept(headers, rules) if headers else ()
         try:
             self._endpoint = shared(provider, operation, base_url, path, pairs(query) if query else (), kept, rules)
@@ -74,7 +78,7 @@ class LLMRequest:
             self._endpoint = Endpoint(provider, operation=operation, base_url=base_url, path=path, rules=rules)
         self._payload = dict(payload)
         self._model = model
-        self._stream = bool(rules.is_stream("POST", path, payload) if stream is None else stream)
+        self._stream = bool(rules.is_stream("POST", path, payload)) if stream is None else stream
         self._policy = policy or NOTHING_SAID
         self._target: Any = None
 
@@ -166,7 +170,8 @@ class LLMRequest:
             parts |= {"payload": self._payload, "stream": self._stream}
         if "model" in changes and "model" in self._payload and "payload" not in changes:
             parts["payload"] = {**self._payload, "model": changes["model"]}
-        if "payload" not in changes or "model" not in changes["payload"]:
+        given = changes.get("payload", {})
+        if not isinstance(given, Mapping) or "model" not in given:
             parts["model"] = self._model
         changed = LLMRequest(**(parts | changes))
         changed._target = self._target

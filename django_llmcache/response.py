@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from inspect import iscoroutine
+from collections.abc import Awaitable, Iterable, Mapping
+from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -218,6 +218,17 @@ class LLMResponse:
 
 
 _STATE: Final = tuple(name for name in LLMResponse.__slots__ if name not in ("_data", "_exact"))
+
+
+def awaitable(given: Any) -> Awaitable[Any]:
+    """Return what an async ``call`` gave before it is awaited.
+
+    Raises:
+        TypeError: it is a plain function, which has answered already.
+    """
+    if not isawaitable(given):
+        raise TypeError("call() is no async function: use `cache.with_cache(request, call)`, or make it one.")
+    return given
 
 
 def as_response(answer: Any) -> LLMResponse:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from .canonical import LARGEST_INTEGER
 from .credentials import carries
 from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
@@ -160,6 +161,13 @@ def dotted(name: str, values: Any) -> tuple[str, ...]:
                 f"settings.LLMCACHE['{name}'][{index}] is {path!r}; give a path such as 'trace_id' or 'messages.*.id'."
             )
     return paths
+
+
+def version(name: str, value: int | str) -> int | str:
+    """Return what can be part of a key."""
+    if isinstance(value, int) and not -LARGEST_INTEGER <= value < LARGEST_INTEGER:
+        raise ConfigurationError(f"settings.LLMCACHE['{name}'] is {value!r:.80}; give a number below 2**63, or a text.")
+    return value
 
 
 def header_names(name: str, values: Any) -> frozenset[str]:

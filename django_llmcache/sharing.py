@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from .backends.lease import Lease
 from .errorcopy import fresh
 from .messages import LLMRequest, LLMResponse
-from .plans import AsyncCall, Call, Plan
+from .plans import ITS_OWN, AsyncCall, Call, Plan
 from .singleflight import Outcome, SingleFlight
 from .telemetry import emit, told
 
@@ -20,9 +20,6 @@ SLACK: Final = 1.0
 
 SHORT: Final = frozenset({"disabled", "empty", "not_kept", "refused", "truncated"})
 """Reasons against storing an answer that is one all the same: who shares it was spared a call."""
-
-ITS_OWN: Final = frozenset({"secret", "streaming"})
-"""Reasons against sharing an answer: it has its caller's credential in it, or its caller reads it as it comes."""
 
 flights: Final[SingleFlight[LLMResponse]] = SingleFlight()
 if hasattr(os, "register_at_fork"):

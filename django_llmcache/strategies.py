@@ -13,7 +13,7 @@ from .messages import LLMRequest, LLMResponse
 from .outages import is_outage, is_outage_status
 from .plans import AsyncCall, Bypass, Call, Late, Plan, Question
 from .refreshing import refreshes
-from .response import as_response
+from .response import as_response, awaitable
 from .telemetry import counters, emit, emit_hit
 from .upstream import Upstream, under_way
 
@@ -57,7 +57,7 @@ class ProductionStrategy:
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Return the stored answer, or what ``await call(request)`` gives."""
         if under_way.get():
-            return as_response(await call(request))
+            return as_response(await awaitable(call(request)))
         found = look_up(request, self.__class__)
         if found.__class__ is LLMResponse:  # most are; the rest can wait
             return found
@@ -101,7 +101,7 @@ class ProductionStrategy:
         started = time.perf_counter()
         try:
             with Upstream():
-                answer = as_response(await call(request))
+                answer = as_response(await awaitable(call(request)))
         except Exception as error:
             if (spare := _spare(request, found, error)) is None:
                 raise
@@ -165,7 +165,7 @@ class TestStrategy(ProductionStrategy):
         """Do what ``with_cache`` does on the event loop."""
         if not _recording():
             return await super().awith_cache(request, call)
-        return _replayed(as_response(await call(request)))
+        return _replayed(as_response(await awaitable(call(request))))
 
 
 def _spare(request: LLMRequest, found: Plan | Bypass, came: Exception | LLMResponse) -> LLMResponse | None:

@@ -21,6 +21,7 @@ from .shapes import (
     share,
     texts,
     ttl_rule,
+    version,
 )
 
 
@@ -46,7 +47,7 @@ class Settings:
         self.stale_for = lasting(values["STALE_FOR"], source="settings.LLMCACHE['STALE_FOR']")
         self.cleanup_interval = positive("['CLEANUP_INTERVAL']", values["CLEANUP_INTERVAL"])
         self.max_entry_bytes = int(positive("['MAX_ENTRY_BYTES']", values["MAX_ENTRY_BYTES"]))
-        self.key_version: int | str = values["KEY_VERSION"]
+        self.key_version = version("KEY_VERSION", values["KEY_VERSION"])
         self.ignore_fields = dotted("IGNORE_FIELDS", values["IGNORE_FIELDS"])
         self.key_headers = header_names("KEY_HEADERS", values["KEY_HEADERS"])
         self.scope = checked_scope(values["SCOPE"], source="settings.LLMCACHE['SCOPE']")

@@ -127,7 +127,7 @@ class Provider:
 
 def is_portable(message: Mapping[str, Any]) -> bool:
     """Return whether a message is a role and a text, which every provider can be sent."""
-    return message.keys() == {"role", "content"} and isinstance(message["content"], str)
+    return message.keys() == {"role", "content"} and all(isinstance(part, str) for part in message.values())
 
 
 def _message_in(data: JSON) -> str:

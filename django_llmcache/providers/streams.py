@@ -21,7 +21,7 @@ from .failures import Failure
 class _Stream(LLMResponse):
     """What the sync and the async stream share. The body is never whole, so ``body`` is empty."""
 
-    __slots__ = ("_awaited", "_came", "_failure", "_framing", "_wire")
+    __slots__ = ("_awaited", "_came", "_failure", "_framing", "_is_read", "_wire")
 
     def __init__(self, wire: Any, failure: Failure) -> None:
         super().__init__(b"", status=wire.status, headers=wire.headers)
@@ -31,6 +31,7 @@ class _Stream(LLMResponse):
         self._framing: Framing = framing_for(kind)
         self._awaited: str | None = None
         self._came = False
+        self._is_read = False
 
     def marked(self, result: str, **details: Any) -> Self:
         """Take the mark on itself: a stream can be read only once, so there is no copy."""
@@ -44,6 +45,11 @@ class _Stream(LLMResponse):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._status} {self._result}>"
+
+    def _begin(self) -> None:
+        if self._is_read:
+            raise RuntimeError("A stream is read once, and this one has been. Keep its events: events = list(stream).")
+        self._is_read = True
 
     def _read(self, events: Iterator[StreamEvent]) -> Iterator[StreamEvent]:
         """Yield events, and raise what the provider says went wrong in the middle.
@@ -105,7 +111,9 @@ class LLMStream(_Stream):
 
         Raises:
             ProviderError: the connection broke, or the provider told of an error in the stream.
+            RuntimeError: it has been read.
         """
+        self._begin()
         try:
             for events in map(self._framing.feed, self._wire.pieces()):
                 yield from self._read(events)
@@ -145,6 +153,7 @@ class AsyncLLMStream(_Stream):
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Yield each event when it has come; raises as ``LLMStream`` does."""
+        self._begin()
         try:
             async for piece in self._wire.pieces():
                 events = self._framing.feed(piece)

@@ -92,3 +92,11 @@ def test_a_stream_of_something_else_is_no_answer(provider, way, base_url, conten
 
     assert type(error) is InvalidAnswerError
     assert "not JSON" in str(error)
+
+
+def test_a_stream_that_is_read_twice_says_that_it_can_not(provider):
+    events = stream("openai", HI, model="m", api_key=KEY, base_url=f"{provider.url}/v1")
+    assert list(events)
+
+    with pytest.raises(RuntimeError, match="read once"):
+        list(events)

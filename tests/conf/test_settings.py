@@ -36,7 +36,7 @@ CASES = {
     "TTL_RULES": Case((), [{"TTL": 5}], (None, {"TTL": 5}, "*", [5], [{}], [{"TTL": "soon"}]), (("*", "*", "*", 5),)),
     "CLEANUP_INTERVAL": Case(300, 10, (None, "5 min", True, 0, -1, float("inf"), float("nan"))),
     "MAX_ENTRY_BYTES": Case(4 * 1024 * 1024, 1000, (None, 1.5, "4 MB", True, 0, -1)),
-    "KEY_VERSION": Case(1, "2026-11", (None, True, 1.5, [])),
+    "KEY_VERSION": Case(1, "2026-11", (None, True, 1.5, [], 2**63, -(2**64))),
     "IGNORE_FIELDS": Case((), ["metadata.trace"], (None, "metadata", [1], {"a": 1}), ("metadata.trace",)),
     "KEY_HEADERS": Case(
         frozenset(), ["X-Route"], (None, "x-route", [1], ["x route"], ["Authorization"]), frozenset({"x-route"})

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
 import pytest
 
 from django_llmcache import CachePolicy, LLMRequest, LLMResponse, cache
+from tests.pipeline.world import ask as ask_provider
 from tests.pipeline.world import fate
 
 ANSWER = {"choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]}
@@ -164,6 +166,22 @@ def test_an_async_function_is_told_where_it_belongs():
 
     with pytest.raises(TypeError, match=r"await cache\.awith_cache\(request, call\)"):
         cache.with_cache(REQUEST, call)
+
+
+def test_a_plain_function_is_told_where_it_belongs():
+    with pytest.raises(TypeError, match=r"use `cache\.with_cache\(request, call\)`"):
+        asyncio.run(cache.awith_cache(REQUEST, lambda request: ANSWER))
+
+
+@both_ways
+@pytest.mark.parametrize("wishes", [{"cache": False}, {"ttl": 0}, {"store": False}], ids=str)
+def test_an_answer_that_was_got_without_the_cache_is_stored(ask, provider, wishes):
+    """What was against storing it where it was asked for, in another thread, is not against storing it here."""
+    with ThreadPoolExecutor(1) as pool:
+        inner = pool.submit(ask_provider, **wishes).result()
+    ask(REQUEST, lambda _: inner)
+
+    assert fate(ask(REQUEST, lambda _: inner)) == ("hit", None)
 
 
 @both_ways

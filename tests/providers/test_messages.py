@@ -133,3 +133,13 @@ def test_nor_is_it_changed_deeper_in_the_body(sent, number):
 
 def test_an_integer_of_any_size_is_sent(sent):
     assert sent("openai", [USER], seed=2**70)["seed"] == 2**70
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "ollama"])
+def test_a_role_that_is_no_text_is_left_for_the_provider_to_refuse(provider, name):
+    odd = {"role": ["user"], "content": "Hi"}
+
+    chat(name, [odd], model="m", api_key="made-up", base_url=provider.url, cache=False)
+
+    (body,) = (request["body"] for request in provider.requests)
+    assert odd in (body.get("messages") or body["contents"])

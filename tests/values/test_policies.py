@@ -76,6 +76,7 @@ class TestFields:
             ({"tags": 3}, "tags is 3; give a list of texts"),
             ({"tags": [["a"]]}, "['a'] is no tag: each must be a non-empty text"),
             ({"sample": -1}, "sample is -1; give a whole number from 0"),
+            ({"sample": 2**63}, "give a whole number from 0, below 2**63"),
             ({"sample": True}, "sample is True; give a whole number"),
             ({"sample": 1.0}, "sample is 1.0; give a whole number"),
             ({"admit": {"error"}}, "admit has ['error']; only ['empty', 'refused', 'truncated']"),

@@ -108,6 +108,8 @@ class TestParts:
             ({"payload": None}, "payload is a NoneType"),
             ({"model": 7}, "model is 7; give its name as a text"),
             ({"policy": {"ttl": 5}}, "policy is a dict; give a CachePolicy"),
+            ({"stream": "no"}, "stream is 'no'; give True or False"),
+            ({"rules": None}, "rules is a NoneType; give RequestRules"),
             ({"operation": None}, "operation is None; give a text such as 'chat'"),
             ({"base_url": ["x"]}, "base_url is ['x']; give a text"),
             ({"path": 7}, "path is 7; give a text"),
@@ -212,6 +214,8 @@ class TestReplace:
     def test_a_part_that_cannot_work_is_told(self):
         with pytest.raises(ConfigurationError, match="policy"):
             whole().replace(policy=3)
+        with pytest.raises(ConfigurationError, match="payload is a NoneType"):
+            whole().replace(payload=None)
         with pytest.raises(TypeError):
             whole().replace(colour="red")
 
