@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypedDict, TypeVar, Unpack
 
 from .canonical import LARGEST_INTEGER
+from .durations import TTL, duration, lasting, seconds
 from .exceptions import ConfigurationError
 from .tags import tags_of
 
@@ -27,42 +28,8 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-TTL = int | float | timedelta | None
-"""Seconds or a ``timedelta``; ``None`` never expires; ``0`` is not stored."""
-
 ADMITTABLE: Final = frozenset({"truncated", "refused", "empty"})
 """Reason codes that ``admit=`` may override; an error or a stateful answer is never stored."""
-
-FOREVER: Final = 1e12
-"""Seconds from which a time to live is as good as for ever: 30,000 years."""
-
-
-def seconds(ttl: TTL, *, source: str = "ttl") -> float | None:
-    """Return a time to live in seconds, or ``None`` for one that never expires, as an infinite one does.
-
-    Raises:
-        ConfigurationError: negative, NaN, a bool or not a number; ``source`` names where it was set.
-    """
-    return _duration(ttl, source, "0 (do not store) or None (for ever)")
-
-
-def lasting(stale_for: Any, *, source: str = "stale_for") -> float:
-    """Return for how many seconds an expired answer may be served; raises as ``seconds``, for ``None`` as well."""
-    value = _duration(stale_for, source, "0 (not at all)")
-    if value is None:
-        raise ConfigurationError(f"{source} is {stale_for!r}; give seconds (int or float), a timedelta, or 0.")
-    return value
-
-
-def _duration(given: Any, source: str, others: str) -> float | None:
-    if given is None or (given.__class__ is int and 0 <= given < FOREVER):
-        return given
-    value = given.total_seconds() if isinstance(given, timedelta) else given
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
-        raise ConfigurationError(f"{source} is {given!r}; give seconds (int or float), a timedelta, {others}.")
-    if value < 0:
-        raise ConfigurationError(f"{source} is {given!r}; it cannot be negative. Give {others}.")
-    return value if value < FOREVER else None
 
 
 class _Fields(NamedTuple):
@@ -142,7 +109,7 @@ class CachePolicy(_Fields):
             tags if tags is UNSET else tags_of(tags),
             sample if sample is UNSET else _index(sample),
             admit if admit is UNSET else _reasons(admit),
-            max_age if max_age is UNSET else _duration(max_age, "max_age", "or None (of any age)"),
+            max_age if max_age is UNSET else duration(max_age, "max_age", "or None (of any age)"),
             store if store is UNSET else _flag("store", store),
             stale_for if stale_for is UNSET else lasting(stale_for),
         ))  # fmt: skip

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 from .canonical import LARGEST_INTEGER
 from .credentials import carries
+from .durations import seconds
 from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
 from .headers import is_name, unsendable
-from .policies import seconds
 
 
 class Setting(NamedTuple):

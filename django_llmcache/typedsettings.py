@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .durations import lasting, seconds
 from .exceptions import ConfigurationError
-from .policies import UNSET, Unset, checked_scope, lasting, seconds
+from .policies import UNSET, Unset, checked_scope
 from .shapes import (
     SETTINGS,
     TIMEOUT,

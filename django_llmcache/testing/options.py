@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from inspect import isclass
 from typing import Any, Final
 
+from django_llmcache.durations import TTL, seconds
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.policies import TTL, UNSET, Unset, seconds
+from django_llmcache.policies import UNSET, Unset
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 

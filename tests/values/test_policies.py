@@ -13,8 +13,9 @@ from datetime import timedelta
 
 import pytest
 
+from django_llmcache.durations import seconds
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.policies import ADMITTABLE, NOTHING_SAID, UNSET, CachePolicy, ambient, policy, seconds
+from django_llmcache.policies import ADMITTABLE, NOTHING_SAID, UNSET, CachePolicy, ambient, policy
 
 VALUES = {
     "cache": True,
