@@ -63,11 +63,11 @@ class RequestScopeMiddleware:
         tenant, site, user = getattr(request, "tenant", None), getattr(request, "site", None), user_of(request)
         parts = []
         if tenant is not None:
-            parts.append(f"tenant:{getattr(tenant, 'schema_name', None) or _identity(tenant)}")
+            parts.append(f"tenant:{_quoted(getattr(tenant, 'schema_name', None) or _identity(tenant))}")
         if site is not None:
-            parts.append(f"site:{_identity(site)}")
+            parts.append(f"site:{_quoted(_identity(site))}")
         if user is not None and user.is_authenticated:
-            parts.append(f"user:{_identity(user)}")
+            parts.append(f"user:{_quoted(_identity(user))}")
         return "/".join(parts) or None
 
     @contextmanager
@@ -119,6 +119,11 @@ async def _found_out(request: HttpRequest) -> None:
     if isinstance(user, LazyObject) and user._wrapped is empty:
         with suppress(Exception):
             await sync_to_async(lambda: user.is_authenticated)()
+
+
+def _quoted(name: Any) -> str:
+    """Return a name in which nothing looks like another part of a scope: a primary key may be any text."""
+    return str(name).replace("%", "%25").replace("/", "%2F")
 
 
 def _identity(owner: Any) -> Any:

@@ -109,9 +109,14 @@ def test_no_answer_crosses_between_fifty_users_at_once(how):
         ({"tenant": SimpleNamespace(pk=1)}, {"tenant": SimpleNamespace(pk=2)}),
         ({"site": SimpleNamespace(pk=1)}, {"site": SimpleNamespace(pk=2)}),
         ({"site": SimpleNamespace(pk=1)}, {"tenant": SimpleNamespace(pk=1)}),
+        (
+            {"tenant": SimpleNamespace(pk="a/site:1")},
+            {"tenant": SimpleNamespace(pk="a"), "site": SimpleNamespace(pk=1)},
+        ),
+        ({"tenant": SimpleNamespace(pk="a/b")}, {"tenant": SimpleNamespace(pk="a%2Fb")}),
         ({"site": SimpleNamespace(pk=1)}, {}),
     ],
-    ids=["schema", "tenant", "site", "both", "none"],
+    ids=["schema", "tenant", "site", "both", "part-of-a-name", "escape-of-a-name", "none"],
 )
 def test_each_site_and_tenant_has_answers_of_its_own(one, other):
     site = Site()
