@@ -16,11 +16,11 @@ CHATS = [
     recording.name
     for recording in load_all()
     if recording.kind in ("sse", "ndjson")
-    and recording.name not in ("cohere-chat-sse", "ollama-generate-ndjson", "openai-responses-sse")
+    and recording.name not in ("azure-chat-sse", "cohere-chat-sse", "ollama-generate-ndjson", "openai-responses-sse")
 ]
 ARRAYS = ["gemini-tools-json-array-1", "gemini-tools-json-array-2"]
-OTHERS = ["ollama-generate-ndjson", "openai-responses-sse"]
-"""Streams of calls that ``stream()`` does not make, in dialects that it reads all the same."""
+OTHERS = ["azure-chat-sse", "ollama-generate-ndjson", "openai-responses-sse"]
+"""Streams of calls that ``stream()`` does not make, such as Azure's, in dialects that it reads all the same."""
 
 
 SYNC = Way("requests", None)
