@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -21,16 +22,18 @@ class Loopback:
     Attributes:
         connections: how many were accepted.
         requests: each request as it came, head and body.
+        tls: with which it speaks, where it does.
         gone: released once for each connection that its client closed.
         closed: released once for each connection that is closed on this side.
     """
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
         self.requests: list[bytes] = []
         self.gone = threading.Semaphore(0)
         self.closed = threading.Semaphore(0)
         self._answers = list(answers)
+        self._tls = tls
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
@@ -82,8 +85,11 @@ class Loopback:
         self.closed.release()
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        with suppress(OSError):
             connection.settimeout(LONG)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+        with connection, suppress(OSError):
             while request := _read(connection):
                 answer = self._next(request)
                 if not isinstance(answer, bytes):
