@@ -175,7 +175,7 @@ class Entry:
             if head[13] != len(body):
                 raise EntryFormatError("The stored entry is cut short.")
             return cls(
-                key=key, created=head[1], ttl=head[2], status=head[3], headers=tuple((n, v) for n, v in head[4]),
+                key=key, created=head[1], ttl=head[2], status=head[3], headers=tuple(map(_pair, head[4])),
                 provider=head[5], operation=head[6], model=head[7], scope=head[8], tags=frozenset(head[9]),
                 usage=Usage(*head[10]), latency=head[11], parts=head[12], has_null=head[14],
                 stale_for=head[15], body=body,
@@ -195,6 +195,11 @@ _SHORT: Final = 200
 
 TEXT_OVERHEAD: Final = 90
 """Bytes that Python adds to each tag, name and value of a header."""
+
+
+def _pair(read: list[str]) -> tuple[str, str]:
+    name, value = read
+    return name, value
 
 
 def _split(stored: bytes) -> tuple[list[Any], bytes]:

@@ -25,6 +25,7 @@ from redis.retry import Retry
 from .base import Alias, Deadlines, Store
 from .deadline import within
 
+_WORDS_KEPT: Final = 4096
 _OURS: Final = ("serializer", "pool_class", "parser_class")
 """Options of Django's backend that are not redis-py's."""
 
@@ -38,12 +39,14 @@ class RedisStore(Store):
         self._cache = alias.made_with()
         self._deadlines = deadlines
         self._url, self._options = _address(alias)
+        self._words: dict[str, bytes] = {}
         self._reader = _Connections(self._pool(deadlines.read))
         self._writer = Redis(connection_pool=self._pool(deadlines.write))
         self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
 
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:
-        return _present(keys, self._reader.ask("MGET", *self._named(keys)))
+        words = [self._words.get(key) or self._worded(key) for key in keys]
+        return _present(keys, self._reader.ask(b"*%d\r\n$4\r\nMGET\r\n%b" % (len(words) + 1, b"".join(words))))
 
     def write(self, key: str, value: bytes, seconds: float | None) -> None:
         self._writer.set(self._name(key), value, px=_milliseconds(seconds))
@@ -77,6 +80,14 @@ class RedisStore(Store):
 
     def _name(self, key: str) -> str:
         return str(self._cache.make_key(key))
+
+    def _worded(self, key: str) -> bytes:
+        """Return the name of a key as the protocol has it, and remember it: the same few stamps are read each time."""
+        if len(self._words) >= _WORDS_KEPT:
+            self._words.clear()
+        name = self._name(key).encode()
+        word = self._words[key] = b"$%d\r\n%b\r\n" % (len(name), name)
+        return word
 
     def _named(self, keys: Sequence[str]) -> list[str]:
         return [str(self._cache.make_key(key)) for key in keys]
@@ -113,8 +124,8 @@ class _Connections:
         self._pool = pool
         self._idle: deque[Any] = deque()  # of redis-py's connections, which it has not typed
 
-    def ask(self, *command: str) -> Any:
-        """Return what the server answers, as bytes."""
+    def ask(self, command: bytes) -> Any:
+        """Return what the server answers to a command: an array of bulk strings (redis.io, "RESP specification")."""
         idle = self._idle
         try:
             connection = idle.pop()
@@ -142,15 +153,9 @@ class _Connections:
             connection.disconnect()
 
 
-def _answer(connection: Any, command: Sequence[str]) -> Any:
-    connection.send_packed_command([_packed(command)])
+def _answer(connection: Any, command: bytes) -> Any:
+    connection.send_packed_command([command])
     return connection.read_response(disable_decoding=True)
-
-
-def _packed(command: Sequence[str]) -> bytes:
-    """Return a command as the protocol has it: an array of bulk strings (redis.io, "RESP protocol description")."""
-    words = [word.encode() for word in command]
-    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
 
 
 class _OfLoop(NamedTuple):
