@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 import orjson
 from orjson import dumps
 
+from .bodyrequest import BodyRequest
 from .canonical import (
     OPTIONS,
     as_sent,
@@ -41,6 +42,7 @@ FORMAT: Final = 1
 
 SHARED: Final = "-"
 _TURNS: Final = frozenset({"contents", "input", "messages", "tools"})
+_BODIES_KEPT: Final = 256
 _KEY: Final = re.compile(r"llmcache:[!-9;-~]+:[!-9;-~]+:[0-9a-f]{64}")
 _PLAIN_VERSION: Final = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 
@@ -67,7 +69,7 @@ class KeyMaker:
         UncacheableRequest: one of these has something that JSON cannot say exactly.
     """
 
-    __slots__ = ("_hasher", "_ignore", "_prefix", "_unkeyed")
+    __slots__ = ("_hasher", "_ignore", "_of_bodies", "_prefix", "_unkeyed")
 
     def __init__(
         self,
@@ -85,6 +87,18 @@ class KeyMaker:
         self._prefix = f"llmcache:{FORMAT}.{_version_text(version)}:{scoped}:"
         self._unkeyed = endpoint.rules.unkeyed
         self._ignore = ignore
+        self._of_bodies: dict[bytes, str] = {}
+
+    def key_of_body(self, request: BodyRequest) -> str:
+        """Return the key of a request that came as bytes; raises as ``make_key``. Of the same bytes it is known."""
+        digest = request.body_digest
+        key = self._of_bodies.get(digest)
+        if key is None:
+            key = self.key_of(request._payload)
+            if len(self._of_bodies) >= _BODIES_KEPT:
+                self._of_bodies.clear()
+            self._of_bodies[digest] = key
+        return key
 
     def key_of(self, payload: Mapping[str, Any]) -> str:
         """Return the key of the request with this body, which is left as it was; raises as ``make_key``.

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import backends, conf, sharing, workers
 from .backends.base import BaseBackend, Found
+from .bodyrequest import BodyRequest
 from .decisions import Route, has_state, route_of, scoped
 from .entry import Entry
 from .exceptions import BackendUnavailableError, ConfigurationError, UncacheableRequest
@@ -49,8 +50,8 @@ def look_up(request: LLMRequest, sender: Any) -> LLMResponse | Question | Late |
             route = route_of(request, policy, settings)
         if route.reason is not None or request._stream:
             return Bypass(route.reason or "streaming")
-        payload = request._payload
-        key = route.key_of(payload)
+        came_as_bytes = request.__class__ is BodyRequest
+        key = route.keys.key_of_body(request) if came_as_bytes else route.key_of(request._payload)
         if time.monotonic() >= _channel.due:
             _channel.poll()
         made_for, backend = backends.in_force
@@ -64,8 +65,8 @@ def look_up(request: LLMRequest, sender: Any) -> LLMResponse | Question | Late |
             and (entry := backend.get(key)) is not None
             and (route.max_age is None or _is_young(entry, route.max_age))
         ):
-            if entry.has_null:
-                route.keys.check_numbers(payload)
+            if entry.has_null and not came_as_bytes:  # in JSON there is no NaN
+                route.keys.check_numbers(request._payload)
             if entry.stale_for and (late := backend.lateness(entry)) > 0:
                 plan = _missed(request, route, key, backend, landed)
                 return plan if isinstance(plan, Bypass) else _late(entry, plan, late, sender)

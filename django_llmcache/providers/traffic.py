@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
+import hashlib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-import orjson
-
 from django_llmcache import conf
+from django_llmcache.bodyrequest import BodyRequest, payload_of
 from django_llmcache.credentials import PARAMETERS
 from django_llmcache.endpoints import Pairs, shared
 from django_llmcache.messages import LLMRequest
@@ -25,6 +23,9 @@ LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 COMMON_PORTS: Final = frozenset(f"{name}:{port}" for name in LOCAL for port in (1234, 8000))
 """Built-in addresses that any server on a developer's machine may have."""
+
+LARGE: Final = 32 * 1024
+"""Bytes of a body from which on it is told by its digest: to read a smaller one takes no longer."""
 
 _KEPT: Final = 512
 
@@ -50,6 +51,21 @@ class _Found(NamedTuple):
     by_chance: bool
 
 
+class _Said(NamedTuple):
+    """What the body of a request says.
+
+    Attributes:
+        model, stream: which one it asks, and whether for a stream.
+        payload: the JSON object that it is; none of one that was read before.
+        digest: SHA-256 of a large one; none of a small one.
+    """
+
+    model: str
+    stream: bool
+    payload: Any
+    digest: bytes
+
+
 def request_of(
     method: str,
     url: str,
@@ -72,15 +88,22 @@ def request_of(
         by_chance: whether ``localhost:8000`` and its like are a provider's without being in ``PROVIDERS``.
     """
     address, _, query = url.partition("?")
-    found = _current().at(address) if method == "POST" else None
-    if found is None or (found.by_chance and not by_chance) or (payload := payload_of(body)) is None:
+    table = _current()
+    found = table.at(address) if method == "POST" else None
+    if found is None or (found.by_chance and not by_chance):
+        return None
+    said = table.said(address, body, found)
+    if said is None:
         return None
     rules, place = found.provider.rules, found.place
     kept = tuple(sorted((name, _text(value)) for name in rules.headers if (value := headers.get(name)) is not None))
     endpoint = shared(found.provider.name, place.operation, found.base_url, place.path, _counted(query), kept, rules)
-    named = payload.get("model")
-    model = named if isinstance(named, str) else place.model
-    return LLMRequest.to(endpoint, model, payload, rules.is_stream(method, place.path, payload), policy, target)
+    model, stream, payload, digest = said
+    if not digest:
+        return LLMRequest.to(endpoint, model, payload, stream, policy, target)
+    return BodyRequest(
+        endpoint, model, stream=stream, policy=policy, target=target, body=body, payload=payload, digest=digest
+    )
 
 
 def is_known(url: str) -> bool:
@@ -114,39 +137,6 @@ def host_of(parts: SplitResult) -> str:
     return host if port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f"{host}:{port}"
 
 
-def payload_of(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that a body is, every value of it exactly as written; ``None`` for anything else.
-
-    orjson takes a whole number beyond 64 bits for a float, and the last of two fields of one name: where it would
-    not write the same bytes again, the standard library reads the body once more, strictly.
-    """
-    try:
-        payload = orjson.loads(body)
-        if orjson.dumps(payload) != body:
-            payload = json.loads(body, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return payload if isinstance(payload, dict) else None
-
-
-def _unique(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(fields)
-    if len(made) < len(fields):
-        raise ValueError("a name comes twice")
-    return made
-
-
-def _refused(word: str) -> float:
-    raise ValueError(f"{word} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is beyond a float")
-    return number
-
-
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
@@ -167,6 +157,25 @@ class _Table:
         self.settings = settings
         self.known = tuple(_known(settings))
         self._addresses: dict[str, _Found | None] = {}
+        self._said: dict[tuple[str, bytes], _Said] = {}
+
+    def said(self, address: str, body: bytes, found: _Found) -> _Said | None:
+        """Return what a body says, ``None`` where it is no JSON object; a large one is read once, and then known."""
+        digest = hashlib.sha256(body).digest() if len(body) >= LARGE else b""
+        known = self._said.get((address, digest)) if digest else None
+        if known is not None:
+            return known
+        payload = payload_of(body)
+        if payload is None:
+            return None
+        place, named = found.place, payload.get("model")
+        model = named if isinstance(named, str) else place.model
+        said = _Said(model, found.provider.rules.is_stream("POST", place.path, payload), payload, digest)
+        if digest:
+            if len(self._said) >= _KEPT:
+                self._said.clear()
+            self._said[address, digest] = said._replace(payload=None)
+        return said
 
     def at(self, address: str) -> _Found | None:
         """Return what is at an address."""
