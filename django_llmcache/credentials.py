@@ -68,12 +68,11 @@ def carries(header: str) -> bool:
     return not _WORDS.isdisjoint(re.split(r"[^a-z]+", header.lower()))
 
 
-def in_headers(headers: Mapping[str, str | bytes]) -> Iterator[str]:
+def in_headers(headers: Mapping[str, str]) -> Iterator[str]:
     """Yield the credentials in the headers of a request: what is behind ``Bearer``, and the password of ``Basic``."""
     for name, value in headers.items():
         if carries(name):
-            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-            kind, _, secret = text.rpartition(" ")
+            kind, _, secret = value.rpartition(" ")
             yield secret
             if kind.lower() == "basic":
                 with suppress(ValueError):

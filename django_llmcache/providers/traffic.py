@@ -69,7 +69,7 @@ class _Said(NamedTuple):
 def request_of(
     method: str,
     url: str,
-    headers: Mapping[str, str | bytes],
+    headers: Mapping[str, str],
     body: bytes,
     *,
     policy: CachePolicy,
@@ -81,7 +81,7 @@ def request_of(
     Args:
         method: upper-case.
         url: absolute, with its query.
-        headers: finds a name in any case.
+        headers: with lower-case names.
         body: the bytes as they are sent.
         policy: what this call wants of the cache.
         target: what can send it.
@@ -96,7 +96,7 @@ def request_of(
     if said is None:
         return None
     rules, place = found.provider.rules, found.place
-    kept = tuple(sorted((name, _text(value)) for name in rules.headers if (value := headers.get(name)) is not None))
+    kept = tuple(sorted((name, headers[name]) for name in rules.headers.intersection(headers)))
     endpoint = shared(found.provider.name, place.operation, found.base_url, place.path, _counted(query), kept, rules)
     model, stream, payload, digest = said
     if not digest:
@@ -135,10 +135,6 @@ def host_of(parts: SplitResult) -> str:
         return ""
     host = (parts.hostname or "").lower()
     return host if port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f"{host}:{port}"
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _counted(query: str) -> Pairs:

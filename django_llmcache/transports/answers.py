@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from django_llmcache import conf
@@ -52,6 +53,11 @@ def echoes(headers: Mapping[str, Any], url: str, body: bytes) -> bool:
     return Credentials(None, (*in_headers(headers), *in_address(url))).are_in(body)
 
 
+def as_text(value: str | bytes) -> str:
+    """Return the value of a header as a text, whichever way it was given."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
 def headers_of(answer: LLMResponse) -> list[tuple[str, str]]:
     """Return the headers of an answer that no connection brought: what is kept of its own, and where it came from."""
     pairs = list(answer._headers)
@@ -70,4 +76,10 @@ def headers_of(answer: LLMResponse) -> list[tuple[str, str]]:
 
 def opaque(key: str) -> str:
     """Return 16 hex characters that stand for a key. Nobody can check with them what was asked, as with the key."""
-    return hmac.digest(conf.secret(), key.encode(), "sha256")[:8].hex()
+    return hashlib.blake2s(key.encode(), digest_size=8, key=_key_of(conf.secret())).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _key_of(secret: bytes) -> bytes:
+    """Return a key for BLAKE2 (RFC 7693), which takes 32 bytes and a tenth of the time of HMAC's two rounds."""
+    return hashlib.sha256(b"llmcache id:" + secret).digest()

@@ -16,7 +16,7 @@ from urllib3 import HTTPResponse
 from django_llmcache.control import HEADER
 from django_llmcache.messages import LLMResponse
 
-from .answers import headers_of
+from .answers import as_text, headers_of
 from .sending import Sending, answered
 
 
@@ -81,11 +81,11 @@ class _Requests:
 
     failed = "request"
 
-    def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, Any, bytes | None]:
+    def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, dict[str, str], bytes | None]:
         body: Any = request.body
         if isinstance(body, str):
             body = body.encode()
-        headers: Any = request.headers or {}
+        headers = {name.lower(): as_text(value) for name, value in (request.headers or {}).items()}
         return request.method or "", request.url or "", headers, body if isinstance(body, bytes) else None
 
     def without_control(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -28,8 +28,11 @@ class Library(Protocol):
     failed: str
     """The attribute of its errors that has the request, which ``request`` sets."""
 
-    def outgoing(self, request: Any) -> tuple[str, str, Any, bytes | None]:
-        """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet."""
+    def outgoing(self, request: Any) -> tuple[str, str, dict[str, str], bytes | None]:
+        """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet.
+
+        The headers have lower-case names; of one that comes twice, the values are joined (RFC 9110, section 5.3).
+        """
         ...
 
     def without_control(self, request: Any) -> Any:
@@ -88,7 +91,7 @@ class Sending:
             self._http = self._library.without_control(self._http)
         if body is None or under_way.get():
             return None
-        policy = NOTHING_SAID if control is None else policy_of(_text(control))
+        policy = NOTHING_SAID if control is None else policy_of(control)
         try:
             self._asked = request_of(method, url, headers, body, policy=policy, target=self, by_chance=self._by_chance)
         except ConfigurationError as error:
@@ -213,7 +216,3 @@ async def aanswered(sending: AsyncSending, hook: Callable[[Any], Awaitable[Any]]
 def _warn(problem: str) -> None:
     """Log once what is wrong with the settings: what the project sends elsewhere must not fail for it."""
     logger.warning("Nothing is cached under the ordinary clients (INSTRUMENT): %s", problem)
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value

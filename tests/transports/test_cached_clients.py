@@ -137,6 +137,18 @@ def test_headers_that_the_settings_name_keep_answers_apart(client, openai):
         assert openai.calls == 2
 
 
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_header_that_comes_twice_counts_with_both_values(openai, library):
+    def ask(*betas):
+        headers = [("content-type", "application/json"), *(("OpenAI-Beta", beta) for beta in betas)]
+        return client.post(f"{openai.url}/v1/chat/completions", json=BODY, headers=headers).headers.get("x-llmcache")
+
+    with cached_client(library=library) as client:
+        asked = [ask("a", "b"), ask("b"), ask("c", "b"), ask("a", "b")]
+
+    assert asked == [None, None, None, "hit"]
+
+
 def test_what_is_no_llm_call_passes_untouched(client, openai):
     openai.script(*[Reply(body=b'{"id": "file-1"}')] * 2)
 
