@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 FRAMING: Final = frozenset({
@@ -14,6 +15,26 @@ FRAMING: Final = frozenset({
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2."""
+
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""The headers of a request as they go over the wire."""
+
+
+def joined(headers: RawHeaders, names: AbstractSet[bytes] | None = None) -> dict[str, str]:
+    """Return headers by their lower-case names; of one that comes twice, its values joined (RFC 9110, section 5.3).
+
+    Args:
+        headers: of one request.
+        names: which of them, in lower case; else all.
+    """
+    found: dict[str, str] = {}
+    for raw, value in headers:
+        lower = raw.lower()
+        if names is None or lower in names:
+            name, text = lower.decode("latin-1"), value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 class Headers(Mapping[str, str]):

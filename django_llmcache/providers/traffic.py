@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -12,6 +12,7 @@ from django_llmcache import conf
 from django_llmcache.bodyrequest import BodyRequest, payload_of
 from django_llmcache.credentials import PARAMETERS
 from django_llmcache.endpoints import Pairs, shared
+from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMRequest
 from django_llmcache.policies import CachePolicy
 
@@ -43,12 +44,17 @@ class _Known(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What is at an address."""
+    """What is at an address.
+
+    Attributes:
+        names: the headers that count there.
+    """
 
     provider: Provider
     base_url: str
     place: Place
     by_chance: bool
+    names: frozenset[bytes]
 
 
 class _Said(NamedTuple):
@@ -69,7 +75,7 @@ class _Said(NamedTuple):
 def request_of(
     method: str,
     url: str,
-    headers: Mapping[str, str],
+    headers: RawHeaders,
     body: bytes,
     *,
     policy: CachePolicy,
@@ -81,7 +87,7 @@ def request_of(
     Args:
         method: upper-case.
         url: absolute, with its query.
-        headers: with lower-case names.
+        headers: as they are sent.
         body: the bytes as they are sent.
         policy: what this call wants of the cache.
         target: what can send it.
@@ -96,7 +102,7 @@ def request_of(
     if said is None:
         return None
     rules, place = found.provider.rules, found.place
-    kept = tuple(sorted((name, headers[name]) for name in rules.headers.intersection(headers)))
+    kept = tuple(sorted(joined(headers, found.names).items()))
     endpoint = shared(found.provider.name, place.operation, found.base_url, place.path, _counted(query), kept, rules)
     model, stream, payload, digest = said
     if not digest:
@@ -194,7 +200,7 @@ class _Table:
             return None
         root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         founds = [
-            _Found(known.provider, f"{root}{place.root}", place, known.by_chance)
+            _Found(known.provider, f"{root}{place.root}", place, known.by_chance, _raw(known.provider.rules.headers))
             for known in self.known
             if fnmatchcase(host, known.host) and (place := known.provider.place_of(parts.path)) is not None
         ]
@@ -212,6 +218,10 @@ def _current() -> _Table:
     if table is None or table.settings is not settings:
         table = _table = _Table(settings)
     return table
+
+
+def _raw(names: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(name.encode() for name in names)
 
 
 def _is_its_own(found: _Found) -> bool:

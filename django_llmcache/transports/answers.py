@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
 from django_llmcache import conf
 from django_llmcache.credentials import Credentials, in_address, in_headers
+from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMResponse
 
 from .wire import kept
@@ -48,14 +49,9 @@ def is_events(content_type: str) -> bool:
     return content_type.lower().startswith(_EVENTS)
 
 
-def echoes(headers: Mapping[str, Any], url: str, body: bytes) -> bool:
+def echoes(headers: RawHeaders, url: str, body: bytes) -> bool:
     """Return whether an answer has the credential in it with which it was asked for."""
-    return Credentials(None, (*in_headers(headers), *in_address(url))).are_in(body)
-
-
-def as_text(value: str | bytes) -> str:
-    """Return the value of a header as a text, whichever way it was given."""
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+    return Credentials(None, (*in_headers(joined(headers)), *in_address(url))).are_in(body)
 
 
 def headers_of(answer: LLMResponse) -> list[tuple[str, str]]:

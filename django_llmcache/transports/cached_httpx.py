@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from django_llmcache.control import HEADER
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.headers import RawHeaders
 from django_llmcache.messages import LLMResponse
 
 from .answers import headers_of
@@ -192,16 +193,12 @@ class _HTTPX:
     def __init__(self, library: ModuleType) -> None:
         self._library = library
 
-    def outgoing(self, request: Any) -> tuple[str, str, dict[str, str], bytes | None]:
+    def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
         try:
             body = request.content
         except self._library.RequestNotRead:  # it is sent as it is made; what an SDK asks is whole beforehand
             body = None
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in request.headers.raw:
-            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        return request.method, str(request.url), headers, body
+        return request.method, str(request.url), request.headers.raw, body
 
     def without_control(self, request: Any) -> Any:
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != HEADER.encode()]

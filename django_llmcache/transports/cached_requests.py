@@ -14,9 +14,10 @@ from requests.hooks import dispatch_hook
 from urllib3 import HTTPResponse
 
 from django_llmcache.control import HEADER
+from django_llmcache.headers import RawHeaders
 from django_llmcache.messages import LLMResponse
 
-from .answers import as_text, headers_of
+from .answers import headers_of
 from .sending import Sending, answered
 
 
@@ -81,11 +82,11 @@ class _Requests:
 
     failed = "request"
 
-    def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, dict[str, str], bytes | None]:
+    def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, RawHeaders, bytes | None]:
         body: Any = request.body
         if isinstance(body, str):
             body = body.encode()
-        headers = {name.lower(): as_text(value) for name, value in (request.headers or {}).items()}
+        headers = [(_raw(name), _raw(value)) for name, value in (request.headers or {}).items()]
         return request.method or "", request.url or "", headers, body if isinstance(body, bytes) else None
 
     def without_control(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -130,6 +131,10 @@ def _held(body: bytes, status: int, headers: dict[str, str], request: requests.P
         BytesIO(body), headers=headers, status=status, reason=_reason(status), preload_content=False,
         request_method=request.method,
     )  # fmt: skip
+
+
+def _raw(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1", "replace")
 
 
 def _reason(status: int) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from django_llmcache import pipeline
 from django_llmcache.control import HEADER, policy_of
 from django_llmcache.errorcopy import fresh
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
 from django_llmcache.providers.encoding import encode
@@ -21,6 +22,8 @@ from .answers import CarriedAnswer, echoes, is_events
 
 logger = logging.getLogger("django_llmcache")
 
+_CONTROL: Final = frozenset({HEADER.encode()})
+
 
 class Library(Protocol):
     """What the pipeline has to know of one HTTP library, whose requests and responses it takes as they are."""
@@ -28,11 +31,8 @@ class Library(Protocol):
     failed: str
     """The attribute of its errors that has the request, which ``request`` sets."""
 
-    def outgoing(self, request: Any) -> tuple[str, str, dict[str, str], bytes | None]:
-        """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet.
-
-        The headers have lower-case names; of one that comes twice, the values are joined (RFC 9110, section 5.3).
-        """
+    def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
+        """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet."""
         ...
 
     def without_control(self, request: Any) -> Any:
@@ -86,7 +86,7 @@ class Sending:
     def request(self) -> LLMRequest | None:
         """Return what is asked, ``None`` where it is no LLM call, or one that is inside another already."""
         method, url, headers, body = self._library.outgoing(self._http)
-        control = headers.get(HEADER)
+        control = joined(headers, _CONTROL).get(HEADER)
         if control is not None:
             self._http = self._library.without_control(self._http)
         if body is None or under_way.get():

@@ -141,7 +141,7 @@ def test_a_copy_says_the_same(openai, again):
 
     def made():
         url = f"{openai.url}/v1/chat/completions"
-        return request_of("POST", url, {}, raw, policy=NOTHING_SAID, target=None)
+        return request_of("POST", url, [], raw, policy=NOTHING_SAID, target=None)
 
     read, known = made(), made()  # the second by its digest alone
     other = again(known)
