@@ -144,8 +144,10 @@ def _client_class(library: ModuleType) -> Any:
         """The client that it asks through, where it is made around one."""
 
         def send(self, request: Any, **options: Any) -> Any:
-            original = super().send if self.inner is None else self.inner.send
-            return send(library, original, self.inner or self, request, options)
+            original, sender = super().send if self.inner is None else self.inner.send, self.inner or self
+            if sender.is_closed:
+                return original(request, **options)  # which says so
+            return send(library, original, sender, request, options)
 
         def close(self) -> None:
             super().close()
@@ -169,8 +171,10 @@ def _async_client_class(library: ModuleType) -> Any:
         """The client that it asks through, where it is made around one."""
 
         async def send(self, request: Any, **options: Any) -> Any:
-            original = super().send if self.inner is None else self.inner.send
-            return await asend(library, original, self.inner or self, request, options)
+            original, sender = super().send if self.inner is None else self.inner.send, self.inner or self
+            if sender.is_closed:
+                return await original(request, **options)  # which says so
+            return await asend(library, original, sender, request, options)
 
         async def aclose(self) -> None:
             await super().aclose()

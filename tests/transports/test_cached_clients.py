@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import threading
 import time
@@ -18,7 +19,7 @@ from django_llmcache import LLMResponse, chat, policy
 from django_llmcache.contrib.demo.standin import HangUp, Reply, Stall
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.signals import cache_hit, cache_miss
-from django_llmcache.transports import cached_async_client, cached_client, cached_session
+from django_llmcache.transports import cached_async_client, cached_client, cached_session, wrap
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 CACHE = "django_llmcache.middleware.cache.CacheMiddleware"
@@ -147,6 +148,31 @@ def test_a_header_that_comes_twice_counts_with_both_values(openai, library):
         asked = [ask("a", "b"), ask("b"), ask("c", "b"), ask("a", "b")]
 
     assert asked == [None, None, None, "hit"]
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+@pytest.mark.parametrize("made", [cached_client, lambda library: wrap(importlib.import_module(library).Client())])
+def test_a_client_that_is_closed_answers_nothing(openai, library, made):
+    client = made(library=library)
+    url = f"{openai.url}/v1/chat/completions"
+    client.post(url, json=BODY)
+    client.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        client.post(url, json=BODY)
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_an_async_client_that_is_closed_answers_nothing(openai, library):
+    async def ask():
+        client = cached_async_client(library=library)
+        url = f"{openai.url}/v1/chat/completions"
+        await client.post(url, json=BODY)
+        await client.aclose()
+        await client.post(url, json=BODY)
+
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(ask())
 
 
 def test_what_is_no_llm_call_passes_untouched(client, openai):
