@@ -444,7 +444,7 @@ def test_every_recording_says_what_it_is():
     """Every recording of tests/data can be read, has its own name, and its JSON parses."""
     recordings = load_all()
 
-    assert len({recording.name for recording in recordings}) == 23 + 42
+    assert len({recording.name for recording in recordings}) == 23 + 43
     for recording in recordings:
         assert recording.path.startswith("/")
         if recording.kind == "json":
