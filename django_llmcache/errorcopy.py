@@ -12,8 +12,8 @@ _OF_PYTHON: Final = frozenset({"__dict__", "__weakref__"})
 def fresh(error: BaseException) -> BaseException:
     """Return an error like this one, without its traceback: one object raised in many threads would gather them all.
 
-    It has the text, the attributes, the notes and the cause of the other; where no second one can be made, it is the
-    other.
+    It has the text, the attributes, the notes and a cause like that of the other, which has no traceback either: a
+    traceback shows the variables of whoever called. Where no second one can be made, it is the other.
     """
     try:
         other = _made_again(error) if isinstance(type(error).__init__, FunctionType) else copy(error)
@@ -21,7 +21,7 @@ def fresh(error: BaseException) -> BaseException:
         return error
     if type(other) is not type(error) or other is error:
         return error
-    other.__cause__ = error.__cause__
+    other.__cause__ = None if error.__cause__ is None else fresh(error.__cause__)
     other.__suppress_context__ = error.__suppress_context__
     if hasattr(error, "__notes__"):
         other.__notes__ = list(error.__notes__)

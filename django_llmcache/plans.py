@@ -12,9 +12,10 @@ from .messages import LLMRequest, LLMResponse
 Call = Callable[[LLMRequest], Any]
 AsyncCall = Callable[[LLMRequest], Awaitable[Any]]
 
-ITS_OWN: Final = frozenset({"secret", "streaming"})
-"""Reasons against keeping and sharing an answer that whoever asked has seen: its caller's credential is in it, or its
-caller reads it as it comes. Other reasons may be those of a call inside this one, which are not its own."""
+ITS_OWN: Final = frozenset({"changed", "secret", "streaming"})
+"""Reasons against keeping and sharing an answer that whoever asked has seen: what was sent is not what was looked up,
+its caller's credential is in it, or its caller reads it as it comes. Other reasons may be those of a call inside this
+one, which are not its own."""
 
 
 class Bypass(NamedTuple):

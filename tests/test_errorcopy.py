@@ -83,7 +83,8 @@ def test_its_cause_is_kept():
 
     other = fresh(error)
 
-    assert other.__cause__ is cause
+    assert (type(other.__cause__), str(other.__cause__)) == (KeyError, str(cause))
+    assert other.__cause__ is not cause
     assert other.__suppress_context__
 
 

@@ -13,12 +13,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from django_llmcache.control import HEADER
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.headers import RawHeaders
-from django_llmcache.messages import LLMResponse
 
-from .answers import headers_of
+from .httpx_messages import reader_of
 from .sending import AsyncSending, Sending, aanswered, answered
 
 if TYPE_CHECKING:
@@ -105,34 +102,44 @@ def send(
         options: the other arguments of ``send``.
         by_chance: as ``Sending`` takes it.
     """
-    started = time.perf_counter()
+    started, reader = time.perf_counter(), reader_of(library)
+    sending = Sending(reader, original, request, options, by_chance=by_chance)
 
     def hooked(response: Any) -> Any:
         response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        for hook in client.event_hooks["request"]:
-            hook(request)
+        if hooks := client.event_hooks["request"]:
+            response.request = seen = reader.copied(response.request)
+            for hook in hooks:
+                hook(seen)
+            if not sending.is_as_asked(seen):
+                return None
         for hook in client.event_hooks["response"]:
             hook(response)
         return response
 
-    return answered(Sending(_reader(library), original, request, options, by_chance=by_chance), hooked)
+    return answered(sending, hooked)
 
 
 async def asend(
     library: ModuleType, original: Any, client: Any, request: Any, options: dict[str, Any], *, by_chance: bool = True
 ) -> Any:
     """Do what ``send`` does for an async client."""
-    started = time.perf_counter()
+    started, reader = time.perf_counter(), reader_of(library)
+    sending = AsyncSending(reader, original, request, options, by_chance=by_chance)
 
     async def hooked(response: Any) -> Any:
         response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        for hook in client.event_hooks["request"]:
-            await hook(request)
+        if hooks := client.event_hooks["request"]:
+            response.request = seen = reader.copied(response.request)
+            for hook in hooks:
+                await hook(seen)
+            if not sending.is_as_asked(seen):
+                return None
         for hook in client.event_hooks["response"]:
             await hook(response)
         return response
 
-    return await aanswered(AsyncSending(_reader(library), original, request, options, by_chance=by_chance), hooked)
+    return await aanswered(sending, hooked)
 
 
 @cache
@@ -187,73 +194,6 @@ def _async_client_class(library: ModuleType) -> Any:
                 await self.inner.aclose()
 
     return CachedAsyncClient
-
-
-class _HTTPX:
-    """How the pipeline reads and makes what one of the two libraries sends and gets."""
-
-    failed = "_request"  # ``request`` raises where there is none
-
-    def __init__(self, library: ModuleType) -> None:
-        self._library = library
-
-    def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
-        try:
-            body = request.content
-        except self._library.RequestNotRead:  # it is sent as it is made; what an SDK asks is whole beforehand
-            body = None
-        return request.method, str(request.url), request.headers.raw, body
-
-    def without_control(self, request: Any) -> Any:
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() != HEADER.encode()]
-        return self._library.Request(
-            request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
-        )
-
-    def changed(self, request: Any, url: str, body: bytes) -> Any:
-        framing = (b"content-length", b"transfer-encoding")
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in framing]
-        return self._library.Request(request.method, url, headers=headers, content=body, extensions=request.extensions)
-
-    def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
-        seconds: float | None = request.extensions.get("timeout", {}).get("read")
-        return seconds
-
-    def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
-        return response.status_code, response.headers.multi_items()
-
-    def read(self, response: Any, *, streamed: bool) -> bytes:
-        if streamed:
-            return self._held(response, b"".join(response.iter_raw()))
-        body: bytes = response.read()
-        return body
-
-    async def aread(self, response: Any, *, streamed: bool) -> bytes:
-        if streamed:
-            return self._held(response, b"".join([piece async for piece in response.aiter_raw()]))
-        body: bytes = await response.aread()
-        return body
-
-    def _held(self, response: Any, raw: bytes) -> bytes:
-        """Return a body that has been read, decoded; put it back, so that its caller reads it in whatever way."""
-        whole = self._library.Response(
-            response.status_code, headers=response.headers, content=raw, request=response.request
-        )
-        body: bytes = whole.content
-        response.stream = self._library.ByteStream(raw)
-        response.is_stream_consumed = response.is_closed = False
-        return body
-
-    def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
-        whole: dict[str, Any] = {"content": answer.body}
-        if options.get("stream"):  # its caller reads it, in whatever way
-            whole = {"stream": self._library.ByteStream(answer.body)}
-        return self._library.Response(answer.status, headers=headers_of(answer), request=request, **whole)
-
-
-@cache
-def _reader(library: ModuleType) -> _HTTPX:
-    return _HTTPX(library)
 
 
 def _with_defaults(library: ModuleType, options: dict[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,9 @@ class _Requests:
         seconds = said[1] if isinstance(said, tuple) else said
         return seconds if isinstance(seconds, int | float) else None
 
+    def first_of(self, response: requests.Response) -> requests.PreparedRequest:
+        return (response.history[0] if response.history else response).request
+
     def head_of(self, response: requests.Response) -> tuple[int, list[tuple[str, str]]]:
         return response.status_code, list(response.headers.items())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from copy import copy
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -23,6 +24,7 @@ from .answers import CarriedAnswer, echoes, is_events
 logger = logging.getLogger("django_llmcache")
 
 _CONTROL: Final = frozenset({HEADER.encode()})
+_LENGTH: Final = frozenset({b"content-length"})
 
 
 class Library(Protocol):
@@ -45,6 +47,10 @@ class Library(Protocol):
 
     def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
         """Return the seconds that the caller waits for an answer to begin, ``None`` where it doesn't say."""
+        ...
+
+    def first_of(self, response: Any) -> Any:
+        """Return the request that was sent for a response, the first where others were sent after it."""
         ...
 
     def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
@@ -116,20 +122,31 @@ class Sending:
 
     def send(self, request: LLMRequest) -> LLMResponse:
         """Return the provider's answer, with the library's own response in it."""
-        response = self._send(self._as_wanted(request), **self._options)
+        wanted = self._as_wanted(request)
+        asked = self._snapshot(wanted, request)
+        response = self._send(wanted, **self._options)
         if (stream := self._stream_of(request, response)) is not None:
             return stream
-        return self._whole(response, self._library.read(response, streamed=self._is_streamed))
+        body = self._library.read(response, streamed=self._is_streamed)
+        return self._whole(response, body, changed=self._was_changed(response, request, asked))
 
     def told(self, error: BaseException) -> BaseException:
         """Return an error like the one in which another's call has ended, with this request in it.
 
         The libraries' errors keep the request that failed: another caller's has that caller's credential in it.
         """
-        other: Any = fresh(error)
-        if other is not error and getattr(other, self._library.failed, None) is not None:
-            other.request = self._http
-        return other  # type: ignore[no-any-return] # an error, as that is
+        other = fresh(error)
+        if other is not error:
+            self._claim(other)
+        return other
+
+    def _claim(self, error: Any) -> None:
+        """Let an error, and the response in it, have this request for theirs."""
+        if getattr(error, self._library.failed, None) is not None:
+            error.request = self._http
+        if getattr(error, "response", None) is not None:
+            error.response = copy(error.response)
+            error.response.request = self._http
 
     def response(self, answer: LLMResponse) -> Any:
         """Return what the library's caller gets of an answer."""
@@ -145,10 +162,24 @@ class Sending:
             return CarriedAnswer(response, b"", status=status, headers=headers, reason="streaming")
         return None
 
-    def _whole(self, response: Any, body: bytes) -> CarriedAnswer:
+    def is_as_asked(self, http: Any) -> bool:
+        """Return whether a request, which hooks of the client have seen, still asks what was looked up."""
+        asked = self._asked
+        return asked is None or self._snapshot(http, asked) == self._snapshot(self._http, asked)
+
+    def _snapshot(self, http: Any, request: LLMRequest) -> tuple[Any, ...]:
+        """Return all of a request that counts. Hooks and authentication change it where it lies."""
+        method, url, headers, body = self._library.outgoing(http)
+        names = {name.encode() for name in request._endpoint.rules.headers} | _LENGTH
+        return method, url, body, joined(headers, names)
+
+    def _was_changed(self, response: Any, request: LLMRequest, asked: tuple[Any, ...]) -> bool:
+        return self._snapshot(self._library.first_of(response), request) != asked
+
+    def _whole(self, response: Any, body: bytes, *, changed: bool) -> CarriedAnswer:
         status, headers = self._library.head_of(response)
         _, url, sent, _ = self._library.outgoing(self._http)
-        reason = "secret" if echoes(sent, url, body) else None
+        reason = "secret" if echoes(sent, url, body) else "changed" if changed else None
         return CarriedAnswer(response, body, status=status, headers=headers, reason=reason)
 
     def _as_wanted(self, request: LLMRequest) -> Any:
@@ -181,10 +212,13 @@ class AsyncSending(Sending):
 
     async def asend(self, request: LLMRequest) -> LLMResponse:
         """Return the provider's answer, with the library's own response in it."""
-        response = await self._send(self._as_wanted(request), **self._options)
+        wanted = self._as_wanted(request)
+        asked = self._snapshot(wanted, request)
+        response = await self._send(wanted, **self._options)
         if (stream := self._stream_of(request, response)) is not None:
             return stream
-        return self._whole(response, await self._library.aread(response, streamed=self._is_streamed))
+        body = await self._library.aread(response, streamed=self._is_streamed)
+        return self._whole(response, body, changed=self._was_changed(response, request, asked))
 
 
 def answered(sending: Sending, hook: Callable[[Any], Any]) -> Any:
@@ -192,14 +226,18 @@ def answered(sending: Sending, hook: Callable[[Any], Any]) -> Any:
 
     Args:
         sending: what is to be sent.
-        hook: called with a response that no connection brought; returns what becomes of it.
+        hook: called with a response that no connection brought; returns what becomes of it, ``None`` where it can't
+            be: then the request is sent.
     """
     request = sending.request()
     if request is None:
         return sending.untouched()
     answer = pipeline.handler()(request)
     response = sending.response(answer)
-    return response if isinstance(answer, CarriedAnswer) else hook(response)
+    if isinstance(answer, CarriedAnswer):
+        return response
+    hooked = hook(response)
+    return sending.untouched() if hooked is None else hooked
 
 
 async def aanswered(sending: AsyncSending, hook: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -209,7 +247,10 @@ async def aanswered(sending: AsyncSending, hook: Callable[[Any], Awaitable[Any]]
         return await sending.untouched()
     answer = await pipeline.ahandler()(request)
     response = sending.response(answer)
-    return response if isinstance(answer, CarriedAnswer) else await hook(response)
+    if isinstance(answer, CarriedAnswer):
+        return response
+    hooked = await hook(response)
+    return await sending.untouched() if hooked is None else hooked
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -17,9 +18,10 @@ from django.test import override_settings
 from django_llmcache import sharing
 from django_llmcache.transports import cached_client, cached_session
 
-from .loopback import LONG, Loopback
+from .loopback import LONG, Loopback, whole
 
 BODY = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+KEYS = ("sk-one", "sk-two")
 FAILURES = {"requests": requests.ConnectionError, "httpx": httpx.TransportError, "httpx2": httpx2.TransportError}
 
 
@@ -61,3 +63,53 @@ def test_the_error_of_a_shared_call_has_the_request_of_its_own_caller(library):
         assert len(server.requests) == 1
     assert one is not two
     assert [error.request.headers["authorization"] for error in (one, two)] == ["Bearer sk-one", "Bearer sk-two"]
+
+
+def everything_of(error):
+    """Return the request, the answer and the variables of each frame that an error, or its cause, leads to."""
+    found = []
+    while error is not None:
+        found += [getattr(error, "request", None), getattr(getattr(error, "response", None), "request", None)]
+        trace = error.__traceback__
+        while trace is not None:
+            found += trace.tb_frame.f_locals.values() if "/tests/" not in trace.tb_frame.f_code.co_filename else ()
+            trace = trace.tb_next
+        error = error.__cause__
+    return found
+
+
+@pytest.mark.parametrize("library", FAILURES)
+def test_a_waiters_error_leads_to_no_credential_of_the_leaders(library):
+    def hang_up(connection):
+        all_wait(2)
+
+    with Loopback(hang_up) as server, ThreadPoolExecutor(2) as pool:
+        url = f"{server.url}/v1/chat/completions"
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
+            errors = dict(zip(KEYS, pool.map(lambda key: ask(library, url, key), KEYS), strict=True))
+
+        leader = next(key for key in KEYS if f"Bearer {key}".encode() in server.requests[0])
+    (waiter,) = set(KEYS) - {leader}
+    found = [each for each in everything_of(errors[waiter]) if isinstance(getattr(each, "headers", None), Mapping)]
+    headers = [str(dict(each.headers)) for each in found]
+
+    assert headers
+    assert not any(leader in each for each in headers)
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_the_answer_in_an_error_of_a_hook_has_the_request_of_its_own_caller(library):
+    def refuse(connection):
+        all_wait(2)
+        connection.sendall(whole(b'{"error": {"message": "busy"}}', status="503 Service Unavailable"))
+
+    def asks(key):
+        hooks = {"response": [lambda response: response.raise_for_status()]}
+        with cached_client(library=library, event_hooks=hooks) as made, pytest.raises(Exception, match="503") as caught:
+            made.post(url, content=BODY, headers={"authorization": f"Bearer {key}"}, timeout=LONG)
+        return caught.value.response.request.headers["authorization"]
+
+    with Loopback(refuse) as server, ThreadPoolExecutor(2) as pool:
+        url = f"{server.url}/v1/chat/completions"
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
+            assert list(pool.map(asks, KEYS)) == [f"Bearer {key}" for key in KEYS]

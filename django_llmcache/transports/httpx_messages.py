@@ -1,0 +1,92 @@
+"""How the requests and responses of ``httpx2`` and ``httpx`` are read, and made."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from django_llmcache.control import HEADER
+from django_llmcache.headers import RawHeaders
+from django_llmcache.messages import LLMResponse
+
+from .answers import headers_of
+
+
+class HTTPXMessages:
+    """How the pipeline reads and makes what one of the two libraries sends and gets."""
+
+    failed = "_request"  # ``request`` raises where there is none
+
+    def __init__(self, library: ModuleType) -> None:
+        self._library = library
+
+    def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
+        try:
+            body = request.content
+        except self._library.RequestNotRead:  # it is sent as it is made; what an SDK asks is whole beforehand
+            body = None
+        return request.method, str(request.url), request.headers.raw, body
+
+    def without_control(self, request: Any) -> Any:
+        return self.copied(request, less=HEADER.encode())
+
+    def copied(self, request: Any, *, less: bytes = b"") -> Any:
+        """Return a copy of a request, less the headers of one name."""
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() != less]
+        try:
+            whole = {"content": request.content}
+        except self._library.RequestNotRead:
+            whole = {"stream": request.stream}
+        return self._library.Request(
+            request.method, request.url, headers=headers, extensions=dict(request.extensions), **whole
+        )
+
+    def first_of(self, response: Any) -> Any:
+        return (response.history[0] if response.history else response).request
+
+    def changed(self, request: Any, url: str, body: bytes) -> Any:
+        framing = (b"content-length", b"transfer-encoding")
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in framing]
+        return self._library.Request(request.method, url, headers=headers, content=body, extensions=request.extensions)
+
+    def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
+        seconds: float | None = request.extensions.get("timeout", {}).get("read")
+        return seconds
+
+    def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
+        return response.status_code, response.headers.multi_items()
+
+    def read(self, response: Any, *, streamed: bool) -> bytes:
+        if streamed and not response.is_stream_consumed:  # as it is where a hook has read it
+            return self._held(response, b"".join(response.iter_raw()))
+        body: bytes = response.read()
+        return body
+
+    async def aread(self, response: Any, *, streamed: bool) -> bytes:
+        if streamed and not response.is_stream_consumed:
+            return self._held(response, b"".join([piece async for piece in response.aiter_raw()]))
+        body: bytes = await response.aread()
+        return body
+
+    def _held(self, response: Any, raw: bytes) -> bytes:
+        """Return a body that has been read, decoded; put it back, so that its caller reads it in whatever way."""
+        whole = self._library.Response(
+            response.status_code, headers=response.headers, content=raw, request=response.request
+        )
+        body: bytes = whole.content
+        response.stream = self._library.ByteStream(raw)
+        response.is_stream_consumed = response.is_closed = False
+        return body
+
+    def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
+        whole: dict[str, Any] = {"content": answer.body}
+        if options.get("stream"):  # its caller reads it, in whatever way
+            whole = {"stream": self._library.ByteStream(answer.body)}
+        return self._library.Response(answer.status, headers=headers_of(answer), request=request, **whole)
+
+
+@cache
+def reader_of(library: ModuleType) -> HTTPXMessages:
+    """Return the reader of ``httpx2`` or ``httpx``."""
+    return HTTPXMessages(library)

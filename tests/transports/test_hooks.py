@@ -1,0 +1,160 @@
+"""Event hooks and authentication of ``httpx`` clients: what they change is never taken for what it was before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import httpx2
+import pytest
+from django.conf import settings
+from django.test import override_settings
+
+from django_llmcache.transports import cached_async_client, cached_client
+
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
+by_library = pytest.mark.parametrize("library", LIBRARIES)
+
+
+@pytest.fixture
+def openai(provider):
+    """Let the stand-in be OpenAI."""
+    words = {"BASE_URL": f"{provider.url}/v1", "API_KEY": "made-up"}
+    with override_settings(LLMCACHE={"PROVIDERS": {"openai": words}}):
+        yield provider
+
+
+def systems(openai):
+    """Return what each request has before the question."""
+    return [request["body"]["messages"][0]["content"] for request in openai.requests]
+
+
+def inserts(library, text):
+    """Return a hook that puts a system message before the question."""
+
+    def hook(request):
+        body = json.loads(request.content)
+        body["messages"].insert(0, {"role": "system", "content": text})
+        raw = json.dumps(body).encode()
+        request.stream, request._content = LIBRARIES[library].ByteStream(raw), raw
+        request.headers["content-length"] = str(len(raw))
+
+    return hook
+
+
+def awaited(hook):
+    async def call(message):
+        hook(message)
+
+    return call
+
+
+def ask(library, openai, *hooks, times=1):
+    """Return where the answers of one client came from."""
+    with cached_client(library=library, event_hooks={"request": list(hooks)}) as client:
+        return [_ask(client, openai) for _ in range(times)]
+
+
+def _ask(client, openai):
+    return client.post(f"{openai.url}/v1/chat/completions", json=BODY).headers.get("x-llmcache")
+
+
+@by_library
+def test_a_hook_that_changes_the_question_gets_no_answer_to_another(openai, library):
+    asked = [ask(library, openai, inserts(library, text)) for text in ("You serve a", "You serve b", "You serve a")]
+
+    assert asked == [[None]] * 3
+    assert systems(openai) == ["You serve a", "You serve b", "You serve a"]
+
+
+@by_library
+def test_and_its_answer_is_nobody_elses(openai, library):
+    ask(library, openai, inserts(library, "You serve a"))
+
+    assert ask(library, openai, times=2) == [None, "hit"]
+
+
+@by_library
+def test_nor_is_one_that_was_stored_before_the_hook_was_there(openai, library):
+    ask(library, openai)
+
+    assert ask(library, openai, inserts(library, "You serve a")) == [None]
+    assert systems(openai) == ["Hi", "You serve a"]
+
+
+@by_library
+def test_on_an_event_loop_too(openai, library):
+    async def both():
+        async with cached_async_client(library=library) as plain:
+            await plain.post(f"{openai.url}/v1/chat/completions", json=BODY)
+        hooks = {"request": [awaited(inserts(library, "You serve a"))]}
+        async with cached_async_client(library=library, event_hooks=hooks) as client:
+            return [await client.post(f"{openai.url}/v1/chat/completions", json=BODY) for _ in range(2)]
+
+    assert [answer.headers.get("x-llmcache") for answer in asyncio.run(both())] == [None, None]
+    assert systems(openai) == ["Hi", "You serve a", "You serve a"]
+
+
+@by_library
+def test_under_ordinary_clients_too(openai, library):
+    with override_settings(LLMCACHE={**settings.LLMCACHE, "INSTRUMENT": True}):
+        asked = []
+        for text in ("You serve a", "You serve b"):
+            with LIBRARIES[library].Client(event_hooks={"request": [inserts(library, text)]}) as client:
+                asked.append(_ask(client, openai))
+
+    assert asked == [None, None]
+    assert systems(openai) == ["You serve a", "You serve b"]
+
+
+@by_library
+def test_a_header_that_counts_and_comes_of_authentication_keeps_answers_apart(openai, library):
+    class Beta(LIBRARIES[library].Auth):
+        def auth_flow(self, request):
+            request.headers["openai-beta"] = "x"
+            yield request
+
+    with cached_client(library=library, auth=Beta()) as client:
+        asked = [_ask(client, openai) for _ in range(2)]
+
+    assert asked == [None, None]
+    assert ask(library, openai) == [None]
+
+
+@by_library
+def test_a_hook_that_adds_what_does_not_count_is_called_once_for_each_answer(openai, library):
+    def trace(request):
+        request.headers["x-trace"] = f"t-{len(traced)}"
+        traced.append(request)
+
+    traced: list = []
+
+    assert ask(library, openai, trace, times=3) == [None, "hit", "hit"]
+    assert len(traced) == 3
+
+
+@by_library
+@pytest.mark.parametrize("way", ["read", "iter_bytes", "iter_lines"])
+def test_a_hook_that_reads_the_answer_leaves_it_to_who_streams_it(openai, library, way):
+    hooks = {"response": [lambda response: response.read()]}
+    with cached_client(library=library, event_hooks=hooks) as client:
+        for _ in range(2):
+            with client.stream("POST", f"{openai.url}/v1/chat/completions", json=BODY) as response:
+                assert getattr(response, way)()
+                assert response.json()["choices"]
+
+    assert openai.calls == 1
+
+
+@by_library
+def test_the_request_can_be_read_where_the_control_header_was_taken_out(openai, library):
+    seen = []
+    hooks = {"request": [lambda request: seen.append(json.loads(request.content))]}
+    with cached_client(library=library, event_hooks=hooks) as client:
+        headers = {"x-llmcache-control": "max-age=60"}
+        answer = client.post(f"{openai.url}/v1/chat/completions", json=BODY, headers=headers)
+
+    assert seen == [BODY]
+    assert json.loads(answer.request.content) == BODY
