@@ -14,7 +14,7 @@ from . import backends, conf, decisions, sitestats, strategies, workers
 from .backends.base import aside
 from .backends.dummy import DummyBackend
 from .conditions import selector_of
-from .exceptions import ConfigurationError, UncacheableRequest
+from .exceptions import BackendUnavailableError, ConfigurationError, UncacheableRequest
 from .explanation import Explanation, nearest_to
 from .keys import is_key
 from .messages import LLMRequest, LLMResponse
@@ -173,6 +173,8 @@ def explain(request: LLMRequest) -> Explanation:
 
 
 def _tell(error: Exception, key: str | None, operation: str) -> None:
+    if isinstance(error, BackendUnavailableError):  # of an outage that has been told
+        return
     emit("error", type(strategies.current()), key=key, operation=operation, error=told(error))
 
 

@@ -35,8 +35,10 @@ def connect() -> None:
 
 
 def _changed(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
-    if _is_watched(label_of(sender)):
-        _expire_after_commit(using, {tag_of(sender), tag_of(instance)})
+    kinds = (sender, *sender._meta.get_parent_list())  # whose rows are changed as well
+    if any(_is_watched(label_of(kind)) for kind in kinds):
+        each = {_tag(kind, getattr(instance, kind._meta.pk.attname)) for kind in kinds}
+        _expire_after_commit(using, {tag_of(kind) for kind in kinds} | each)
 
 
 def _related(
@@ -48,12 +50,31 @@ def _related(
     using: str,
     **_: Any,
 ) -> None:
-    """Tell of both ends of a relation. What a ``clear`` takes away is not named, and known before it alone."""
-    if not action.startswith("post_") or not (_is_watched(label_of(instance)) or _is_watched(label_of(model))):
+    """Tell of both ends of a relation. What a ``clear`` takes away is not named, and there before it alone."""
+    if not (_is_watched(label_of(instance)) or _is_watched(label_of(model))):
         return
-    label = label_of(model)
-    others = {f"{label}:{pk}" for pk in pk_set or ()} | {str(label)}
+    if action == "pre_clear":
+        pk_set = _related_to(instance, sender, model, using)
+    elif not action.startswith("post_"):
+        return
+    others = {tag_of(model)} | {_tag(model, pk) for pk in pk_set or ()}
     _expire_after_commit(using, {tag_of(instance), tag_of(type(instance)), *others})
+
+
+def _related_to(instance: models.Model, through: type[models.Model], model: type[models.Model], using: str) -> set[Any]:
+    """Return the primary keys of what a table of relations has for an object, whichever side of it the object is."""
+    ends = [field for field in through._meta.fields if isinstance(field, models.ForeignKey)]
+    found: set[Any] = set()
+    for own in ends:
+        for other in ends:
+            if own is not other and isinstance(instance, own.related_model) and issubclass(model, other.related_model):
+                rows = through._base_manager.using(using).filter(**{own.attname: instance.pk})
+                found.update(rows.values_list(other.attname, flat=True))
+    return found
+
+
+def _tag(kind: type[models.Model], pk: Any) -> str:
+    return f"{label_of(kind)}:{pk}"
 
 
 def _is_watched(label: str | None) -> bool:
@@ -79,7 +100,10 @@ def _expire_after_commit(using: str, tags: Iterable[str]) -> None:
         if tags:
             _expire(tags)
 
-    transaction.on_commit(expire, using=using, robust=True)
+    try:
+        transaction.on_commit(expire, using=using, robust=True)
+    except transaction.TransactionManagementError:  # managed by hand: nobody tells when it is committed
+        expire()
 
 
 def _expire(tags: frozenset[str]) -> None:

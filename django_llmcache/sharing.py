@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Hashable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .backends.lease import Lease
 from .errorcopy import fresh
+from .exceptions import BackendUnavailableError
 from .messages import LLMRequest, LLMResponse
 from .plans import ITS_OWN, AsyncCall, Call, Plan
 from .singleflight import Outcome, SingleFlight
@@ -17,6 +19,8 @@ from .telemetry import emit, told
 
 SLACK: Final = 1.0
 """Seconds beyond its own time-out for which a caller waits for somebody else's call: that one's is told first."""
+
+_NOTHING: Final[Any] = object()
 
 SHORT: Final = frozenset({"disabled", "empty", "not_kept", "refused", "truncated"})
 """Reasons against storing an answer that is one all the same: who shares it was spared a call."""
@@ -72,14 +76,20 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
         if not _is_locked(plan):
             return _missed(asker, plan) or await asker.aask(request, call, plan)
         lease = _lease(asker, request, plan)
-        while not await lease.ais_mine():
-            await asyncio.sleep(lease.pause)
-            if (found := await asker.alook_again(plan)) is not None:
-                return found
         try:
-            return await asker.alook_again(plan) or await asker.aask(request, call, plan)
-        finally:
+            while not await lease.ais_mine():
+                await asyncio.sleep(lease.pause)
+                if (found := await asker.alook_again(plan)) is not None:
+                    return found
+            answer = await asker.alook_again(plan) or await asker.aask(request, call, plan)
+        except GeneratorExit:  # its loop was closed: nothing can be awaited any more
+            lease.give_back()
+            raise
+        except BaseException:
             await lease.agive_back()
+            raise
+        await lease.agive_back()
+        return answer
 
     return await flights.ado(_name(request, plan), ask, patience=_patience(request, plan), told=_told(request))
 
@@ -102,15 +112,16 @@ def _missed(asker: Asker, plan: Plan) -> LLMResponse | None:
 
 def _lease(asker: Asker, request: LLMRequest, plan: Plan) -> Lease:
     def tell(error: Exception) -> None:
-        emit("error", type(asker), key=plan.key, operation="lock", error=told(error))
+        if not isinstance(error, BackendUnavailableError):  # of an outage that has been told
+            emit("error", type(asker), key=plan.key, operation="lock", error=told(error))
 
-    return Lease(plan.backend, plan.key, seconds=_patience(request, plan), tell=tell)
+    return Lease(plan.backend, plan.key, seconds=_lasting(request, plan), tell=tell)
 
 
 def _name(request: LLMRequest, plan: Plan) -> Hashable:
     """Return the name under which callers share a call: what they would wait for it, and do with it, is the same."""
     policy = plan.route.policy
-    return (*plan.flight, _timeout(request, plan), policy.tags, policy.store)
+    return (*plan.flight, _own_timeout(request, plan), policy.tags, policy.store)
 
 
 def _told(request: LLMRequest) -> Callable[[BaseException], BaseException]:
@@ -120,9 +131,17 @@ def _told(request: LLMRequest) -> Callable[[BaseException], BaseException]:
 
 
 def _patience(request: LLMRequest, plan: Plan) -> float:
-    return SLACK + _timeout(request, plan)
+    """Return the seconds that a caller waits for another's call: as long as for its own, and a moment."""
+    own = _own_timeout(request, plan)
+    return math.inf if own is None else SLACK + own
 
 
-def _timeout(request: LLMRequest, plan: Plan) -> float:
-    own: float | None = getattr(request._target, "timeout", None)
-    return plan.route.settings.timeout_for(request.provider) if own is None else own
+def _lasting(request: LLMRequest, plan: Plan) -> float:
+    """Return the seconds for which a process may have the lock of a key; who has it gives signs of life."""
+    return SLACK + (_own_timeout(request, plan) or plan.route.settings.timeout_for(request.provider))
+
+
+def _own_timeout(request: LLMRequest, plan: Plan) -> float | None:
+    """Return the caller's time-out in seconds, ``None`` where its HTTP client waits for ever."""
+    said: float | None = getattr(request._target, "timeout", _NOTHING)
+    return plan.route.settings.timeout_for(request.provider) if said is _NOTHING else said

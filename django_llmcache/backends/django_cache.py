@@ -25,6 +25,7 @@ from .breaker import Breaker
 from .generations import LEDGER
 from .options import SharedOptions
 from .packing import Packer
+from .payer import Payer
 from .sitecounts import Share, totalling
 from .steps import EVERYTHING, EntrySteps, Look, Now, Result, Steps
 from .stores import Store, alias_of, store_of
@@ -63,6 +64,7 @@ class DjangoCacheBackend(BaseBackend):
         self._steps = EntrySteps(packer, lambda: self.clock())  # noqa: PLW0108 - tests set another
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._owed: set[str] = set()
+        self._payer = Payer(self)
         self.connect()
         self.name = f"{self._store.name} ({self.settings.alias})"
         self.in_process = self._store.in_process
@@ -92,13 +94,13 @@ class DjangoCacheBackend(BaseBackend):
     def look(self, key: str, groups: tuple[str, ...] = ()) -> Look:
         """Do what ``find`` does; return the stamps as well."""
         if self._owed:
-            self._pay()
+            self.pay()
         return self._counted(self._run(self._steps.finding(key, groups)))
 
     async def alook(self, key: str, groups: tuple[str, ...] = ()) -> Look:
         """Do what ``look`` does on the event loop."""
         if self._owed:
-            await aside(self._pay)
+            await aside(self.pay)
         return self._counted(await self._arun(self._steps.finding(key, groups)))
 
     def stamps(self, groups: tuple[str, ...]) -> Now:
@@ -133,14 +135,28 @@ class DjangoCacheBackend(BaseBackend):
         if self._store.keeps:
             self._run(self._steps.clearing(selector))
 
+    def restamp(self, group: str) -> None:
+        """Give a group another stamp, so that whoever holds anything against its stamp looks again."""
+        if self._store.keeps:
+            self._run(self._steps.restamping(group))
+
     def expire(self, tags: Collection[str]) -> Collection[str]:
         self._owed |= set(tags)
         if len(self._owed) > _OWED:
             self._owed = {EVERYTHING}
-        return self._pay()
+        try:
+            return self.pay()
+        except Exception:
+            self._payer.wake()
+            raise
 
-    def _pay(self) -> Collection[str]:
-        """Clear the tags that are to be cleared. Where that fails, it is tried again before the next look-up."""
+    @property
+    def owes(self) -> bool:
+        """Return whether there are tags that are still to be cleared."""
+        return bool(self._owed)
+
+    def pay(self) -> Collection[str]:
+        """Clear the tags that are to be cleared. Where that fails, it is tried again by the next look-up, or later."""
         owed = set(self._owed)
         cleared = self._run(self._steps.expiring(owed))
         self._owed -= owed
@@ -168,6 +184,7 @@ class DjangoCacheBackend(BaseBackend):
         return None if self.in_process else self._run(totalling(self.clock()))
 
     def close(self) -> None:
+        self._payer.close()
         self._store.close()
 
     def acquire(self, key: str, token: str, seconds: float) -> bool:
@@ -202,7 +219,7 @@ class DjangoCacheBackend(BaseBackend):
                 try:
                     answer = getattr(self._store, name)(*args)
                 except Exception as error:
-                    self._fail(error)
+                    self._fail(error, name)
                     raise
                 self.breaker.succeed()
         except StopIteration as done:
@@ -224,7 +241,7 @@ class DjangoCacheBackend(BaseBackend):
                     try:
                         answer = await getattr(self._store, f"a{name}")(*args)
                     except Exception as error:
-                        self._fail(error)
+                        self._fail(error, name)
                         raise
                 self.breaker.succeed()
         except StopIteration as done:
@@ -244,9 +261,10 @@ class DjangoCacheBackend(BaseBackend):
             next(self._puts.steps)
         return borne
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, operation: str) -> None:
         next(self._errors.steps)
-        self.breaker.fail(error)
+        if operation == "read" or not self._store.refuses(error):
+            self.breaker.fail(error)
 
     def _gate(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()

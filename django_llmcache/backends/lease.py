@@ -58,6 +58,7 @@ class Lease:
         self._deadline = clock() + seconds
         self._seen: tuple[str | None, float] = (None, clock())
         self._taken = False
+        self._is_over = False
         self.pause = _SHORTEST
 
     def is_mine(self) -> bool:
@@ -78,7 +79,8 @@ class Lease:
         return await aside(self.is_mine)
 
     def give_back(self) -> None:
-        """Let the next one ask."""
+        """Let the next one ask. What is still under way in another thread is given back there."""
+        self._is_over = True
         _heart.forget(self)
         if not self._taken:
             return
@@ -104,6 +106,8 @@ class Lease:
     def _take(self) -> bool:
         self._taken = True
         _heart.keep(self)
+        if self._is_over:  # whoever asked was cancelled meanwhile
+            self.give_back()
         return True
 
     def _dead(self, sign: str | None) -> str | None:

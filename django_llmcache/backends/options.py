@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
@@ -81,9 +82,10 @@ def refuse_unknown(options: Mapping[str, Any], known: tuple[str, ...], owner: st
 
 
 def _seconds(options: Mapping[str, Any], name: str, default: float) -> float:
-    value = options.get(name, default)
+    given = options.get(name, default)
+    value = given.total_seconds() if isinstance(given, timedelta) else given
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 3600:
-        raise _wrong(name, value, "give seconds above 0 and below 3600")
+        raise _wrong(name, given, "give seconds above 0 and below 3600, or a timedelta")
     return float(value)
 
 

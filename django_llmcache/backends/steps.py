@@ -165,7 +165,7 @@ class EntrySteps:
 
     def clearing(self, selector: Selector) -> Steps[None]:
         if selector.everything:
-            yield from self._writing(LEDGER, new_ledger().encode())
+            yield from self._noting(None)
         elif (group := group_of(selector)) is not None:
             yield from self._writing(key_of_group(group), new_stamp().encode())
         elif selector.key is not None and len(selector.as_dict()) == 1:
@@ -184,8 +184,11 @@ class EntrySteps:
             yield from self._writing(key, new_stamp().encode())
         return [keys[key] for key in got]
 
-    def _noting(self, selector: Selector) -> Steps[None]:
-        """Add a clear to the ledger, one process at a time. Where that can't be had, everything is cleared: no less."""
+    def _noting(self, selector: Selector | None) -> Steps[None]:
+        """Note a clear in the ledger, of everything for ``None``, one process at a time: else one would undo another's.
+
+        Where that can't be had, everything is cleared: no less.
+        """
         token = token_hex(8).encode()
         for _ in range(_LEDGER_TRIES):
             if (yield "add", _LEDGER_LOCK, token, _LEDGER_SECONDS):
@@ -195,9 +198,15 @@ class EntrySteps:
             yield from self._writing(LEDGER, new_ledger().encode())
             return
         _, now = yield from self.reading(LEDGER, ())
-        ledger = new_ledger() if now.ledger is NO_LEDGER else now.ledger.with_clear(selector)
+        anew = selector is None or now.ledger is NO_LEDGER
+        ledger = new_ledger() if anew or selector is None else now.ledger.with_clear(selector)
         yield from self._writing(LEDGER, ledger.encode())
-        yield "remove", _LEDGER_LOCK
+        if (yield "read", [_LEDGER_LOCK]).get(_LEDGER_LOCK) == token:  # else it was held for too long, and is another's
+            yield "remove", _LEDGER_LOCK
+
+    def restamping(self, group: str) -> Steps[None]:
+        """Give a group another stamp."""
+        yield from self._writing(key_of_group(group), new_stamp().encode())
 
     def _writing(self, key: str, value: bytes) -> Steps[None]:
         """Write what must not be lost, and look whether it is there: some caches fail to store and say nothing."""

@@ -27,6 +27,9 @@ from .stores import Alias
 CHECK_EVERY: Final = 1.0
 """Seconds for which stamps are taken to be in force."""
 
+DELETIONS: Final = "d:"
+"""The group whose stamp changes with each deletion of one entry, anywhere. Near entries alone are held against it."""
+
 _NEAR: Final = ("MAX_ENTRIES", "MAX_BYTES")
 _STAMPS_KEPT: Final = 10_000
 
@@ -84,14 +87,14 @@ class TieredBackend(BaseBackend):
 
     def at_hand(self, key: str) -> Entry | None:
         held = self.near.get(key)
-        if held is None or not self._holds(held, noted(held)):
+        if held is None or self.far.owes or not self._holds(held, noted(held)):
             return None
         next(self._hits.steps)
         return held
 
     def find(self, key: str, groups: tuple[str, ...] = ()) -> Found:
         held = self.near.get(key)
-        if held is not None:
+        if held is not None and not self.far.owes:
             mark: Mark = noted(held)
             holds = self._holds(held, mark)
             if holds is None:
@@ -102,11 +105,11 @@ class TieredBackend(BaseBackend):
             if holds:
                 return self._hit(held, mark)
             self.near.delete(key)
-        return self._from_far(key, self.far.look(key, groups))
+        return self._from_far(key, self.far.look(key, (*groups, DELETIONS)))
 
     async def afind(self, key: str, groups: tuple[str, ...] = ()) -> Found:
         held = self.near.get(key)
-        if held is not None:
+        if held is not None and not self.far.owes:
             mark: Mark = noted(held)
             holds = self._holds(held, mark)
             if holds is None:
@@ -117,23 +120,33 @@ class TieredBackend(BaseBackend):
             if holds:
                 return self._hit(held, mark)
             self.near.delete(key)
-        return self._from_far(key, await self.far.alook(key, groups))
+        return self._from_far(key, await self.far.alook(key, (*groups, DELETIONS)))
 
     def put(self, entry: Entry, mark: Hashable = None) -> bool:
-        return self._kept(entry, self.far.keep(entry, mark))
+        borne = self.far.keep(entry, mark)
+        if borne is not None and DELETIONS not in self._stamps:
+            self._learnt(self.far.stamps((DELETIONS,)))
+        return self._kept(entry, borne)
 
     async def aput(self, entry: Entry, mark: Hashable = None) -> bool:
-        return self._kept(entry, await self.far.akeep(entry, mark))
+        borne = await self.far.akeep(entry, mark)
+        if borne is not None and DELETIONS not in self._stamps:
+            self._learnt(await self.far.astamps((DELETIONS,)))
+        return self._kept(entry, borne)
 
     def mark(self) -> Hashable:
         return self.far.mark()
 
     def delete(self, key: str) -> bool:
         self.near.delete(key)
-        return self.far.delete(key)
+        removed = self.far.delete(key)
+        self._tell_of_deletion()
+        return removed
 
     def clear(self, selector: Selector) -> None:
         self.far.clear(selector)
+        if selector.key is not None:
+            self._tell_of_deletion()
         self.near.clear(selector)
         self._stamps.clear()
         self._ledger = None
@@ -195,7 +208,8 @@ class TieredBackend(BaseBackend):
             next(self._misses.steps)
             return look.found
         left = None if packed.expires is None else packed.expires - self._wall_clock()
-        self._take(entry, left, packed.mark)  # nothing, where it is kept beyond its time
+        # Nothing, where it is kept beyond its time.
+        self._take(entry, left, packed.mark, look.now.stamps.get(DELETIONS))
         next(self._hits.steps)
         return look.found
 
@@ -203,11 +217,20 @@ class TieredBackend(BaseBackend):
         if borne is None:
             return False
         self._learnt(borne)
-        self._take(entry, entry.ttl, borne.mark())
+        deletions, _ = self._stamps.get(DELETIONS, (None, 0.0))
+        self._take(entry, entry.ttl, borne.mark(), deletions)
         return True
 
-    def _take(self, entry: Entry, seconds: float | None, mark: Mark) -> None:
-        self.near.keep(entry, seconds, note=mark)
+    def _take(self, entry: Entry, seconds: float | None, mark: Mark, deletions: str | None) -> None:
+        """Keep an entry near, against the stamps that it bears and that of the latest deletion that is known of."""
+        if deletions is not None:
+            held = mark._replace(groups=(*mark.groups, (DELETIONS, deletions)))
+            self.near.keep(entry, seconds, note=held)
+
+    def _tell_of_deletion(self) -> None:
+        """Let every near tier look again: of what was deleted, the far one alone has the gap."""
+        self.far.restamp(DELETIONS)
+        self._stamps.pop(DELETIONS, None)
 
     def _holds(self, held: Entry, mark: Mark) -> bool | None:
         """Return whether no clear has concerned an entry, ``None`` where the stamps in force are to be asked for."""

@@ -129,6 +129,7 @@ def test_a_clear_of_ones_own_is_at_once_at_hand(workers):
         Selector(model="m"),
         Selector(scope="0123456789abcdef"),
         Selector(tag="faq"),
+        Selector(key=entry_of().key),
         Selector(provider="openai", model="m", tag="faq"),
     ],
     ids=str,
@@ -148,6 +149,20 @@ def test_a_clear_in_one_worker_is_seen_in_the_other_within_a_check(workers, cloc
     assert not has(other, entry)
     assert not has(one, entry)
     assert has(other, spared) is not selector.everything
+
+
+def test_a_delete_in_one_worker_is_seen_in_the_other_within_a_check(workers, clock):
+    one, other = workers
+    for name in ("a", "b"):
+        one.put(entry_of(name, ttl=1000))
+        assert has(other, entry_of(name))
+
+    one.delete(entry_of("a").key)
+    clock.advance(CHECK_EVERY)
+
+    assert not has(other, entry_of("a"))
+    assert has(other, entry_of("b"))
+    assert other.at_hand(entry_of("b").key) is not None  # near again, after one look at the far tier
 
 
 def test_a_deleted_entry_is_gone_from_the_near_tier_at_once(workers):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.core.cache import caches
 from django.core.cache.backends.dummy import DummyCache
@@ -67,12 +68,30 @@ def cure_for_pickle(alias: Alias) -> str | None:
     if issubclass(alias.backend, LocMemCache | DummyCache):
         return None
     if issubclass(alias.backend, RedisCache):
-        return None if "serializer" in options else f'Set "serializer": "{serializers}.RawSerializer" in its OPTIONS.'
+        return (
+            None
+            if _is_safe("serializer", options)
+            else f'Set "serializer": "{serializers}.RawSerializer" in its OPTIONS.'
+        )
     if alias.backend.__module__ == _DJANGO_REDIS:
-        return None if "SERIALIZER" in options else f'Set "SERIALIZER": "{serializers}.RawSerializer" in its OPTIONS.'
+        return (
+            None
+            if _is_safe("SERIALIZER", options)
+            else f'Set "SERIALIZER": "{serializers}.RawSerializer" in its OPTIONS.'
+        )
     if issubclass(alias.backend, PyMemcacheCache):
-        return None if "serde" in options else f'Set "serde": {serializers}.RawSerde() in its OPTIONS.'
+        return None if _is_safe("serde", options) else f'Set "serde": {serializers}.RawSerde() in its OPTIONS.'
     return "Let nobody else write to it, or keep entries on Redis or Memcached, where they are read as bytes."
+
+
+def _is_safe(name: str, options: Mapping[str, Any]) -> bool:
+    """Return whether an option names a way to keep values, and one that is no pickle as far as its name says."""
+    chosen = options.get(name)
+    if chosen is None:
+        return False
+    kind = chosen if isinstance(chosen, type) else type(chosen)
+    path = chosen if isinstance(chosen, str) else f"{kind.__module__}.{kind.__qualname__}"
+    return "pickle" not in path.lower() and path != "django.core.cache.backends.redis.RedisSerializer"
 
 
 def _is_redis(alias: Alias) -> bool:

@@ -72,6 +72,10 @@ class Store(ABC):
     def remove(self, key: str) -> None:
         """Remove a value, if there is one."""
 
+    def refuses(self, error: Exception) -> bool:
+        """Return whether an error of a write is the store's own word, as of one that is full: it is not away."""
+        return False
+
     async def aread(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Do what ``read`` does without keeping the event loop waiting."""
         return await aside(self.read, keys)

@@ -20,6 +20,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from .base import Alias, Deadlines, Store
@@ -56,6 +57,9 @@ class RedisStore(Store):
 
     def remove(self, key: str) -> None:
         self._writer.delete(self._name(key))
+
+    def refuses(self, error: Exception) -> bool:
+        return isinstance(error, ResponseError)
 
     async def aread(self, keys: Sequence[str]) -> dict[str, bytes]:
         async with within(self._deadlines.read):
