@@ -16,6 +16,7 @@ llmcache.W005  a field is ignored that says what is asked: different questions w
 llmcache.W006  the alias that entries are kept in pickles (deploy only)
 llmcache.W007  ``TAG_MODELS`` names a model that there is not
 llmcache.W008  middleware that retries stands above the cache: each try is a look-up
+llmcache.W009  the backend could not be made: calls go on without the cache
 =============  =========================================================================
 """
 
@@ -35,6 +36,7 @@ from django.utils.module_loading import import_string
 from . import backends, conf, decisions, pipeline, providers, strategies
 from .backends.base import BaseBackend
 from .backends.stores import cure_for_pickle
+from .backends.unavailable import UnavailableBackend
 from .exceptions import ConfigurationError
 from .middleware.cache import CacheMiddleware
 from .middleware.retry import RetryMiddleware
@@ -156,11 +158,15 @@ def _imports(settings: conf.Settings) -> Iterator[CheckMessage]:
             failed[where] = str(error)
     if "['BACKEND']" in failed:
         return
+    hint = "Mend LLMCACHE['OPTIONS'], or leave it out for the backend's own defaults."
     try:
-        backends.current()
+        backend = backends.current()
     except ConfigurationError as error:
-        hint = "Mend LLMCACHE['OPTIONS'], or leave it out for the backend's own defaults."
         yield _error("E004", str(error), hint=hint)
+        return
+    if isinstance(backend, UnavailableBackend):  # calls go on without the cache
+        hint = "Nothing is cached until it can. Mend what it says; the alias in CACHES, where OPTIONS names one."
+        yield checks.Warning(backend.message, hint=hint, id="llmcache.W009")
 
 
 def _attempts(settings: conf.Settings) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core.cache import caches
-from django.db import transaction
+from django.db import connection, models, transaction
 from django.test import override_settings
+from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from django_llmcache import CachePolicy, LLMRequest, backends, cache, chat, policy
@@ -98,11 +102,66 @@ def test_a_change_of_a_relation_clears_what_has_either_end(user, side):
     assert not ask(tagged)
 
 
-def test_taking_a_relation_away_clears_as_well(user):
+@pytest.mark.parametrize("side", ["user", "group"])
+@pytest.mark.parametrize(
+    "clear", [lambda user, _: user.groups.clear(), lambda _, group: group.user_set.clear()], ids=["forward", "reverse"]
+)
+def test_taking_a_relation_away_clears_what_has_either_end(user, side, clear):
     group = Group.objects.create(name="staff")
     user.groups.add(group)
+    tagged = {"user": user, "group": group}[side]
+    ask(tagged)
+    clear(user, group)
+
+    assert not ask(tagged)
+
+
+@pytest.fixture
+def inheriting():
+    """Yield a model, and one that inherits its table."""
+    with isolate_apps("tests"):
+
+        class Document(models.Model):  # noqa: DJ008 - nobody shows it
+            title = models.CharField(max_length=20)
+
+            class Meta:
+                app_label = "tests"
+
+        class Report(Document):  # noqa: DJ008 - nobody shows it
+            pages = models.IntegerField()
+
+            class Meta:
+                app_label = "tests"
+
+        with connection.constraint_checks_disabled(), connection.schema_editor() as editor:
+            editor.create_model(Document)
+            editor.create_model(Report)
+        yield Document, Report
+        with connection.constraint_checks_disabled(), connection.schema_editor() as editor:
+            editor.delete_model(Report)
+            editor.delete_model(Document)
+
+
+@pytest.mark.parametrize("tagged_by", ["object", "model"])
+def test_a_change_of_an_object_is_one_of_what_it_inherits_from(inheriting, tagged_by):
+    document, report = inheriting
+    changed = report.objects.create(title="a", pages=1)
+    tag = document.objects.get() if tagged_by == "object" else document
+    ask(tag)
+    changed.title = "b"
+    changed.save()
+
+    assert not ask(tag)
+
+
+def test_a_transaction_that_is_managed_by_hand_stays_as_it_is(user):
     ask(user)
-    user.groups.clear()
+    transaction.set_autocommit(False)
+    try:
+        change(user)
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
 
     assert not ask(user)
 
@@ -182,17 +241,42 @@ def test_what_is_no_tag_is_named(tags):
         CachePolicy(tags=tags)
 
 
-def test_a_change_while_the_store_is_away_clears_once_it_is_back(user, tmp_path):
-    server = stores.redis().start()
-    known = {"default": caches.settings["default"], "llm": stores.alias_for("redis", tmp_path, server=server)}
-    chosen = {"BACKEND": "django_llmcache.backends.django_cache.DjangoCacheBackend", "OPTIONS": {"ALIAS": "llm"}}
-    with override_settings(CACHES=known, LLMCACHE=chosen):
+@pytest.mark.parametrize("kind", ["django_cache.DjangoCacheBackend", "tiered.TieredBackend"])
+class TestWhileTheStoreIsAway:
+    """What changes then is cleared once it is back."""
+
+    @pytest.fixture
+    def server(self, kind, tmp_path):
+        server = stores.redis().start()
+        known = {"default": caches.settings["default"], "llm": stores.alias_for("redis", tmp_path, server=server)}
+        chosen = {"BACKEND": f"django_llmcache.backends.{kind}", "OPTIONS": {"ALIAS": "llm"}}
+        with override_settings(CACHES=known, LLMCACHE=chosen):
+            yield server
+            backends.current().close()
+        server.stop()
+
+    def test_before_the_next_look_up(self, server, user):
         ask(user)
+        assert ask(user)
         server.freeze()
         change(user)
         server.thaw()
         backends.current().breaker.succeed()
 
         assert not ask(user)
-        backends.current().close()
-    server.stop()
+
+    def test_and_for_others_where_nobody_looks_anything_up(self, server, user):
+        ask(user)
+        server.freeze()
+        change(user)
+        server.thaw()
+        this = backends.current()
+        this.breaker.succeed()
+        store = getattr(this, "far", this)
+        until = time.monotonic() + 20
+        while store.owes:
+            assert time.monotonic() < until, "nobody pays"
+            threading.Event().wait(0.01)
+
+        backends.empty()  # another process
+        assert not ask(user)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -91,8 +92,13 @@ class Lease:
             self._tell(error)
 
     async def agive_back(self) -> None:
-        """Do what ``give_back`` does on the event loop."""
-        await aside(self.give_back)
+        """Do what ``give_back`` does on the event loop; at once where that has ended under its caller."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.give_back()
+        else:
+            await aside(self.give_back)
 
     def beat(self) -> None:
         """Give a sign of life. A lock that was lost is not taken back: whoever has it asks as well."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+from datetime import timedelta
 
 import pytest
 from django.core import checks
 from django.core.cache import caches
 from django.test import override_settings
+from pymemcache.serde import pickle_serde
 
 from django_llmcache import LLMRequest, backends, cache, chat
 from django_llmcache.backends.base import groups_of
@@ -278,6 +280,10 @@ class TestAlias:
             ({}, "'ALIAS'"),
             ({"ALIAS": "nowhere"}, "settings.CACHES does not have"),
             ({"ALIAS": "llm", "READ_TIMEOUT": 0}, "'READ_TIMEOUT'] is 0"),
+            (
+                {"ALIAS": "llm", "READ_TIMEOUT": timedelta(hours=2)},
+                "give seconds above 0 and below 3600, or a timedelta",
+            ),
             ({"ALIAS": "llm", "WRITE_TIMEOUT": "soon"}, "'WRITE_TIMEOUT'] is 'soon'"),
             ({"ALIAS": "llm", "COMPRESS_OVER": -1}, "'COMPRESS_OVER'] is -1"),
             ({"ALIAS": "llm", "MAX_VALUE_BYTES": True}, "'MAX_VALUE_BYTES'] is True"),
@@ -362,6 +368,27 @@ class TestChecks:
 
         assert message.id == "llmcache.W006"
         assert "'llm'" in message.msg
+
+    @pytest.mark.parametrize(
+        ("kind", "options"),
+        [
+            ("redis", {"serializer": "django.core.cache.backends.redis.RedisSerializer"}),
+            ("django-redis", {"SERIALIZER": "django_redis.serializers.pickle.PickleSerializer"}),
+            ("memcached", {"serde": pickle_serde}),
+        ],
+        ids=["redis", "django-redis", "memcached"],
+    )
+    def test_so_is_one_that_is_told_to(self, kind, options, tmp_path):
+        (message,) = self.messages(stores.alias_for(kind, tmp_path, **options))
+
+        assert message.id == "llmcache.W006"
+
+    def test_an_alias_that_cannot_work_is_told(self):
+        words = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "127.0.0.1:6379"}
+
+        (message,) = [message for message in self.messages(words) if message.id == "llmcache.W009"]
+
+        assert "redis://" in message.msg
 
     @pytest.mark.parametrize(
         ("kind", "options"),

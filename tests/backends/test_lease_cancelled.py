@@ -1,0 +1,84 @@
+"""A lock that is asked for on an event loop, by somebody who is cancelled while it is, is nobody's."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+import pytest
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_llmcache import LLMRequest, backends, cache
+from django_llmcache.backends import lease
+from django_llmcache.backends.django_cache import DjangoCacheBackend
+from tests import stores
+
+REQUEST = LLMRequest("openai", payload={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+ANSWER = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
+PATIENCE = 20.0
+
+
+class Slow(DjangoCacheBackend):
+    """Takes a lock when it is told to."""
+
+    asked, go = threading.Event(), threading.Event()
+
+    def acquire(self, key, token, seconds):
+        self.asked.set()
+        assert self.go.wait(PATIENCE)
+        return super().acquire(key, token, seconds)
+
+
+@pytest.fixture(autouse=True)
+def shared(tmp_path):
+    known = {"default": caches.settings["default"], "llm": stores.alias_for("redis", tmp_path)}
+    chosen = {"BACKEND": f"{__name__}.Slow", "OPTIONS": {"ALIAS": "llm", "READ_TIMEOUT": 5, "WRITE_TIMEOUT": 5}}
+    Slow.asked.clear()
+    Slow.go.clear()
+    with override_settings(CACHES=known, LLMCACHE=chosen):
+        yield
+        backends.current().close()
+
+
+async def answer(request):
+    return ANSWER
+
+
+def test_a_cancelled_caller_leaves_no_lock():
+    async def cancelled():
+        asking = asyncio.create_task(cache.awith_cache(REQUEST, answer))
+        await asyncio.to_thread(Slow.asked.wait, PATIENCE)
+        asking.cancel()
+        Slow.go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    asyncio.run(cancelled())  # which waits for its threads
+
+    assert not lease._heart._leases
+    assert asyncio.run(asyncio.wait_for(cache.awith_cache(REQUEST, answer), PATIENCE)).text == "Hello"
+
+
+def test_a_loop_that_is_closed_leaves_no_lock():
+    Slow.go.set()
+    called = threading.Event()
+
+    async def never(request):
+        called.set()
+        await asyncio.Event().wait()
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(cache.awith_cache(REQUEST, never))
+    while not called.is_set():
+        loop.run_until_complete(asyncio.sleep(0.001))
+    for each in sorted(asyncio.all_tasks(loop), key=lambda each: each is task):  # the call, then who waits for it
+        with suppress(ValueError):  # of a variable of the context, which is not here
+            each.get_coro().close()
+        each._log_destroy_pending = False
+    loop.run_until_complete(loop.shutdown_asyncgens())  # with them, the connections
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+    assert not lease._heart._leases
