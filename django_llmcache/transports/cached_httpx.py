@@ -48,7 +48,7 @@ def cached_client(*, library: str = "httpx2", **options: Any) -> Any:
         ConfigurationError: ``library`` is another word.
     """
     module = _library(library)
-    return _client_class(module)(**_with_defaults(module, options))
+    return _client_class(module, module.Client)(**_with_defaults(module, options))
 
 
 @overload
@@ -58,11 +58,11 @@ def cached_async_client(*, library: Literal["httpx"], **options: Any) -> httpx.A
 def cached_async_client(*, library: str = "httpx2", **options: Any) -> Any:
     """Return what ``cached_client`` does for an event loop, which a hit never leaves."""
     module = _library(library)
-    return _async_client_class(module)(**_with_defaults(module, options))
+    return _async_client_class(module, module.AsyncClient)(**_with_defaults(module, options))
 
 
 def around(client: Any) -> Any:
-    """Return a client that asks through another, with all that the other has: transports, hooks, headers, cookies.
+    """Return a copy of a client that is cached, with all that it has: transports, hooks, headers, its class' own ways.
 
     Args:
         client: a ``Client`` or an ``AsyncClient`` of ``httpx2`` or ``httpx``.
@@ -70,22 +70,19 @@ def around(client: Any) -> Any:
     Raises:
         TypeError: it is neither.
     """
+    own: Any = type(client)
     for name in LIBRARIES:
         module = _installed(name)
         for kind, make in (("Client", _client_class), ("AsyncClient", _async_client_class)):
             if module is not None and isinstance(client, getattr(module, kind)):
-                return _around(make(module), client)
+                return client if hasattr(client, "llmcache_inner") else _around(make(module, own), client)
     raise TypeError(f"{type(client).__name__} is no client of httpx2 or httpx.")
 
 
 def _around(kind: Any, client: Any) -> Any:
-    if isinstance(client, kind):
-        return client
-    made = kind(
-        headers=client.headers, cookies=client.cookies.jar, params=client.params, timeout=client.timeout,
-        base_url=client.base_url, follow_redirects=client.follow_redirects, trust_env=False,
-    )  # fmt: skip
-    made.inner = client
+    made = kind.__new__(kind)
+    vars(made).update(vars(client))  # the transports too, which both have from here on
+    made.llmcache_inner = client
     return made
 
 
@@ -143,55 +140,55 @@ async def asend(
 
 
 @cache
-def _client_class(library: ModuleType) -> Any:
-    class CachedClient(library.Client):  # type: ignore[name-defined, misc] # of whichever library
+def _client_class(library: ModuleType, kind: Any) -> Any:
+    class CachedClient(kind):  # type: ignore[misc] # of whichever library
         """A client that answers LLM calls from the response cache where it may."""
 
-        inner: Any = None
-        """The client that it asks through, where it is made around one."""
+        llmcache_inner: Any = None
+        """The client that it is a copy of, which has the same transports and is closed with it."""
 
         def send(self, request: Any, **options: Any) -> Any:
-            original, sender = super().send if self.inner is None else self.inner.send, self.inner or self
-            if sender.is_closed:
+            original = super().send
+            if self.is_closed:
                 return original(request, **options)  # which says so
-            return send(library, original, sender, request, options)
+            return send(library, original, self, request, options)
 
         def close(self) -> None:
             super().close()
-            if self.inner is not None:
-                self.inner.close()
+            if self.llmcache_inner is not None:
+                self.llmcache_inner.close()
 
         def __exit__(self, *error: object) -> None:
             super().__exit__(*error)
-            if self.inner is not None:
-                self.inner.close()
+            if self.llmcache_inner is not None:
+                self.llmcache_inner.close()
 
     return CachedClient
 
 
 @cache
-def _async_client_class(library: ModuleType) -> Any:
-    class CachedAsyncClient(library.AsyncClient):  # type: ignore[name-defined, misc] # of whichever library
+def _async_client_class(library: ModuleType, kind: Any) -> Any:
+    class CachedAsyncClient(kind):  # type: ignore[misc] # of whichever library
         """An async client that answers LLM calls from the response cache where it may."""
 
-        inner: Any = None
-        """The client that it asks through, where it is made around one."""
+        llmcache_inner: Any = None
+        """The client that it is a copy of, which has the same transports and is closed with it."""
 
         async def send(self, request: Any, **options: Any) -> Any:
-            original, sender = super().send if self.inner is None else self.inner.send, self.inner or self
-            if sender.is_closed:
+            original = super().send
+            if self.is_closed:
                 return await original(request, **options)  # which says so
-            return await asend(library, original, sender, request, options)
+            return await asend(library, original, self, request, options)
 
         async def aclose(self) -> None:
             await super().aclose()
-            if self.inner is not None:
-                await self.inner.aclose()
+            if self.llmcache_inner is not None:
+                await self.llmcache_inner.aclose()
 
         async def __aexit__(self, *error: object) -> None:
             await super().__aexit__(*error)
-            if self.inner is not None:
-                await self.inner.aclose()
+            if self.llmcache_inner is not None:
+                await self.llmcache_inner.aclose()
 
     return CachedAsyncClient
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Final
@@ -43,13 +44,21 @@ def cached_session() -> requests.Session:
 
 
 def around(session: requests.Session) -> requests.Session:
-    """Return a session that asks through another, with all that the other has: adapters, proxies, headers, cookies."""
+    """Return a session that asks through another, with all that the other has: adapters, headers, its class' ways."""
     if isinstance(session, CachedSession):
         return session
-    made = CachedSession()
+    own: Any = type(session)
+    kind = _kind_of(own)
+    made = kind.__new__(kind)
     vars(made).update(vars(session))
     made.inner = session
     return made
+
+
+@cache
+def _kind_of(kind: type[requests.Session]) -> type[CachedSession]:
+    """Return a cached session's class that does what a class of the user's own does beside sending."""
+    return CachedSession if kind is requests.Session else type(f"Cached{kind.__name__}", (CachedSession, kind), {})
 
 
 def send(

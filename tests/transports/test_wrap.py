@@ -94,6 +94,50 @@ def test_a_session_keeps_what_it_has(provider, url):
     assert provider.requests[0]["headers"]["x-adapter"] == "mine"
 
 
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_client_of_a_class_of_ones_own_stays_one(provider, url, library):
+    class Signing(library.Client):
+        def build_request(self, *args, **words):
+            request = super().build_request(*args, **words)
+            request.headers["x-signed"] = "yes"
+            return request
+
+    with wrap(Signing()) as wrapped:
+        answers = [wrapped.post(url, json=BODY) for _ in range(2)]
+
+    assert isinstance(wrapped, Signing)
+    assert answers[1].headers["x-llmcache"] == "hit"
+    assert provider.requests[0]["headers"]["x-signed"] == "yes"
+
+
+def test_a_session_of_a_class_of_ones_own_stays_one(provider, url):
+    class Signing(requests.Session):
+        def request(self, method, url, headers=None, **words):
+            return super().request(method, url, headers={**(headers or {}), "x-signed": "yes"}, **words)
+
+    with wrap(Signing()) as wrapped:
+        answers = [wrapped.post(url, json=BODY, timeout=5) for _ in range(2)]
+
+    assert isinstance(wrapped, Signing)
+    assert answers[1].headers["x-llmcache"] == "hit"
+    assert provider.requests[0]["headers"]["x-signed"] == "yes"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_what_is_set_on_the_copy_holds_there_alone(provider, url, library):
+    seen = []
+    with library.Client() as client:
+        wrapped = wrap(client)
+        wrapped.auth = ("ada", "made-up")
+        wrapped.event_hooks = {"response": [seen.append]}
+        wrapped.post(url, json=BODY)
+        client.post(url, json=BODY)
+
+    assert len(seen) == 1
+    assert provider.requests[0]["headers"]["authorization"].startswith("Basic ")
+    assert "authorization" not in provider.requests[1]["headers"]
+
+
 @pytest.mark.parametrize("make", [cached_client, cached_session])
 def test_what_is_cached_already_stays_as_it_is(make):
     with make() as client:
