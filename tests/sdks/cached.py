@@ -340,11 +340,33 @@ async def pydantic_ai_aclient(url: str) -> AsyncIterator[Any]:
         yield OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(openai_client=client))
 
 
-async def pydantic_ai_aask(model, kind):
+@contextmanager
+def pydantic_ai_client(url: str) -> Iterator[Any]:
+    yield f"{url}/v1"
+
+
+def _agent(model: Any, kind: str) -> Any:
     from pydantic_ai import Agent, NativeOutput
 
-    agent: Any = Agent(model, output_type=NativeOutput(City)) if kind == "schema" else Agent(model)
-    return (await agent.run("Hi")).output
+    return Agent(model, output_type=NativeOutput(City)) if kind == "schema" else Agent(model)
+
+
+def pydantic_ai_ask(base, kind):
+    """Ask with a model of its own each time: ``run_sync`` has an event loop of its own."""
+    import openai
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    client = openai.AsyncOpenAI(base_url=base, max_retries=0, http_client=cached_async_client())
+    return (
+        _agent(OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(openai_client=client)), kind)
+        .run_sync("Hi")
+        .output
+    )
+
+
+async def pydantic_ai_aask(model, kind):
+    return (await _agent(model, kind).run("Hi")).output
 
 
 def _schema() -> dict[str, Any]:
@@ -363,5 +385,5 @@ CACHED = {
     "langchain-openai": Cached(
         "langchain_openai", langchain_client, langchain_aclient, langchain_ask, langchain_aask, langchain_stream
     ),
-    "pydantic-ai": Cached("pydantic_ai", openai_client, pydantic_ai_aclient, openai_ask, pydantic_ai_aask),
+    "pydantic-ai": Cached("pydantic_ai", pydantic_ai_client, pydantic_ai_aclient, pydantic_ai_ask, pydantic_ai_aask),
 }
