@@ -20,6 +20,7 @@ from .telemetry import emit, told
 SLACK: Final = 1.0
 """Seconds beyond its own time-out for which a caller waits for somebody else's call: that one's is told first."""
 
+_OF_CREDENTIALS: Final = frozenset({401, 403})
 _NOTHING: Final[Any] = object()
 
 SHORT: Final = frozenset({"disabled", "empty", "not_kept", "refused", "truncated"})
@@ -95,8 +96,13 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
 
 
 def suits(answer: LLMResponse, plan: Plan) -> bool:
-    """Return whether an answer to another's call is one to this caller's: nobody gets a stale one who takes none."""
-    return answer._reason not in ITS_OWN and (answer._result != "stale" or plan.spare is not None)
+    """Return whether an answer to another's call is one to this caller's.
+
+    Nobody gets a stale one who takes none, nor what a provider said to another's credential.
+    """
+    if answer._reason in ITS_OWN or answer.status in _OF_CREDENTIALS:
+        return False
+    return answer._result != "stale" or plan.spare is not None
 
 
 def _is_locked(plan: Plan) -> bool:

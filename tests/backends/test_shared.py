@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import time
 from datetime import timedelta
 
 import pytest
@@ -353,6 +354,17 @@ class TestEventLoop:
 
         assert all(found.entry is not None for found in asyncio.run(work()))
         assert backend.breaker.failures == 0
+        backend.close()
+
+
+class TestTimes:
+    @pytest.mark.parametrize("ttl", [60, 31 * 24 * 3600, 4e8, 3e9, None], ids=str)
+    def test_an_entry_of_any_time_to_live_is_kept(self, alias, ttl):
+        backend = DjangoCacheBackend({"ALIAS": "llm", "READ_TIMEOUT": 5, "WRITE_TIMEOUT": 5}, clock=time.time)
+        entry = entry_of(ttl=ttl)
+
+        assert backend.put(entry)
+        assert backend.get(entry.key).body == entry.body
         backend.close()
 
 

@@ -21,6 +21,7 @@ from django_llmcache.transports import cached_client, cached_session
 from .loopback import LONG, Loopback, whole
 
 BODY = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+GOOD = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
 KEYS = ("sk-one", "sk-two")
 FAILURES = {"requests": requests.ConnectionError, "httpx": httpx.TransportError, "httpx2": httpx2.TransportError}
 
@@ -113,3 +114,22 @@ def test_the_answer_in_an_error_of_a_hook_has_the_request_of_its_own_caller(libr
         url = f"{server.url}/v1/chat/completions"
         with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
             assert list(pool.map(asks, KEYS)) == [f"Bearer {key}" for key in KEYS]
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_a_refused_credential_is_refused_to_its_own_caller_alone(status):
+    def refuse(connection):
+        all_wait(2)
+        connection.sendall(whole(b'{"error": {"message": "no"}}', status=status))
+
+    def asks(key):
+        with cached_client() as made:
+            return made.post(url, content=BODY, headers={"authorization": f"Bearer {key}"}, timeout=LONG).status_code
+
+    with Loopback(refuse, whole(GOOD)) as server, ThreadPoolExecutor(2) as pool:
+        url = f"{server.url}/v1/chat/completions"
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
+            statuses = sorted(pool.map(asks, KEYS))
+
+        assert statuses == [200, int(status[:3])]
+        assert len(server.requests) == 2

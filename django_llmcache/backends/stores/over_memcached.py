@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,10 @@ LARGEST: Final = 1_000_000
 
 _SOON: Final = 1
 """Seconds after which pymemcache tries a server again that failed; its own 60 would outlast the server's return."""
+
+
+_LAST_MOMENT: Final = 2**31
+"""Seconds since the epoch that memcached can count to; an entry knows by itself when its time is over."""
 
 
 class MemcachedStore(Store):
@@ -43,10 +48,10 @@ class MemcachedStore(Store):
         return found
 
     def write(self, key: str, value: bytes, seconds: float | None) -> None:
-        self._writer.set(key, value, whole(seconds))
+        self._writer.set(key, value, _lasting(seconds))
 
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
-        return bool(self._writer.add(key, value, whole(seconds)))
+        return bool(self._writer.add(key, value, _lasting(seconds)))
 
     def remove(self, key: str) -> None:
         self._writer.delete(key)
@@ -54,3 +59,9 @@ class MemcachedStore(Store):
     def close(self) -> None:
         for cache in (self._reader, self._writer):
             cache._cache.close()
+
+
+def _lasting(seconds: float | None) -> int | None:
+    """Return the time-out to give, ``None`` for ever, as where the moment is beyond what memcached can count to."""
+    timeout = whole(seconds)
+    return None if timeout is not None and time.time() + timeout >= _LAST_MOMENT else timeout
