@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -94,7 +95,18 @@ def test_many_who_ask_at_once_share_one_call(url, provider, server):
     assert len({answer["text"] for answer in answers}) == 1
 
 
+@pytest.fixture
+def _logging_as_it_was():
+    """Give the root logger back what Celery's worker takes from it: its level, and its handlers."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("_logging_as_it_was")
 def test_a_task_of_celery_is_answered_from_the_cache(provider):
     pytest.importorskip("celery", reason="celery is not installed: pip install celery")
     from celery.contrib.testing.worker import start_worker
