@@ -14,13 +14,13 @@ from . import backends, conf, decisions, sitestats, strategies, workers
 from .backends.base import aside
 from .backends.dummy import DummyBackend
 from .conditions import selector_of
-from .exceptions import BackendUnavailableError, ConfigurationError, UncacheableRequest
+from .exceptions import ConfigurationError, UncacheableRequest
 from .explanation import Explanation, nearest_to
 from .keys import is_key
 from .messages import LLMRequest, LLMResponse
-from .policies import UNSET, CachePolicy, ambient, whose
+from .policies import UNSET, CachePolicy
 from .stats import CacheStats
-from .telemetry import counters, emit, told
+from .telemetry import counters, emit_failure
 
 __all__ = [
     "aclear",
@@ -146,11 +146,10 @@ def explain(request: LLMRequest) -> Explanation:
     """Return what makes the request's key, and how it differs from the nearest stored request."""
     if not isinstance(request, LLMRequest):
         raise _no_request(request)
-    policy, settings = request.policy.over(ambient()), conf.current()
+    settings = conf.current()
     reason = "streaming" if request.stream else "stateful" if decisions.has_state(request) else None
     try:
-        if (ask := whose()) is not None:
-            policy = decisions.scoped(policy, ask, settings)
+        policy = decisions.policy_here(request, settings)
         reason = decisions.reason_against(request, policy, settings) or reason
         scope = decisions.scope_of(request, policy, settings)
         if scope is None and settings.require_scope and policy.scope is UNSET:
@@ -173,9 +172,7 @@ def explain(request: LLMRequest) -> Explanation:
 
 
 def _tell(error: Exception, key: str | None, operation: str) -> None:
-    if isinstance(error, BackendUnavailableError):  # of an outage that has been told
-        return
-    emit("error", type(strategies.current()), key=key, operation=operation, error=told(error))
+    emit_failure(error, type(strategies.current()), key=key, operation=operation)
 
 
 def _no_request(given: object) -> TypeError:

@@ -164,13 +164,21 @@ def _scope_policy(scope: str) -> CachePolicy:
     return CachePolicy(scope=scope)
 
 
+def policy_here(request: LLMRequest, settings: conf.Settings) -> CachePolicy:
+    """Return what is wanted of a request here and now: by its own policy, the blocks around it and the web request.
+
+    Raises:
+        UncacheableRequest: as ``scoped``.
+    """
+    policy = request._policy.over(ambient())
+    return policy if (ask := whose()) is None else scoped(policy, ask, settings)
+
+
 def key_of(request: LLMRequest) -> str | None:
     """Return the key that a request is looked up by here and now, ``None`` where it is not looked up; never raises."""
     try:
-        policy, settings = request._policy.over(ambient()), conf.current()
-        if (ask := whose()) is not None:
-            policy = scoped(policy, ask, settings)
-        route = Route(request, policy, settings)
+        settings = conf.current()
+        route = Route(request, policy_here(request, settings), settings)
         return None if route.reason is not None or request._stream else route.key_of(request._payload)
     except Exception:
         return None

@@ -15,9 +15,9 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from . import backends, conf, workers
 from .entry import Selector
-from .exceptions import BackendUnavailableError, ConfigurationError
+from .exceptions import ConfigurationError
 from .tags import label_of, tag_of
-from .telemetry import emit, told
+from .telemetry import emit_failure
 
 UNWATCHED: Final = frozenset({"admin.logentry", "contenttypes.contenttype", "migrations.migration", "sessions.session"})
 """Models that no answer is made of, and that are written all the time."""
@@ -112,8 +112,7 @@ def _expire(tags: frozenset[str]) -> None:
         backend = backends.current()
         cleared = backend.expire(tags)
     except Exception as error:
-        if not isinstance(error, BackendUnavailableError):
-            emit("error", _expire, key=None, operation="clear", error=told(error))
+        emit_failure(error, _expire, key=None, operation="clear")
         return
     if backend.in_process:
         listed = conf.current().tag_models or ()

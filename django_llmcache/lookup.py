@@ -15,7 +15,7 @@ from .messages import LLMRequest, LLMResponse
 from .plans import Bypass, Late, Plan, Question
 from .policies import ambient, whose
 from .sitestats import publisher
-from .telemetry import counters, emit, emit_hit, told
+from .telemetry import counters, emit, emit_failure, emit_hit, told
 
 _channel = workers.current()
 
@@ -136,7 +136,7 @@ def look_again(plan: Plan, sender: Any) -> LLMResponse | None:
             found = backend.find(plan.key, plan.route.groups)
             entry, late = found.entry, found.late
     except Exception as error:
-        _tell(error, plan.key, sender)
+        emit_failure(error, sender, key=plan.key, operation="get")
         return None
     return _handed_out(entry, plan, sender) if late <= 0 else None
 
@@ -148,7 +148,7 @@ async def alook_again(plan: Plan, sender: Any) -> LLMResponse | None:
     try:
         found = await plan.backend.afind(plan.key, plan.route.groups)
     except Exception as error:
-        _tell(error, plan.key, sender)
+        emit_failure(error, sender, key=plan.key, operation="get")
         return None
     return _handed_out(found.entry, plan, sender) if found.late <= 0 else None
 
@@ -192,7 +192,7 @@ def _with_spare(plan: Plan, entry: Entry, late: float) -> Plan:
 
 def _unanswered(question: Question, error: Exception, sender: Any) -> Plan:
     """Return a plan to ask the provider, once for all who ask the same, and to store nothing."""
-    _tell(error, question.key, sender)
+    emit_failure(error, sender, key=question.key, operation="get")
     reason = "unavailable" if isinstance(error, BackendUnavailableError) else "error"
     return Plan(question.key, question.route, question.backend, None, question.landed, reason)
 
@@ -208,14 +208,8 @@ def _failed(error: Exception, sender: Any) -> Bypass:
     if isinstance(error, UncacheableRequest):
         emit("error", sender, key=None, operation="key", error=str(error))
         return Bypass(error.reason)
-    _tell(error, None, sender)
+    emit_failure(error, sender, key=None, operation="get")
     return Bypass("error")
-
-
-def _tell(error: Exception, key: str | None, sender: Any) -> None:
-    """Tell of a failure of the backend, but not of each call that it spares itself while it knows of one."""
-    if not isinstance(error, BackendUnavailableError):
-        emit("error", sender, key=key, operation="get", error=told(error))
 
 
 def _is_young(entry: Entry, max_age: float | None) -> bool:

@@ -78,6 +78,7 @@ class RequestRules:
     """
 
     __slots__ = (
+        "_raw_headers",
         "_searches",
         "_watched",
         "client_tools",
@@ -107,6 +108,7 @@ class RequestRules:
         put = object.__setattr__
         put(self, "unkeyed", frozenset(unkeyed))
         put(self, "headers", frozenset(name.lower() for name in headers))
+        put(self, "_raw_headers", frozenset(name.encode() for name in self.headers))
         put(self, "stateful", frozenset(stateful))
         put(self, "stored", frozenset(stored))
         put(self, "client_tools", frozenset(client_tools))
@@ -126,6 +128,8 @@ class RequestRules:
     searching: tuple[str, ...]
     is_stream: Callable[[str, str, Mapping[str, Any]], bool]
     is_stateful: Callable[[Mapping[str, Any]], bool] | None
+    _raw_headers: frozenset[bytes]
+    """``headers`` as they go over the wire."""
     _watched: frozenset[str]
     _searches: dict[str, bool]
 
@@ -136,13 +140,14 @@ class RequestRules:
         raise AttributeError(f"RequestRules is immutable; {name!r} cannot be deleted.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (name for name in self.__slots__ if not name.startswith("_"))
-        return partial(RequestRules, **{name: getattr(self, name) for name in fields}), ()
+        return partial(RequestRules, **self._fields()), ()
 
     def with_headers(self, names: Iterable[str]) -> RequestRules:
         """Return the same table with more request headers that change an answer."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
-        return RequestRules(**{**fields, "headers": self.headers | frozenset(names)})
+        return RequestRules(**{**self._fields(), "headers": self.headers | frozenset(names)})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
 
     def has_state(self, payload: Mapping[str, Any]) -> bool:
         """Return whether the answer depends on more than the request: hosted tools, stored files, sessions."""

@@ -7,15 +7,15 @@ import math
 import os
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from .backends.lease import Lease
 from .errorcopy import fresh
-from .exceptions import BackendUnavailableError
 from .messages import LLMRequest, LLMResponse
 from .plans import ITS_OWN, AsyncCall, Call, Plan
 from .singleflight import Outcome, SingleFlight
-from .telemetry import emit, told
+from .telemetry import emit_failure
 
 SLACK: Final = 1.0
 """Seconds beyond its own time-out for which a caller waits for somebody else's call: that one's is told first."""
@@ -117,10 +117,7 @@ def _missed(asker: Asker, plan: Plan) -> LLMResponse | None:
 
 
 def _lease(asker: Asker, request: LLMRequest, plan: Plan) -> Lease:
-    def tell(error: Exception) -> None:
-        if not isinstance(error, BackendUnavailableError):  # of an outage that has been told
-            emit("error", type(asker), key=plan.key, operation="lock", error=told(error))
-
+    tell = partial(emit_failure, sender=type(asker), key=plan.key, operation="lock")
     return Lease(plan.backend, plan.key, seconds=_lasting(request, plan), tell=tell)
 
 

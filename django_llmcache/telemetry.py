@@ -13,6 +13,7 @@ from . import signals
 from .counting import FOLDED_AT, Counter, Tally
 from .counts import Count, Counts
 from .entry import Entry, Origin
+from .exceptions import BackendUnavailableError
 
 logger = logging.getLogger("django_llmcache")
 
@@ -112,6 +113,12 @@ def emit(event: str, sender: Any, **details: Any) -> None:
     """Count the event, log one line without any content, and send its signal; no receiver can break the call."""
     counters.add(event, details.get("provider") or "", details.get("model") or "")
     _tell(event, sender, details)
+
+
+def emit_failure(error: Exception, sender: Any, *, key: str | None, operation: str) -> None:
+    """Tell of a failure of the backend, but not of each call that it spares itself while it knows of one."""
+    if not isinstance(error, BackendUnavailableError):
+        emit("error", sender, key=key, operation=operation, error=told(error))
 
 
 def _tell(event: str, sender: Any, details: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from django_llmcache.bodies import JSON
 from django_llmcache.credentials import shown
@@ -13,8 +13,6 @@ from django_llmcache.rules import DEFAULT_RULES, RequestRules
 
 Messages = Sequence[Mapping[str, Any]]
 """A conversation: ``{"role": …, "content": …}`` mappings, or the provider's own shape."""
-
-_DICTS: Final = frozenset({dict})
 
 
 class Place(NamedTuple):

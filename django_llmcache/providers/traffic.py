@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -44,17 +44,12 @@ class _Known(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What is at an address.
-
-    Attributes:
-        names: the headers that count there.
-    """
+    """What is at an address."""
 
     provider: Provider
     base_url: str
     place: Place
     by_chance: bool
-    names: frozenset[bytes]
 
 
 class _Said(NamedTuple):
@@ -102,7 +97,7 @@ def request_of(
     if said is None:
         return None
     rules, place = found.provider.rules, found.place
-    kept = tuple(sorted(joined(headers, found.names).items()))
+    kept = tuple(sorted(joined(headers, rules._raw_headers).items()))
     endpoint = shared(found.provider.name, place.operation, found.base_url, place.path, _counted(query), kept, rules)
     model, stream, payload, digest = said
     if not digest:
@@ -200,7 +195,7 @@ class _Table:
             return None
         root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         founds = [
-            _Found(known.provider, f"{root}{place.root}", place, known.by_chance, _raw(known.provider.rules.headers))
+            _Found(known.provider, f"{root}{place.root}", place, known.by_chance)
             for known in self.known
             if fnmatchcase(host, known.host) and (place := known.provider.place_of(parts.path)) is not None
         ]
@@ -218,10 +213,6 @@ def _current() -> _Table:
     if table is None or table.settings is not settings:
         table = _table = _Table(settings)
     return table
-
-
-def _raw(names: Iterable[str]) -> frozenset[bytes]:
-    return frozenset(name.encode() for name in names)
 
 
 def _is_its_own(found: _Found) -> bool:

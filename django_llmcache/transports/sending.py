@@ -170,8 +170,7 @@ class Sending:
     def _snapshot(self, http: Any, request: LLMRequest) -> tuple[Any, ...]:
         """Return all of a request that counts. Hooks and authentication change it where it lies."""
         method, url, headers, body = self._library.outgoing(http)
-        names = {name.encode() for name in request._endpoint.rules.headers} | _LENGTH
-        return method, url, body, joined(headers, names)
+        return method, url, body, joined(headers, request._endpoint.rules._raw_headers | _LENGTH)
 
     def _was_changed(self, response: Any, request: LLMRequest, asked: tuple[Any, ...]) -> bool:
         return self._snapshot(self._library.first_of(response), request) != asked
