@@ -265,8 +265,11 @@ class TestWhileTheStoreIsAway:
 
         assert not ask(user)
 
-    def test_and_for_others_where_nobody_looks_anything_up(self, server, user):
+    @pytest.mark.parametrize("closed", [False, True], ids=["used", "closed-before"])
+    def test_and_for_others_where_nobody_looks_anything_up(self, server, user, closed):
         ask(user)
+        if closed:
+            backends.current().close()  # and used again
         server.freeze()
         change(user)
         server.thaw()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import threading
+import os
 from contextlib import suppress
 from typing import Any, Final
 from weakref import ReferenceType, WeakSet, ref
 
 from django_llmcache.locks import fork_safe_lock
+
+from .sweeper import Sweeper
 
 EVERY: Final = 1.0
 """Seconds between two tries."""
@@ -17,7 +19,7 @@ _lock = fork_safe_lock()
 
 
 class Payer:
-    """A thread that tries again while its backend owes anything.
+    """Tries again, in a thread, while its backend owes anything.
 
     Args:
         backend: has ``owes``, and ``pay()``, which raises where it can't.
@@ -25,33 +27,37 @@ class Payer:
 
     def __init__(self, backend: Any) -> None:
         self._backend: ReferenceType[Any] = ref(backend)
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._sweeper: Sweeper | None = None
 
     def wake(self) -> None:
         """See to it that somebody tries."""
         with _lock:
             _owing.add(self)
-            if self._thread is None or not self._thread.is_alive():  # as in a forked child
-                self._thread = threading.Thread(target=self._work, name="llmcache-owed", daemon=True)
-                self._thread.start()
+            if self._sweeper is None or self._sweeper.pid != os.getpid():
+                sweeper = Sweeper(self, interval=EVERY)
+                with suppress(RuntimeError):  # no thread to be had: the next look-up pays
+                    sweeper.start()
+                    self._sweeper = sweeper
 
     def close(self) -> None:
-        """End the thread."""
-        self._ended.set()
+        """Try no more, until it is woken."""
+        with _lock:
+            sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.stop()
 
-    def try_once(self) -> bool:
-        """Return whether nothing is owed any more."""
+    def sweep(self) -> None:
+        """Try once; end the thread where nothing is owed any more."""
         backend = self._backend()
         if backend is not None and backend.owes:
             with suppress(Exception):
                 backend.pay()
-        return backend is None or not backend.owes
-
-    def _work(self) -> None:
-        while not self._ended.wait(EVERY):
-            if self.try_once():
+        with _lock:  # who wakes it has added to what is owed before
+            if backend is not None and backend.owes:
                 return
+            sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.stop()
 
 
 _owing: WeakSet[Payer] = WeakSet()
@@ -60,4 +66,4 @@ _owing: WeakSet[Payer] = WeakSet()
 @atexit.register
 def _try_a_last_time() -> None:
     for payer in list(_owing):
-        payer.try_once()
+        payer.sweep()

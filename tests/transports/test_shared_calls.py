@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,8 +13,8 @@ import pytest
 import requests
 from django.test import override_settings
 
-from django_llmcache import sharing
 from django_llmcache.transports import cached_client, cached_session
+from tests.pipeline.test_sharing import wanted
 
 from .loopback import LONG, Loopback, whole
 
@@ -24,14 +22,6 @@ BODY = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "conten
 GOOD = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
 KEYS = ("sk-one", "sk-two")
 FAILURES = {"requests": requests.ConnectionError, "httpx": httpx.TransportError, "httpx2": httpx2.TransportError}
-
-
-def all_wait(number):
-    """Wait until so many callers share the calls under way."""
-    deadline = time.monotonic() + LONG
-    while sum(flight.wanted for flight in list(sharing.flights._flights.values())) < number:
-        assert time.monotonic() < deadline, "they don't come"
-        threading.Event().wait(0.001)
 
 
 @contextmanager
@@ -51,17 +41,21 @@ def ask(library, url, key):
     return caught.value
 
 
-@pytest.mark.parametrize("library", FAILURES)
-def test_the_error_of_a_shared_call_has_the_request_of_its_own_caller(library):
-    def hang_up(connection):
-        all_wait(2)
-
-    with Loopback(hang_up) as server, ThreadPoolExecutor(2) as pool:
+@pytest.fixture(params=FAILURES)
+def hung_up(request):
+    """Return the error of each caller by its API key, and the requests: both ask at once, and the server hangs up."""
+    with Loopback(lambda connection: wanted(2)) as server, ThreadPoolExecutor(2) as pool:
         url = f"{server.url}/v1/chat/completions"
         with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
-            one, two = pool.map(lambda key: ask(library, url, key), ("sk-one", "sk-two"))
+            errors = dict(zip(KEYS, pool.map(lambda key: ask(request.param, url, key), KEYS), strict=True))
+    return errors, server.requests
 
-        assert len(server.requests) == 1
+
+def test_the_error_of_a_shared_call_has_the_request_of_its_own_caller(hung_up):
+    errors, requests_sent = hung_up
+
+    assert len(requests_sent) == 1
+    one, two = errors.values()
     assert one is not two
     assert [error.request.headers["authorization"] for error in (one, two)] == ["Bearer sk-one", "Bearer sk-two"]
 
@@ -79,17 +73,10 @@ def everything_of(error):
     return found
 
 
-@pytest.mark.parametrize("library", FAILURES)
-def test_a_waiters_error_leads_to_no_credential_of_the_leaders(library):
-    def hang_up(connection):
-        all_wait(2)
+def test_a_waiters_error_leads_to_no_credential_of_the_leaders(hung_up):
+    errors, requests_sent = hung_up
+    leader = next(key for key in KEYS if f"Bearer {key}".encode() in requests_sent[0])
 
-    with Loopback(hang_up) as server, ThreadPoolExecutor(2) as pool:
-        url = f"{server.url}/v1/chat/completions"
-        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
-            errors = dict(zip(KEYS, pool.map(lambda key: ask(library, url, key), KEYS), strict=True))
-
-        leader = next(key for key in KEYS if f"Bearer {key}".encode() in server.requests[0])
     (waiter,) = set(KEYS) - {leader}
     found = [each for each in everything_of(errors[waiter]) if isinstance(getattr(each, "headers", None), Mapping)]
     headers = [str(dict(each.headers)) for each in found]
@@ -101,7 +88,7 @@ def test_a_waiters_error_leads_to_no_credential_of_the_leaders(library):
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_the_answer_in_an_error_of_a_hook_has_the_request_of_its_own_caller(library):
     def refuse(connection):
-        all_wait(2)
+        wanted(2)
         connection.sendall(whole(b'{"error": {"message": "busy"}}', status="503 Service Unavailable"))
 
     def asks(key):
@@ -119,7 +106,7 @@ def test_the_answer_in_an_error_of_a_hook_has_the_request_of_its_own_caller(libr
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
 def test_a_refused_credential_is_refused_to_its_own_caller_alone(status):
     def refuse(connection):
-        all_wait(2)
+        wanted(2)
         connection.sendall(whole(b'{"error": {"message": "no"}}', status=status))
 
     def asks(key):
