@@ -18,6 +18,12 @@ LARGE_BINARY: Final = 4 * 1024
 """The same, of a body that is not text."""
 
 _FORMS: Final = ("body", "text", "base64", "side")
+_CHUNK: Final = frozenset({"at", "text", "base64", "side"})
+_SIDE_FILE: Final = frozenset({"bytes", "sha256"})
+_LAYOUT: Final = frozenset(Layout._fields)
+_DEFAULT_LAYOUT: Final = Layout()
+_COMPACT: Final = {"style": "compact"}
+"""How the default layout is noted."""
 
 
 class SideFile:
@@ -70,7 +76,7 @@ class SideFile:
         if "side_file" not in fixture:
             return cls()
         fields = fixture.part("side_file")
-        fields.only("bytes", "sha256")
+        fields.only(_SIDE_FILE)
         size, digest = fields.whole("bytes"), fields.text("sha256")
         if content is None:
             raise fixture.error("side_file", f"the file of the same name that ends in {cls.SUFFIX} is missing")
@@ -103,7 +109,7 @@ def pack_request(request: Outgoing, side: SideFile) -> dict[str, Any]:
 
 def unpack_request(fields: Fields, side: SideFile) -> bytes:
     """Return the body of a request; JSON that was sorted comes back compact."""
-    return _unpack(fields, side, plain=Layout()) or b""
+    return _unpack(fields, side, plain=_DEFAULT_LAYOUT) or b""
 
 
 def pack_response(response: Incoming, side: SideFile) -> dict[str, Any]:
@@ -147,7 +153,7 @@ def _counts_as_json(request: Outgoing) -> bool:
 
 
 def _chunk(fields: Fields, side: SideFile) -> Chunk:
-    fields.only("at", "text", "base64", "side")
+    fields.only(_CHUNK)
     data = _unpack(fields, side)
     if data is None:
         raise fields.error("text", "it is missing, and so are base64 and side")
@@ -194,7 +200,9 @@ def _unpack(fields: Fields, side: SideFile, *, plain: Layout | None = None) -> b
 
 def _layout(fields: Fields) -> Layout:
     noted = fields.part("body_layout")
-    noted.only(*Layout._fields)
+    if noted.values == _COMPACT:
+        return _DEFAULT_LAYOUT
+    noted.only(_LAYOUT)
     layout = Layout(
         noted.text("style"), noted.flag("ascii"), noted.text("escaped", ""), noted.flag("exponents"),
         noted.text("before", ""), noted.text("after", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -15,14 +15,7 @@ def first(pairs: Pairs, name: str) -> str:
     return next((value for other, value in pairs if other.lower() == name), "")
 
 
-class _Outgoing(NamedTuple):
-    method: str
-    url: str
-    headers: Pairs
-    body: bytes
-
-
-class Outgoing(_Outgoing):
+class Outgoing(NamedTuple):
     """A request as it leaves. Immutable.
 
     Attributes:
@@ -32,10 +25,15 @@ class Outgoing(_Outgoing):
         body: the bytes, empty for none.
     """
 
-    @cached_property
+    method: str
+    url: str
+    headers: Pairs
+    body: bytes
+
+    @property
     def parts(self) -> SplitResult:
         """Return the parts of the address."""
-        return urlsplit(self.url)
+        return _parts_of(self.url)
 
     @property
     def host(self) -> str:
@@ -51,6 +49,9 @@ class Outgoing(_Outgoing):
     def header(self, name: str) -> str:
         """Return the first value of a header, ``""`` when there is none."""
         return first(self.headers, name)
+
+
+_parts_of = lru_cache(maxsize=256)(urlsplit)
 
 
 @lru_cache(maxsize=256)

@@ -60,12 +60,12 @@ class Fields:
         """Return the error that a field of this object is at fault for."""
         return FixtureError(self.path, self._named(name), why)
 
-    def only(self, *names: str) -> None:
+    def only(self, names: frozenset[str]) -> None:
         """Refuse any other field."""
-        for name in self.values:
-            if name not in names:
-                close = get_close_matches(name, names, n=1)
-                raise self.error(name, "there is no such field" + (f"; did you mean {close[0]!r}?" if close else ""))
+        if not self.values.keys() <= names:
+            name = next(name for name in self.values if name not in names)
+            close = get_close_matches(name, sorted(names), n=1)
+            raise self.error(name, "there is no such field" + (f"; did you mean {close[0]!r}?" if close else ""))
 
     def value(self, name: str, default: Any = REQUIRED) -> Any:
         """Return any JSON value."""

@@ -64,7 +64,7 @@ def leftovers_in(folder: Path) -> list[Path]:
     return [*folder.glob(".*.json.tmp"), *lonely]
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """Return the content of a file.
 
     Raises:
@@ -73,7 +73,7 @@ def read_bytes(path: Path) -> bytes:
     """
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise FixtureError(path, "", "it is not a plain file")
+        raise FixtureError(Path(path), "", "it is not a plain file")
     number = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
     try:
         content = os.read(number, status.st_size + 1)
@@ -84,7 +84,26 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def is_link(path: str) -> bool:
+def refuse_links(folder: str, root: str, known: set[str]) -> None:
+    """Refuse a folder that is, or lies in, a link; the root itself may be one.
+
+    Args:
+        folder: below the root.
+        root: the fixture folder.
+        known: parents that were looked at before; those of this one are added.
+
+    Raises:
+        FixtureError: it is, or does.
+    """
+    if _is_link(folder):
+        raise FixtureError(Path(folder), "", "a symbolic link leads to another folder than this")
+    parent = os.path.dirname(folder)  # noqa: PTH120 - not a Path: this is on the way of a replayed call
+    if len(parent) > len(root) and parent not in known:
+        refuse_links(parent, root, known)
+        known.add(parent)
+
+
+def _is_link(path: str) -> bool:
     """Return whether a path is a symbolic link, or a junction of Windows; one that is not there is none."""
     try:
         status = os.lstat(path)

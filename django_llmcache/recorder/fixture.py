@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -19,15 +20,15 @@ SCHEMA: Final = 1
 
 KEY: Final = re.compile(r"[0-9a-f]{64}")
 
-_FIELDS: Final = (
+_FIELDS: Final = frozenset({
     "elapsed_ms", "endpoint", "ignore", "key", "key_format", "provider", "recorded_at", "recorded_by", "request",
     "response", "sample", "schema", "sequence", "side_file", "take", "tests",
-)  # fmt: skip
-_REQUEST: Final = ("base64", "body", "body_layout", "headers", "method", "side", "text", "url")
-_RESPONSE: Final = (
+})  # fmt: skip
+_REQUEST: Final = frozenset({"base64", "body", "body_layout", "headers", "method", "side", "text", "url"})
+_RESPONSE: Final = frozenset({
     "at", "base64", "body", "body_layout", "chunks", "encoding", "headers", "reason", "side", "status", "text",
     "truncated", "unread",
-)  # fmt: skip
+})  # fmt: skip
 _MODEL_IN_PATH: Final = re.compile(r"/(?:(?:models|tunedModels)/([^/:]+)|(?:model|deployments|engines)/([^/]+))")
 _CUT_OFF: Final = re.compile(r"^(?:<{7}|={7}|>{7})", re.MULTILINE)
 
@@ -137,7 +138,7 @@ class Fixture:
         """
         fields = Fields(_parsed(text, path), path=path)
         _check_schema(fields)
-        fields.only(*_FIELDS)
+        fields.only(_FIELDS)
         aside = SideFile.checked(fields, side)
         key = fields.text("key")
         if not KEY.fullmatch(key):
@@ -221,14 +222,9 @@ def _check_schema(fields: Fields) -> None:
 
 
 def _read_request(fields: Fields, side: SideFile) -> Outgoing:
-    fields.only(*_REQUEST)
+    fields.only(_REQUEST)
     url = fields.text("url")
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.scheme and parts.hostname) and (parts.port is None or parts.port >= 0)
-    except ValueError:
-        usable = False
-    if not usable:
+    if not _is_absolute(url):
         raise fields.error("url", f"it is {url!r}; it must be an absolute address")
     method = fields.text("method")
     if not method.isupper():
@@ -236,8 +232,17 @@ def _read_request(fields: Fields, side: SideFile) -> Outgoing:
     return Outgoing(method, url, fields.pairs("headers"), unpack_request(fields, side))
 
 
+@lru_cache(maxsize=256)
+def _is_absolute(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.scheme and parts.hostname) and (parts.port is None or parts.port >= 0)
+    except ValueError:
+        return False
+
+
 def _read_response(fields: Fields, side: SideFile, *, elapsed: float) -> Incoming:
-    fields.only(*_RESPONSE)
+    fields.only(_RESPONSE)
     headers: Pairs = fields.pairs("headers")
     return Incoming(
         status=fields.whole("status", least=100, most=599), reason=fields.text("reason", ""), headers=headers,

@@ -18,11 +18,11 @@ from .files import (
     create,
     fixtures_in,
     folders_in,
-    is_link,
     key_folders,
     leftovers_in,
     put,
     read_bytes,
+    refuse_links,
     stamp_of,
 )
 from .fixture import KEY, Fixture, FixtureError
@@ -67,6 +67,7 @@ class FixtureStore:
         self.folder = Path(os.path.abspath(folder))  # noqa: PTH100 - the links that a user made stay as they are
         self.max_bytes = max_bytes
         self._root = str(self.folder)
+        self._plain: set[str] = set()
         self._kept: dict[str, _Kept] = {}
         self._size = 0
 
@@ -92,7 +93,7 @@ class FixtureStore:
             FixtureError: damaged, or not a file of this folder.
             FileNotFoundError: it is not there.
         """
-        return self._read(self._inside(path), anywhere=anywhere)
+        return self._read(str(self._inside(path)), anywhere=anywhere)
 
     def write(self, fixture: Fixture) -> Path:
         """Write a fixture to a file of its own and return its path. A reader sees the whole file or none.
@@ -213,7 +214,7 @@ class FixtureStore:
         if new == old:  # two files can't be changed at once
             return side is None or (beside.exists() and read_bytes(beside) == side)
         try:
-            there = self._read(new, anywhere=True)
+            there = self._read(str(new), anywhere=True)
         except FixtureError:
             return False
         return (there.take, there.recorded_at, there.response) == (
@@ -231,15 +232,8 @@ class FixtureStore:
         path = Path(os.path.abspath(path))  # noqa: PTH100 - a link is to be refused, not followed
         if path.suffix != ".json" or path.parents[3:4] != (self.folder,):
             raise FixtureError(path, "", f"it is no fixture of {self.folder}")
-        self._check_links(str(path.parent))
+        refuse_links(str(path.parent), self._root, set())
         return path
-
-    def _check_links(self, folder: str) -> None:
-        """Refuse a folder that is, or lies in, a link; the fixture folder itself may be one."""
-        while len(folder) > len(self._root):
-            if is_link(folder):
-                raise FixtureError(Path(folder), "", "a symbolic link leads to another folder than this")
-            folder = os.path.dirname(folder)  # noqa: PTH120 - not a Path: this is on the way of a replayed call
 
     def _look(self, folder: str) -> tuple[Fixture, ...]:
         """Return the fixtures of one key's folder, parsed anew only where a file has changed."""
@@ -252,24 +246,27 @@ class FixtureStore:
                 return self._load(folder, stamp)
         raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
 
-    def _read(self, path: Path, *, anywhere: bool = False, aside: bool = True) -> Fixture:
+    def _read(self, file: str, *, anywhere: bool = False, aside: bool = True) -> Fixture:
+        path = Path(file)
         try:
-            text = read_bytes(path).removeprefix(BOM_UTF8).decode()
+            text = read_bytes(file).removeprefix(BOM_UTF8).decode()
         except UnicodeDecodeError as error:
             raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
         side = None
-        with suppress(FileNotFoundError):
-            side = read_bytes(path.with_suffix(SIDE)) if aside else None
+        if aside:
+            with suppress(FileNotFoundError):
+                side = read_bytes(path.with_suffix(SIDE))
         fixture = Fixture.from_text(text, path=path, side=side)
-        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != os.path.dirname(path):  # noqa: PTH120
+        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != os.path.dirname(file):  # noqa: PTH120
             raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
         return fixture
 
     def _load(self, folder: str, stamp: Stamp) -> tuple[Fixture, ...]:
         if stamp:
-            self._check_links(folder)
+            refuse_links(folder, self._root, self._plain)
         aside = any(name.endswith(SIDE) for name, *_ in stamp)
-        fixtures = tuple([self._read(Path(folder, name), aside=aside) for name, *_ in stamp if name.endswith(".json")])
+        names = [name for name, *_ in stamp if name.endswith(".json")]
+        fixtures = tuple([self._read(f"{folder}{os.sep}{name}", aside=aside) for name in names])
         size = sum(status[2] for status in stamp) + _OVERHEAD * (1 + len(fixtures))
         with _keeping:
             self._forget(folder)

@@ -90,5 +90,7 @@ def _dotted(test: str) -> str:
 
 
 def _take(name: str, members: list[Fixture]) -> Take:
-    ordered = sorted(members, key=lambda one: (one.sequence, one.recorded_at, str(one.path)))
+    ordered = members
+    if len(members) > 1:
+        ordered = sorted(members, key=lambda one: (one.sequence, one.recorded_at, str(one.path)))
     return Take(name, min(one.recorded_at for one in members), tuple(ordered))

@@ -68,8 +68,11 @@ def _tear_down(leaving: ExitStack, level: Level, kind: Any) -> None:
 def level_of(request: Any, items: Sequence[pytest.Item]) -> Level | None:
     """Return what a fixture is set up under, ``None`` where no live_api test has to do with it.
 
-    That of a class without such tests, or of more than a module, is answered for where the module's tests are.
+    That of a class without such tests, or of more than a module, is answered for where the module's tests are; what a
+    function in no class is given as a class would be is its test's own.
     """
+    if request.scope == "class" and request.cls is None:
+        return None
     known = _options_below(request.config, items)
     if request.scope == "class" and request.node in known:
         return Level(request.node.nodeid, known[request.node], options_at(request.node))

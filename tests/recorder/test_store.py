@@ -289,7 +289,7 @@ class TestTaking:
         read = store.read_bytes
 
         def vanish(path):
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
             return read(path)
 
         monkeypatch.setattr(store, "read_bytes", vanish)
@@ -478,7 +478,7 @@ class TestListing:
         read = store.read_bytes
 
         def vanish(path):
-            if path == paths[1]:
+            if Path(path) == paths[1]:
                 raise FileNotFoundError(path)
             return read(path)
 

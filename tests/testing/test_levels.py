@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .conftest import ON
@@ -217,3 +219,28 @@ def test_what_goes_wrong_at_the_end_of_a_set_up_is_that_classs_error(project):
     assert "LiveCallWarning: test_errors.BLeaking (set-up) asked a provider past the recorder" in done.text
     assert "Ran 1 test" in done.text
     assert not (project.folder / "tests").exists()
+
+
+FUNCTION = """
+    import pytest
+    from django_llmcache import chat
+
+
+    @pytest.fixture(scope="class")
+    def answer():
+        return chat("openai", [{"role": "user", "content": "For one test"}])
+
+
+    @pytest.mark.live_api
+    def test_in_no_class(answer):
+        assert answer.text
+"""
+
+
+def test_what_a_function_in_no_class_is_given_by_a_fixture_of_classes_is_its_own(project):
+    project.write("test_function.py", FUNCTION)
+
+    done = project.pytest(**ON)
+
+    [fixture] = project.fixtures
+    assert json.loads(fixture.read_text())["tests"] == ["test_function.py::test_in_no_class"], done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Final
@@ -23,6 +24,7 @@ from .answering import REFUSED, TIMED_OUT, concerns
 from .patching import replace
 from .wire import replayed, taped
 
+_ANY: Final = re.compile("")
 _POSITIONAL: Final = ("stream", "timeout", "verify", "cert", "proxies")
 
 
@@ -84,7 +86,7 @@ class _Sending(BaseResponse):
         options: dict[str, Any],
         exchange: Replay | Taping,
     ) -> None:
-        super().__init__(outgoing.method, "")
+        super().__init__(outgoing.method, _ANY)
         self._real = real
         self._adapter = adapter
         self._outgoing = outgoing

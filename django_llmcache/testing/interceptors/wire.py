@@ -26,12 +26,15 @@ _PIECE = 65536
 def replayed(replay: Replay, *, method: str, url: str) -> HTTPResponse:
     """Return a recorded answer as if it came from a connection."""
     answer = replay.response
-    pairs = headers_of(answer, method)
-    head = _Head(11, answer.status, reason_of(answer), pairs, chunked=is_stream(answer), length=len(answer.body))
+    body = answer.body
+    head = _Head(
+        11, answer.status, reason_of(answer), headers_of(answer, method), chunked=is_stream(answer), length=len(body)
+    )
     if replay.at_once and not head.chunked:
-        return _response(head, _Memory(answer.body), method=method, url=url)
+        headers = HTTPHeaderDict(head.pairs)
+        return _response(head, headers, _Whole(body, headers), method=method, url=url)
     pieces = _framed(_paced(replay), cut=answer.truncated) if head.chunked else _paced(replay)
-    return _response(head, _Wire(pieces), method=method, url=url)
+    return _streamed(head, _Wire(pieces), method=method, url=url)
 
 
 def taped(live: HTTPResponse, tape: Taping, *, method: str, url: str) -> HTTPResponse:
@@ -50,7 +53,7 @@ def taped(live: HTTPResponse, tape: Taping, *, method: str, url: str) -> HTTPRes
         live.close()
         live.release_conn()
 
-    return _response(head, _Wire(_framed(pieces) if head.chunked else pieces, close), method=method, url=url)
+    return _streamed(head, _Wire(_framed(pieces) if head.chunked else pieces, close), method=method, url=url)
 
 
 class _Head(NamedTuple):
@@ -74,7 +77,7 @@ class _Head(NamedTuple):
 class _Parsed(http.client.HTTPResponse):
     """An answer whose head is known, and need not be parsed: that would take as long as all else."""
 
-    def __init__(self, head: _Head, source: _Wire | _Memory, *, method: str) -> None:
+    def __init__(self, head: _Head, source: _Wire, *, method: str) -> None:
         super().__init__(source, method=method)  # type: ignore[arg-type] # it asks for makefile() alone
         self._head = head
         self.begin()
@@ -120,11 +123,21 @@ class _Wire(io.RawIOBase):
                 self._when_closed()
 
 
-class _Memory(io.BytesIO):
-    """A connection that gives a whole body at once; quicker than pieces."""
+class _Whole(io.BytesIO):
+    """An answer whose body is there: what ``urllib3`` and ``requests`` ask of one of ``http.client``, and no framing.
 
-    def makefile(self, mode: str) -> io.BytesIO:
-        return self
+    Attributes:
+        msg: the headers.
+    """
+
+    def __init__(self, body: bytes, msg: HTTPHeaderDict) -> None:
+        super().__init__(body)
+        self.msg = msg
+        self._size = len(body)
+
+    def isclosed(self) -> bool:
+        """Return whether the body was read to its end, or closed."""
+        return self.closed or self.tell() >= self._size
 
 
 def _framed(pieces: Iterator[bytes], *, cut: bool = False) -> Iterator[bytes]:
@@ -157,9 +170,13 @@ def _told(live: HTTPResponse, tape: Taping) -> Iterator[bytes]:
         yield piece
 
 
-def _response(head: _Head, source: _Wire | _Memory, *, method: str, url: str) -> HTTPResponse:
+def _streamed(head: _Head, source: _Wire, *, method: str, url: str) -> HTTPResponse:
     parsed = _Parsed(head, source, method=method)
+    return _response(head, HTTPHeaderDict(head.pairs), parsed, method=method, url=url)
+
+
+def _response(head: _Head, headers: HTTPHeaderDict, body: Any, *, method: str, url: str) -> HTTPResponse:
     return HTTPResponse(
-        body=parsed, headers=HTTPHeaderDict(head.pairs), status=head.status, reason=head.reason, version=head.version,
-        preload_content=False, decode_content=False, original_response=parsed, request_method=method, request_url=url,
+        body=body, headers=headers, status=head.status, reason=head.reason, version=head.version,
+        preload_content=False, decode_content=False, original_response=body, request_method=method, request_url=url,
     )  # fmt: skip
