@@ -10,13 +10,16 @@ from typing import Any, Final
 from django.apps import AppConfig
 from django.core.signals import setting_changed
 
-from . import conf
+from . import arrivals, conf
 from .exceptions import ConfigurationError
 
 NEEDS_WRAPT: Final = (
     "settings.LLMCACHE['INSTRUMENT'] is True, and needs wrapt: pip install 'django-llmcache[instrument]'. "
     "Until then nothing is instrumented."
 )
+
+TESTS: Final = "django.test.testcases"
+"""Where Django has its test cases."""
 
 logger = logging.getLogger("django_llmcache")
 
@@ -29,17 +32,25 @@ class LLMCacheConfig(AppConfig):
     verbose_name = "LLM cache"
 
     def ready(self) -> None:
-        """Register the system checks, instrument, and under ``manage.py test`` hook unittest for ``live_api`` tests."""
+        """Register the system checks, instrument, and hook unittest for ``live_api`` as soon as tests are imported."""
         from . import checks, invalidation
 
         checks.connect()
         invalidation.connect()
         _instrument()
         setting_changed.connect(_instrument, dispatch_uid="django_llmcache.instrument")
-        if sys.argv[1:2] == ["test"]:
-            from .testing import hooks
+        if arrivals.is_here(TESTS):
+            _hook_unittest()
+        else:  # `manage.py test`, a script of one's own around a test runner: never a server
+            arrivals.wait_for([TESTS], _hook_unittest)
 
-            hooks.install()
+
+def _hook_unittest() -> None:
+    """Let ``live_api`` tests be answered for under Django's runner; under pytest our plugin does that."""
+    if "django_llmcache.testing.plugin" not in sys.modules:
+        from .testing import hooks
+
+        hooks.install()
 
 
 def _instrument(*, setting: str = "LLMCACHE", **_: Any) -> None:

@@ -73,7 +73,7 @@ TEST_CACHE_KEYS: Final[Mapping[str, Setting]] = {
     "ENABLED": Setting(None, (bool, _NONE)),
     "DIR": Setting("tests/llm_fixtures", (str, Path)),
     "MODE": Setting(None, (str, _NONE)),
-    "TTL": Setting(None, (*_TIME, _NONE)),
+    "TTL": Setting(None, (*_TIME, _NONE, dict)),
     "FALLBACK": Setting("latest_success", (str,)),
     "EXPIRED": Setting("warn", (str,)),
     "HOSTS": Setting([], (list, tuple)),
@@ -239,6 +239,20 @@ def provider(name: Any, words: Any) -> Mapping[str, Any]:
     return own
 
 
+def _fresh_for(value: Any) -> tuple[float | None, Mapping[str, float | None]]:
+    """Return how long recordings are fresh, and those of single providers."""
+    where = "settings.LLMCACHE['TEST_CACHE']['TTL']"
+    if not isinstance(value, dict):
+        return seconds(value, source=where), {}
+    for name in value:
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f"{where} has the key {name!r}; give the name of a provider, or '*' for all others."
+            )
+    ttls = {name: seconds(ttl, source=f"{where}[{name!r}]") for name, ttl in value.items()}
+    return ttls.pop("*", None), ttls
+
+
 class TestCacheSettings:
     """``TEST_CACHE``, typed.
 
@@ -264,7 +278,7 @@ class TestCacheSettings:
         self.enabled: bool | None = values["ENABLED"]
         self.dir: str | Path = values["DIR"]
         self.mode: str | None = values["MODE"]
-        self.ttl = seconds(values["TTL"], source="settings.LLMCACHE['TEST_CACHE']['TTL']")
+        self.ttl, self.ttls = _fresh_for(values["TTL"])
         self.fallback: str = values["FALLBACK"]
         self.expired: str = values["EXPIRED"]
         self.hosts = texts("TEST_CACHE']['HOSTS", values["HOSTS"])

@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 
 FLOORS = (
     {
-        "admission", "bodies", "bodyrequest", "cacheinfo", "canonical", "conditions", "control", "counting", "counts",
-        "credentials", "durations", "endpoints", "entry", "errorcopy", "events", "exceptions", "explanation", "headers",
-        "keys", "locks", "messages", "outages", "parsing", "policies", "request", "response", "rules", "shapes",
+        "admission", "arrivals", "bodies", "bodyrequest", "cacheinfo", "canonical", "conditions", "control", "counting",
+        "counts", "credentials", "durations", "endpoints", "entry", "errorcopy", "events", "exceptions", "explanation",
+        "headers", "keys", "locks", "messages", "outages", "parsing", "policies", "request", "response", "rules", "shapes",
         "singleflight", "tags", "typedsettings", "upstream",
     },
     {"conf", "signals", "telemetry"},

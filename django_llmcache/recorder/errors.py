@@ -11,6 +11,9 @@ from .exchange import Chunk, Incoming
 LIMITS: Final = frozenset({429, 503, 529})
 """Errors that say when to come again."""
 
+RETRIED: Final = frozenset({408, 409, 429})
+"""Errors below 500 after which the SDKs try again."""
+
 TYPES: Final = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
     408: "timeout_error", 413: "request_too_large", 422: "invalid_request_error", 429: "rate_limit_error",
@@ -44,8 +47,9 @@ def error_answer(provider: str, status: int, *, retry_after: int = 0) -> Incomin
         headers.append(("x-amzn-errortype", AWS.get(status, "InternalServerException")))
     if status in LIMITS:
         headers.append(("retry-after", str(retry_after)))
-        if not retry_after:  # the SDKs take a zero for nothing said, and wait for a time of their own; not for this
-            headers.append(("retry-after-ms", "1"))
+    if not retry_after and (status in RETRIED or status >= 500):
+        # The SDKs take a zero for nothing said, and wait for a time of their own; not for this.
+        headers.append(("retry-after-ms", "1"))
     data = json.dumps(_body(provider, status, words)).encode()
     return Incoming(status, "", tuple(headers), (Chunk(0.0, data),))
 

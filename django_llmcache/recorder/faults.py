@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django_llmcache.exceptions import ConfigurationError
 
@@ -47,12 +47,14 @@ class Fault(NamedTuple):
     retry_after: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Fault:
+    def parse(cls, text: Any) -> Fault:
         """Return the fault that a text such as ``"429x2"`` names.
 
         Raises:
             ConfigurationError: it names none; the message shows the forms there are.
         """
+        if not isinstance(text, str):
+            raise ConfigurationError(f"fault is {text!r}; give one such as {KNOWN}.")
         if found := _STATUS.fullmatch(text):
             times, after = int(found["times"] or -1), int(found["after"] or 0)
             return cls("status", status=int(found["status"]), times=times, retry_after=after)

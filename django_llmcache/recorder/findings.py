@@ -26,7 +26,7 @@ BINARY: Final = ("application/octet-stream", "application/vnd.amazon.eventstream
 _LINE: Final = re.compile(r"(?:data:[ \t]*)?([^\r\n]+)")
 _FIRST_EVENT: Final = re.compile(r"(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry):|:)")
 _PAIR: Final = re.compile(r"([^&=]+)=([^&]+)")
-_PART: Final = re.compile(r'name="([^"\r\n]*)"\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)(?=\r\n--)', re.DOTALL)
+_PART: Final = re.compile(r'(?<![\w*])name="([^"\r\n]*)"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)(?=\r\n--)', re.DOTALL)
 _INSIDE: Final = frozenset({"key", "raw", "secret", "token", "value"})
 _EMPTY: Final = frozenset({'""', "null"})
 _NUMBER: Final = re.compile(r"-?\d[\d.eE+-]*")
@@ -150,10 +150,12 @@ class _Search:
                 self._found.append(Finding(*pair.span(2), REDACTED, name))
 
     def parts(self) -> None:
-        """Search the fields of a multipart body by their names."""
+        """Search the fields of a multipart body by their names, and those that are JSON, or lines of it."""
         for part in _PART.finditer(self._text):
             if part[2] != REDACTED and self._named(part[1], part[2]):
                 self._found.append(Finding(*part.span(2), REDACTED, part[1]))
+            elif part[2].lstrip()[:1] in ("{", "["):
+                self.json([part.span(2)])
 
     def json(self, regions: list[tuple[int, int]]) -> None:
         """Search JSON texts: each value, and the pieces of what is spread over several."""

@@ -15,6 +15,9 @@ from .fixture import Fixture
 WHYS: Final = {
     "none": "Nothing is recorded for this request",
     "no_key": "Nothing is recorded for this request, and there is no API key to ask the provider with",
+    "expired_no_key": "The recording of this request has expired, and there is no API key to ask the provider with",
+    "failing_no_key": "The newest recording of this request is an error, and there is no API key to ask anew with",
+    "process": "This request comes from another process than the test's, where nothing can be recorded",
     "repeated": "This request was asked more often than it was recorded, and the test says repeat='fail'",
     "expired": "The recording of this request has expired",
     "failing": "The newest recording of this request is an error, and FALLBACK says that this is one",
@@ -23,13 +26,15 @@ WHYS: Final = {
     "blocked": "A client that the recorder does not know asked for a connection to a provider",
 }
 MODES: Final = {
-    "none": "once", "no_key": "once", "repeated": "refresh", "expired": "refresh", "failing": "refresh",
-    "unread": "refresh", "fault": "refresh", "damaged": "once",
+    "none": "once", "no_key": "once", "expired_no_key": "once", "failing_no_key": "once", "repeated": "refresh",
+    "expired": "refresh", "failing": "refresh", "unread": "refresh", "fault": "refresh", "damaged": "once",
 }  # fmt: skip
 """The mode that mends each; where none is named, recording does not."""
 
 _BEFORE: Final = {
     "no_key": "the provider's API key set",
+    "expired_no_key": "the provider's API key set",
+    "failing_no_key": "the provider's API key set",
     "fault": "the fault left out",
 }
 _NOWHERE: Final = ("none", "no_key")

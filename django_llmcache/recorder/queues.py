@@ -70,14 +70,19 @@ class Queues:
         queue.position += 1
         return fixture
 
+    def unusable(self, asked: Asked, *, sample: int) -> str:
+        """Return why a recording isn't used that is there: ``"expired"``, ``"failing"``; ``""`` where there is none."""
+        queue = self._queues.get((sample, asked.key))
+        return queue.unusable if queue else ""
+
     def _queue(self, asked: Asked, sample: int) -> _Queue:
         choice = self._choice(asked, sample)
         take = choice.take
         if self._mode is Mode.ONCE and (choice.expired or choice.why == "failing"):
-            take = None
-        elif choice.why == "failing" or (choice.expired and (self._options.expired or self._setup.expired) == "error"):
+            return _Queue((), unusable=choice.why or "expired")
+        if choice.why == "failing" or (choice.expired and (self._options.expired or self._setup.expired) == "error"):
             raise RefusedError(choice.why or "expired")
-        elif choice.expired and take is not None:
+        if choice.expired and take is not None:
             path = take.fixtures[0].path
             self.expired.append(str(path))
             self._setup.warn(f"{self._test} replays a recording that has expired: {path}")
@@ -88,7 +93,7 @@ class Queues:
         return choose(
             setup.store.take(asked.provider, asked.endpoint, asked.key),
             fallback=options.fallback or setup.fallback,
-            ttl=setup.ttl if isinstance(options.ttl, Unset) else options.ttl,
+            ttl=setup.ttl_of(asked.provider) if isinstance(options.ttl, Unset) else options.ttl,
             now=setup.now(),
             sample=sample,
             test=self._test,
@@ -96,8 +101,9 @@ class Queues:
 
 
 class _Queue:
-    __slots__ = ("fixtures", "position")
+    __slots__ = ("fixtures", "position", "unusable")
 
-    def __init__(self, fixtures: tuple[Fixture, ...]) -> None:
+    def __init__(self, fixtures: tuple[Fixture, ...], *, unusable: str = "") -> None:
         self.fixtures = fixtures
+        self.unusable = unusable
         self.position = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -64,6 +65,7 @@ class Session:
         self._matcher = Matcher(ignore=(*setup.ignore, *options.ignore))
         self._redactor = Redactor()
         self._lock = threading.RLock()
+        self._process = os.getpid()
         self._queues = Queues(test, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
@@ -202,9 +204,13 @@ class Session:
     def _tape(self, asked: Asked, outgoing: Outgoing) -> Taping:
         if self.mode is Mode.REPLAY:
             raise self.miss(asked.request, asked.provider, "none", key=asked.key)
+        if os.getpid() != self._process:
+            raise self.miss(asked.request, asked.provider, "process", key=asked.key)
         placeholder = self.setup.placeholder
         if placeholder and (placeholder in outgoing.url or any(placeholder in value for _, value in outgoing.headers)):
-            raise self.miss(asked.request, asked.provider, "no_key", key=asked.key)
+            unusable = self._queues.unusable(asked, sample=self.sample)
+            why = f"{unusable}_no_key" if unusable else "no_key"
+            raise self.miss(asked.request, asked.provider, why, key=asked.key)
         tape = Taping(
             asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
             during=self._while_calling, now=self.setup.now,

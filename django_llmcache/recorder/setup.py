@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django_llmcache.policies import UNSET, Unset
@@ -48,6 +49,7 @@ class Setup(NamedTuple):
         mode: how calls are answered where a test doesn't say.
         hosts: which requests are a provider's: patterns of ``host`` or ``host:port`` with the provider's name.
         ttl: seconds for which a recording is fresh, or ``None`` for ever.
+        ttls: the same of single providers, which goes before.
         fallback: which take is replayed: ``latest_success``, ``latest_any`` or ``error``.
         expired: what an expired take means where it can't be recorded anew: ``warn`` or ``error``.
         ignore: dotted paths in a request's body that may differ.
@@ -64,6 +66,7 @@ class Setup(NamedTuple):
     mode: Mode
     hosts: tuple[tuple[str, str], ...]
     ttl: float | None = None
+    ttls: Mapping[str, float | None] = MappingProxyType({})
     fallback: str = "latest_success"
     expired: str = "warn"
     ignore: tuple[str, ...] = ()
@@ -78,6 +81,10 @@ class Setup(NamedTuple):
     def provider_of(self, host: str) -> str | None:
         """Return whose host it is, ``None`` for one that is no provider's."""
         return _provider_of(self.hosts, host)
+
+    def ttl_of(self, provider: str) -> float | None:
+        """Return for how many seconds a provider's recordings are fresh, ``None`` for ever."""
+        return self.ttls.get(provider, self.ttl)
 
 
 @lru_cache(maxsize=1024)

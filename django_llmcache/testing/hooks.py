@@ -108,15 +108,34 @@ class _Outcome:
 
 
 def on_each_sample(test: unittest.TestCase, session: Session) -> None:
-    """Let a test run once on each sample, and fail by a miss that somebody below it caught."""
+    """Let a test run once on each sample, set up anew for each, and fail by a miss that somebody below it caught."""
     call: Callable[[Any], None] = test._callTestMethod  # type: ignore[attr-defined]
     session.functions = names_of(getattr(test, test._testMethodName))
+    last = session.options.samples - 1
 
     def call_and_look(method: Any) -> None:
-        for sample in range(session.options.samples):
+        for sample in range(last + 1):
             with session.run(sample):
+                if sample > 0:
+                    _set_up(test)
                 call(method)
+                if sample < last:
+                    _tear_down(test)
         if session.misses:
             raise session.misses[0]
 
     test._callTestMethod = call_and_look  # type: ignore[attr-defined]
+
+
+def _set_up(test: Any) -> None:
+    """Set a test up as Django and unittest do, in their order: what one run wrote, the next doesn't see."""
+    if hasattr(test, "_pre_setup"):
+        test._pre_setup()
+    test._callSetUp()
+
+
+def _tear_down(test: Any) -> None:
+    test._callTearDown()
+    test.doCleanups()
+    if hasattr(test, "_post_teardown"):
+        test._post_teardown()

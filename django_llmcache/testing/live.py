@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast, overload
 
 from django.test import tag
 
+from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.session import Session, current
 
 from . import setups
@@ -76,6 +77,10 @@ class LiveAPI:
         return cast("Target", _marked(tag(NAME)(decorated) if of_a_class else decorated, self.words))
 
     def __enter__(self) -> Session:
+        if self.options.samples > 1:
+            raise ConfigurationError(
+                f"samples={self.options.samples} needs the whole test, and a block runs once: decorate the test."
+            )
         test = setups.running_test()
         manager = recorded(test or "a `with live_api()` block", self.options, label=test or "")
         session = manager.__enter__()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from inspect import isclass
+from difflib import get_close_matches
+from inspect import isclass, signature
 from typing import Any, Final
 
 from django_llmcache.durations import TTL, seconds
@@ -25,26 +27,44 @@ EXPIRED: Final = ("warn", "error")
 REPEATS: Final = ("last", "fail")
 
 
-def options_from(
+def options_from(**words: Any) -> Options:
+    """Return the options that the words of ``live_api`` say.
+
+    Raises:
+        ConfigurationError: a word that there is not, or a value that cannot work; the message names it.
+    """
+    for name in words:
+        if name not in KNOWN:
+            close = get_close_matches(name, KNOWN, n=1)
+            meant = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(KNOWN)}."
+            raise ConfigurationError(f"live_api has no option {name!r}; {meant}")
+    return _options(**words)
+
+
+def _options(
     *,
     mode: str | None = None,
     ttl: TTL | Unset = UNSET,
     fallback: str | None = None,
     expired: str | None = None,
-    ignore: Iterable[str] = (),
-    record_errors: bool = False,
+    ignore: Any = (),
+    record_errors: Any = False,
     repeat: str = "last",
     samples: int = 1,
-    fault: str | None = None,
-    pace: float = 0.0,
+    fault: Any = None,
+    pace: Any = 0.0,
 ) -> Options:
-    """Return the options that the words of ``live_api`` say.
-
-    Raises:
-        ConfigurationError: a value that cannot work; the message names it.
-    """
     if isinstance(ignore, str):
         raise ConfigurationError(f"ignore is the text {ignore!r}; give a list of dotted paths: [{ignore!r}].")
+    ignore = tuple(ignore) if isinstance(ignore, Iterable) else (ignore,)
+    if not all(isinstance(path, str) for path in ignore):
+        raise ConfigurationError(f"ignore is {ignore!r}; give a list of dotted paths, such as ['metadata.trace'].")
+    if not isinstance(record_errors, bool):
+        raise ConfigurationError(f"record_errors is {record_errors!r}; give True or False.")
+    if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0 <= pace < math.inf:
+        raise ConfigurationError(
+            f"pace is {pace!r}; give a number from 0: 1.0 is the recorded pace, 0 waits for nothing."
+        )
     if samples.__class__ is not int or samples < 1:
         raise ConfigurationError(f"samples is {samples!r}; give a whole number from 1.")
     return Options(
@@ -52,13 +72,17 @@ def options_from(
         ttl=ttl if isinstance(ttl, Unset) else seconds(ttl),
         fallback=_one_of("fallback", fallback, FALLBACKS),
         expired=_one_of("expired", expired, EXPIRED),
-        ignore=tuple(ignore),
+        ignore=ignore,
         record_errors=record_errors,
         repeat=_one_of("repeat", repeat, REPEATS) or "last",
         samples=samples,
         fault=None if fault is None else Fault.parse(fault),
         pace=pace,
     )
+
+
+KNOWN: Final = tuple(signature(_options).parameters)
+"""What may stand beside ``live_api``."""
 
 
 def words_of(target: Any) -> dict[str, Any] | None:

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 NAME = "live_api"
+SAMPLE = "llmcache_sample"
+"""The parameter that says which sample a test runs on."""
+
 MODES = ("replay", "once", "refresh", "live")
 
 configured = 0
@@ -51,6 +54,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Gather what xdist's workers do, from before they start."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         _gather(session.config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a test of each sample that a live_api function asks for."""
+    if metafunc.definition.get_closest_marker(NAME) is None:
+        return
+    from .pytest_items import samples_of
+
+    samples = samples_of(metafunc.definition)
+    if samples > 1:
+        metafunc.fixturenames.append(SAMPLE)
+        metafunc.parametrize(SAMPLE, range(samples), ids=[f"sample{sample}" for sample in range(samples)])
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -123,18 +138,15 @@ def _empty_store() -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Let a test run once on each sample, and fail by a miss that somebody below it caught."""
+    """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample."""
     session = item.stash.get(_session, None)
     if session is None:
         return (yield)
-    from .pytest_items import sampled
+    from .pytest_items import watched
 
     item.stash[_called] = True
-    with sampled(item, session):
-        result = yield
-    if session.misses:
-        raise session.misses[0]
-    return result
+    with watched(item, session):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from functools import wraps
-from inspect import iscoroutinefunction
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from unittest import SkipTest, TestCase
 
 import pytest
 
+from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.session import Session
-from django_llmcache.recorder.setup import Options
+from django_llmcache.recorder.setup import NO_OPTIONS, Options
 
 from .hooks import on_each_sample
-from .options import NAME, names_of, options_from
+from .options import KNOWN, NAME, names_of, options_from
+from .plugin import SAMPLE
 from .sessions import recorded
 
 
@@ -25,7 +25,17 @@ def options_at(node: Any) -> Options | None:
     The nearest word holds, and what a test leaves unsaid its class says, and its module.
     """
     marks = [mark for part in node.listchain() for mark in part.own_markers if mark.name == NAME]
+    for mark in marks:
+        if mark.args:
+            raise ConfigurationError(
+                f"live_api is given {mark.args[0]!r} without a name; its options are {', '.join(KNOWN)}."
+            )
     return options_from(**{name: value for mark in marks for name, value in mark.kwargs.items()}) if marks else None
+
+
+def _sample_of(item: Any) -> int:
+    params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    return int(params.get(SAMPLE, 0))
 
 
 @contextmanager
@@ -39,7 +49,9 @@ def session_for(item: pytest.Item) -> Iterator[Session]:
     if any(item.iter_markers("vcr")):
         pytest.fail(f"{item.nodeid} is marked both live_api and vcr: two recorders can't answer for one test.")
     try:
-        manager: AbstractContextManager[Session] = recorded(item.nodeid, options_at(item) or Options())
+        manager: AbstractContextManager[Session] = recorded(
+            item.nodeid, options_at(item) or NO_OPTIONS, sample=_sample_of(item)
+        )
         session = manager.__enter__()
     except SkipTest as skip:
         pytest.skip(str(skip))
@@ -50,36 +62,18 @@ def session_for(item: pytest.Item) -> Iterator[Session]:
         manager.__exit__(None, None, None)
 
 
+def samples_of(definition: Any) -> int:
+    """Return on how many samples a function is to run: as many tests, each with what its fixtures give it anew."""
+    with suppress(ConfigurationError):  # the test itself tells of it
+        return (options_at(definition) or NO_OPTIONS).samples
+    return 1
+
+
 @contextmanager
-def sampled(item: Any, session: Session) -> Iterator[None]:
-    """Let a test run once on each sample, where there is more than one."""
-    if session.options.samples == 1 or not hasattr(item, "obj"):
-        yield
-    elif isinstance(getattr(item, "instance", None), TestCase):
+def watched(item: Any, session: Session) -> Iterator[None]:
+    """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample."""
+    if isinstance(getattr(item, "instance", None), TestCase):
         on_each_sample(item.instance, session)
-        yield
-    else:
-        original, item.obj = item.obj, _on_each(item.obj, session)
-        try:
-            yield
-        finally:
-            item.obj = original
-
-
-def _on_each(function: Callable[..., Any], session: Session) -> Callable[..., Any]:
-    if iscoroutinefunction(function):
-
-        @wraps(function)
-        async def test(*args: Any, **kwargs: Any) -> Any:
-            for sample in range(session.options.samples):
-                with session.run(sample):
-                    await function(*args, **kwargs)
-    else:
-
-        @wraps(function)
-        def test(*args: Any, **kwargs: Any) -> Any:
-            for sample in range(session.options.samples):
-                with session.run(sample):
-                    function(*args, **kwargs)
-
-    return test
+    yield
+    if session.misses:
+        raise session.misses[0]

@@ -118,6 +118,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         mode=mode,
         hosts=provider_hosts(),
         ttl=words.ttl,
+        ttls=words.ttls,
         fallback=words.fallback,
         expired=words.expired,
         ignore=words.ignore_paths,

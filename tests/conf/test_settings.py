@@ -57,9 +57,19 @@ CASES = {
     "ASYNC_THREADS": Case(64, 8, (None, "8", 1.5, True, 0, -1)),
     "TEST_CACHE": Case(
         {name.lower(): setting.default for name, setting in conf.TEST_CACHE_KEYS.items()}
-        | {"hosts": (), "ignore_paths": ()},
+        | {"hosts": (), "ignore_paths": (), "ttls": {}},
         {"DIR": "x"},
-        (None, [], {"DR": "x"}, {"MODE": "sometimes"}, {"TTL": "soon"}, {"ENABLED": 1}, {"MAX_FIXTURE_BYTES": 0}),
+        (
+            None,
+            [],
+            {"DR": "x"},
+            {"MODE": "sometimes"},
+            {"TTL": "soon"},
+            {"TTL": {"openai": "soon"}},
+            {"TTL": {1: 1}},
+            {"ENABLED": 1},
+            {"MAX_FIXTURE_BYTES": 0},
+        ),
     ),
 }
 CASES["RUN_DIR"] = CASES["RUN_DIR"]._replace(becomes=Path("/run/site"))

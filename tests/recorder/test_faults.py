@@ -188,6 +188,9 @@ class TestErrors:
             (429, 0, {"retry-after": "0", "retry-after-ms": "1"}),
             (503, 7, {"retry-after": "7"}),
             (500, 7, {}),
+            (500, 0, {"retry-after-ms": "1"}),
+            (408, 0, {"retry-after-ms": "1"}),
+            (400, 0, {}),
         ],
     )
     def test_only_an_error_that_passes_says_when_to_come_again(self, status, after, headers):

@@ -249,6 +249,30 @@ class TestNames:
         assert Redactor().request(form).body == b"a=1&client_secret=REDACTED"
         assert Redactor().request(parts).body == body.replace(b"hunter2", b"REDACTED")
 
+    @pytest.mark.parametrize(
+        "disposition",
+        [
+            'name="file"; filename="a.json"',
+            'name="file"',
+            'filename="a.jsonl"; name="file"',
+            'name="api_key"; filename="k"',
+        ],
+    )
+    @pytest.mark.parametrize("content", ['{"n": {"api_key": "hunter2"}}', '{"a": 1}\n{"password": "hunter2"}\n', "[]"])
+    def test_parts_of_a_form_are_redacted_by_what_is_in_them(self, disposition, content):
+        body = (
+            f"--x\r\nContent-Disposition: form-data; {disposition}\r\nContent-Type: application/json\r\n\r\n"
+            f"{content}\r\n--x--\r\n"
+        )
+        request = request_of(body.encode(), headers=[("content-type", "multipart/form-data; boundary=x")])
+
+        redacted = Redactor().request(request)
+
+        assert b"hunter2" not in redacted.body
+        assert ("hunter2" in content or "api_key" in disposition) == (b"REDACTED" in redacted.body)
+        assert bool(leaks(request)) == (b"REDACTED" in redacted.body)
+        assert leaks(redacted) == []
+
 
 class TestShapes:
     @pytest.mark.parametrize("token", TOKENS.values(), ids=list(TOKENS))

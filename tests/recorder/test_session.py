@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -163,6 +164,43 @@ class TestMiss:
 
         assert own not in str(caught.value)
         assert own.encode() not in run.session().begin(asked(own, headers=(*JSON, ("x-api-key", own)))).request.body
+
+    @pytest.mark.parametrize(
+        ("options", "status", "told"),
+        [
+            ({"ttl": 0.0}, 200, "The recording of this request has expired, and there is no API key"),
+            ({"fallback": "error"}, 500, "The newest recording of this request is an error, and there is no API key"),
+        ],
+        ids=["expired", "failing"],
+    )
+    def test_without_a_key_it_says_why_what_is_recorded_is_not_used(self, run, options, status, told):
+        session = run.session(mode=Mode.REFRESH, record_errors=True)
+        tape = session.begin(asked())
+        tape.began(status, "", JSON)
+        tape.ended()
+        session.end(passed=True)
+        session = run.session(**options)
+        session.setup = session.setup._replace(placeholder="no-key")
+
+        with pytest.raises(FixtureMiss, match=told):
+            session.begin(asked(headers=(*JSON, ("authorization", "Bearer no-key"))))
+
+    def test_what_another_process_asks_can_not_be_recorded_and_is_not_asked(self, run):
+        session = run.session()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                session.begin(asked())
+            except FixtureMiss as miss:
+                os.write(writing, str(miss).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writing)
+
+        with os.fdopen(reading, "rb") as pipe:
+            assert b"from another process than the test's" in pipe.read()
 
 
 class TestLive:

@@ -208,8 +208,8 @@ def test_every_form_of_async_test_is_recorded_and_replayed(project, provider):
     second = project.pytest(LLMCACHE_TEST_CACHE_ENABLED="true", LLMCACHE_TEST_CACHE_MODE="replay")
 
     assert (skipped.code, first.code, second.code) == (0, 0, 0), (skipped, first, second)
-    assert "1 passed, 6 skipped" in skipped.text
-    assert "7 passed" in second.text
+    assert "1 passed, 7 skipped" in skipped.text
+    assert "8 passed" in second.text
     assert asked == [
         "A method", "At its end", "In an async fixture", "Of anyio", "Of pytest-asyncio", "Sampled", "Sampled",
     ]  # fmt: skip

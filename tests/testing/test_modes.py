@@ -40,6 +40,8 @@ def test_nothing_said_is_off_and_says_what_to_set(monkeypatch):
     [
         ({ENABLED: "true"}, "once"),
         ({ENABLED: "true", "CI": "true"}, "replay"),
+        ({ENABLED: "true", "CI": "woodpecker"}, "replay"),
+        ({ENABLED: "true", "CI": "false"}, "once"),
         ({"setting": {"ENABLED": True}}, "once"),
         ({"setting": {"ENABLED": True, "MODE": "refresh"}, "CI": "1"}, "refresh"),
         ({"setting": {"ENABLED": True, "MODE": "refresh"}, MODE: "replay"}, "replay"),

@@ -87,7 +87,14 @@ def test_where_it_says_nothing_its_set_up_has_what_its_tests_agree_on():
     assert of_a_level(None, tests) == of_a_level(None, tests[::-1]) == options_from(ttl=60, ignore=["a", "b"])
 
 
-@pytest.mark.parametrize("words", [{"ignore": "a.b"}, {"samples": 0}, {"samples": True}, {"repeat": "no"}], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"ignore": "a.b"}, {"ignore": [3]}, {"ignore": 3}, {"samples": 0}, {"samples": True}, {"repeat": "no"},
+        {"pace": "quick"}, {"pace": -1}, {"fault": 429}, {"record_errors": "yes"}, {"sample": 3}, {"tll": 3},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_a_word_that_can_not_work_is_refused_where_the_test_is_defined(words):
     with pytest.raises(ConfigurationError, match=next(iter(words))):
         live_api(**words)
@@ -180,3 +187,121 @@ def test_samples_are_run_and_kept_however_they_are_said(project, provider, runne
         first, second,
     )  # fmt: skip
     assert len(project.fixtures) == sum(expected.values())  # none of the test that was expected to fail
+
+
+WRONG = """
+    import pytest
+
+
+    @pytest.fixture(scope="module")
+    def shared():
+        return 1
+
+
+    def test_plain(shared):
+        pass
+
+
+    @pytest.mark.live_api(tll=3)
+    def test_misspelled(shared):
+        pass
+
+
+    @pytest.mark.live_api("replay")
+    def test_unnamed(shared):
+        pass
+
+
+    @pytest.mark.live_api
+    def test_live(shared):
+        pass
+"""
+
+
+def test_a_wrong_mark_is_the_error_of_its_own_test_alone(project):
+    project.write("test_wrong.py", WRONG)
+
+    done = project.pytest(**ON)
+
+    assert "2 passed, 2 errors" in done.text, done
+    assert "live_api has no option 'tll'; did you mean 'ttl'?" in done.text
+    assert "live_api is given 'replay' without a name; its options are mode, ttl," in done.text
+
+
+WITH_GROUPS = """
+    from project_settings import *
+
+    INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", *INSTALLED_APPS]
+"""
+ISOLATED = """
+    from unittest import IsolatedAsyncioTestCase
+
+    from django.contrib.auth.models import Group
+    from django.test import TestCase
+    from django_llmcache import achat, chat
+    from django_llmcache.testing import live_api
+
+    QUESTION = [{"role": "user", "content": "Hi"}]
+
+
+    class Writing(TestCase):
+        def setUp(self):
+            self.items = []
+            self.addCleanup(Group.objects.create, name="cleaned up")
+
+        @live_api(samples=3)
+        def test_the_database(self):
+            chat("openai", QUESTION)
+            Group.objects.create(name="one")
+            self.items.append(1)
+            self.assertEqual((len(self.items), Group.objects.count()), (1, 1))
+
+
+    class OnALoop(IsolatedAsyncioTestCase):
+        async def asyncSetUp(self):
+            self.items = []
+
+        @live_api(samples=3)
+        async def test_what_is_set_up(self):
+            await achat("openai", QUESTION)
+            self.items.append(1)
+            self.assertEqual(len(self.items), 1)
+"""
+ISOLATED_FUNCTION = """
+    import pytest
+    from django.contrib.auth.models import Group
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    @pytest.fixture
+    def items():
+        return []
+
+
+    @live_api(samples=3)
+    def test_the_database(db, items):
+        chat("openai", [{"role": "user", "content": "Hi"}])
+        Group.objects.create(name="one")
+        items.append(1)
+        assert (len(items), Group.objects.count()) == (1, 1)
+"""
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_no_sample_sees_what_another_left(project, provider, runner):
+    project.write("with_groups.py", WITH_GROUPS)
+    project.write("test_isolated.py", ISOLATED)
+    if runner == "pytest":
+        project.write("test_function.py", ISOLATED_FUNCTION)
+    words = ("--ds=with_groups",) if runner == "pytest" else ("test", "--settings=with_groups")
+
+    done = getattr(project, runner)(*words, **ON)
+
+    assert done.code == 0, done
+    assert provider.calls == 3  # one for each sample; the other tests ask the same
+
+
+def test_a_block_can_not_run_on_samples():
+    with pytest.raises(ConfigurationError, match="decorate the test"), live_api(samples=2):
+        pass

@@ -14,6 +14,13 @@ def test_tests_of_one_mode_share_it_and_what_was_read():
     assert other is not first
 
 
+def test_a_provider_may_have_a_time_of_its_own():
+    with override_llmcache(TEST_CACHE={"TTL": {"openai": 60, "groq": None, "*": 3600}}):
+        setup = setup_for(Mode.REPLAY)
+
+    assert [setup.ttl_of(name) for name in ("openai", "groq", "mistral")] == [60, None, 3600]
+
+
 def test_another_folder_is_another(monkeypatch, tmp_path):
     before = setup_for(Mode.REPLAY)
     monkeypatch.setenv("LLMCACHE_TEST_CACHE_DIR", str(tmp_path))

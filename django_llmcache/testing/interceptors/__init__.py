@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
-from . import arrivals
+from django_llmcache import arrivals
 
 
 class Interceptor(NamedTuple):

@@ -9,13 +9,13 @@ from functools import cache, wraps
 from importlib import import_module
 from typing import Any
 
+from django_llmcache.arrivals import is_here
 from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Outgoing, Pairs
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import DROPPED, REFUSED, TIMED_OUT, concerns, headers_of, latin, lowered
-from .arrivals import is_here
 from .patching import replace
 
 
