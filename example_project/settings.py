@@ -105,6 +105,6 @@ LLMCACHE = {
     },
     "TEST_CACHE": {"DIR": "example_project/tests/llm_fixtures"},
 }
-TEST_RUNNER = "django_llmcache.testing.LLMCacheDiscoverRunner"  # adds a block at the end of live_api tests
+TEST_RUNNER = "example_project.runner.ExampleRunner"
 # What stands in for a provider without a key takes this many seconds for an answer.
 STANDIN_LATENCY = number(env.float, "STANDIN_LATENCY", 0.8)

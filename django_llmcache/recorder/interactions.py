@@ -26,8 +26,8 @@ _MAGIC: Final = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\
 _PIECE: Final = 64 * 1024
 _WRAPPED: Final = frozenset({"base64_string", "encoding", "string"})
 
-Raw = tuple[Any, Any]
-"""A request and an answer as a cassette has them."""
+Raw = tuple[Any, Any, Any]
+"""A request and an answer as a cassette has them, and when it says that they were recorded."""
 
 
 class InteractionError(LLMCacheError, ValueError):
@@ -51,7 +51,7 @@ def interactions_of(cassette: Any) -> list[Raw]:
             sent, came = cassette["requests"], cassette["responses"]
             if len(sent) != len(came):
                 raise InteractionError(f"it has {len(sent)} requests and {len(came)} responses")
-            return list(zip(sent, came, strict=True))
+            return [(request, response, None) for request, response in zip(sent, came, strict=True)]
         named = [name for name in ("interactions", "http_interactions") if name in cassette]
         cassette = (cassette[named[0]] or []) if named else None
     if not isinstance(cassette, list):
@@ -60,7 +60,7 @@ def interactions_of(cassette: Any) -> list[Raw]:
     if not all(whole):
         kind = InteractionError if named or any(whole) else NoCassetteError
         raise kind(f"interaction {whole.index(False) + 1} is not a request with its response")
-    return [(interaction["request"], interaction["response"]) for interaction in cassette]
+    return [(each["request"], each["response"], each.get("recorded_at")) for each in cassette]
 
 
 def outgoing(request: Any) -> Outgoing:
@@ -83,8 +83,12 @@ def outgoing(request: Any) -> Outgoing:
     return Outgoing(method, url, headers, _body(fields, "body"))
 
 
-def incoming(response: Any) -> Incoming:
+def incoming(response: Any, recorded_at: Any = None) -> Incoming:
     """Return an answer, with its body decoded, and without the headers that speak of how it was sent.
+
+    Args:
+        response: as the cassette has it.
+        recorded_at: what the cassette says beside it; it becomes the ``date`` of an answer that has none.
 
     Raises:
         InteractionError: something is missing, or is not what it should be.
@@ -98,7 +102,10 @@ def incoming(response: Any) -> Incoming:
     return Incoming(
         status=status,
         reason=reason,
-        headers=tuple(pair for pair in headers if pair[0].lower() not in _FRAMING),
+        headers=(
+            *(pair for pair in headers if pair[0].lower() not in _FRAMING),
+            *([("date", recorded_at)] if isinstance(recorded_at, str) and not first(headers, "date") else ()),
+        ),
         chunks=(Chunk(0.0, body),) if body else (),
         encoding=encoding,
     )

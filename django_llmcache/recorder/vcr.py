@@ -67,9 +67,9 @@ def read_cassette(path: Path) -> list[tuple[Outgoing, Incoming]]:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise CassetteError(path, _why(error)) from error
     found = []
-    for number, (request, response) in enumerate(raw, 1):
+    for number, (request, response, recorded_at) in enumerate(raw, 1):
         try:
-            found.append((outgoing(request), incoming(response)))
+            found.append((outgoing(request), incoming(response, recorded_at)))
         except ValueError as error:
             raise CassetteError(path, f"interaction {number}: {error}") from error
     return found

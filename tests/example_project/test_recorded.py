@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUNNERS = {
-    "manage": ["manage.py", "test", "example_project", "--tag", "live_api"],
-    "pytest": ["-m", "pytest", "example_project", "--ds", "example_project.settings", "-m", "live_api", "-q"],
-}
+LINES = re.findall(r"^LLMCACHE_TEST_CACHE_ENABLED=true python (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+RUNNERS = {"manage": LINES[0].split(), "pytest": LINES[1].split()}
+"""As README says them."""
 
 
 def run(runner, **variables):

@@ -186,7 +186,7 @@ class TestForms:
         assert (sent.method, sent.url, sent.body) == ("POST", URL, b'{"model": "m"}')
         assert sent.headers == (("accept", "*/*"), ("content-type", "application/json"))
         assert (came.status, came.reason, came.body) == (200, "OK", b'{"answer": 42}')
-        names = [(name.lower(), value) for name, value in came.headers]
+        names = [(name.lower(), value) for name, value in came.headers if name != "date"]
         assert names == [("content-type", "application/json"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]
 
     def test_a_bare_list_is_read(self, cassette):

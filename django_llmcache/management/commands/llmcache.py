@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from typing import Any
@@ -62,6 +63,8 @@ class Command(BaseCommand):
         try:
             getattr(self, f"_{subcommand}")(options)
         except LLMCacheError as error:
+            if subcommand == "fixtures" and options["json"]:
+                self.stdout.write(json.dumps({"problems": [str(error)]}, indent=2))
             raise CommandError(str(error)) from error
 
     def _clear(self, options: dict[str, Any]) -> None:

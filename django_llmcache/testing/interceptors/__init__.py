@@ -7,7 +7,7 @@ session has no part in a request, or none is in force.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -100,6 +100,14 @@ def _is_ready(one: Interceptor) -> bool:
     # Half imported, it may be what imports the library.
     engine = not one.engine or (not arrivals.is_coming(one.engine) and _is_installed(one.engine))
     return engine and arrivals.is_here(one.library)
+
+
+def lacking(libraries: Iterable[str]) -> str:
+    """Return what to install so that the first of these libraries is seen that is not for want of it, else ``""``."""
+    for one in INTERCEPTORS:
+        if one.library in libraries and one.engine and not _is_installed(one.engine):
+            return f"{one.library} is recorded with the package {one.engine}: pip install 'django-llmcache[testing]'"
+    return ""
 
 
 @cache

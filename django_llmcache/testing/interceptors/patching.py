@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 _installed: Final[dict[tuple[Any, str], Any]] = {}
@@ -14,9 +16,10 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
     """Set an attribute to what ``make`` returns for the original; return what puts the original back.
 
     Where others have put theirs on top of ours, ours stays below it, and isn't set a second time: with no session in
-    force it does nothing but call the original.
+    force it does nothing but call the original. Where one of them has put back what was there before, ours is gone, and
+    set again.
     """
-    if (owner, name) not in _installed:
+    if (owner, name) not in _installed or _is_gone(owner, name):
         # From the class itself: what it inherits is deleted again, not copied.
         original = getattr(owner, name)
         inherited = name not in vars(owner)
@@ -37,3 +40,14 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
             setattr(owner, name, original)
 
     return put_back
+
+
+def _is_gone(owner: Any, name: str) -> bool:
+    """Return whether ours was there, and now what the library itself has is, with nobody's wrapper around it."""
+    function = getattr(owner, name)
+    if function is _installed[owner, name][0]:
+        return False
+    if not isinstance(function, FunctionType):
+        return name not in vars(owner)  # of a built-in class below it
+    home = sys.modules.get(owner.__name__ if isinstance(owner, ModuleType) else owner.__module__)
+    return function.__code__.co_filename == getattr(home, "__file__", None)

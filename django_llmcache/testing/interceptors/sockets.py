@@ -19,6 +19,7 @@ from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.setup import Mode
 
+from . import lacking
 from .patching import replace
 
 _SCHEMES: Final[dict[Any, str]] = {80: "http", 443: "https", "80": "http", "443": "https"} | {
@@ -128,4 +129,5 @@ def _client() -> str:
         if package not in sys.stdlib_module_names and package not in (*found, _OURS, ""):
             found.append(package)
         frame = frame.f_back
-    return ", called by ".join(found) or _UNKNOWN
+    hint = lacking(found)
+    return (", called by ".join(found) or _UNKNOWN) + (f" ({hint})" if hint else "")

@@ -85,6 +85,20 @@ def test_a_mock_that_outlasts_the_arming_keeps_its_place_and_leaves_the_original
     assert HTTPAdapter.send is before
 
 
+def test_a_mock_from_before_that_ends_inside_leaves_the_next_test_recorded():
+    mock = responses.RequestsMock(assert_all_requests_are_fired=False)
+    before = HTTPAdapter.send
+    mock.start()
+    with interceptors.armed():
+        mock.stop()
+
+    with interceptors.armed():
+        seen = HTTPAdapter.send is not before
+
+    assert seen
+    assert HTTPAdapter.send is before
+
+
 class Base:
     def who(self) -> str:
         return "base"
