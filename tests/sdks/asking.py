@@ -93,13 +93,13 @@ def gemini_client(url):
 
 def gemini_ask(url):
     client = gemini_client(url)  # held: it closes itself when nobody does
-    return _without_head(client.models.generate_content(model="gemini-2.0-flash", contents="Hi"))
+    return without_head(client.models.generate_content(model="gemini-2.0-flash", contents="Hi"))
 
 
 def gemini_stream(url):
     client = gemini_client(url)
     return [
-        _without_head(chunk) for chunk in client.models.generate_content_stream(model="gemini-2.0-flash", contents="Hi")
+        without_head(chunk) for chunk in client.models.generate_content_stream(model="gemini-2.0-flash", contents="Hi")
     ]
 
 
@@ -110,10 +110,10 @@ def gemini_tools(url):
         "automatic_function_calling": {"disable": True},
     }
     answer = client.models.generate_content(model="gemini-2.0-flash", contents=TEMPERATURE, config=config)
-    return _without_head(answer)
+    return without_head(answer)
 
 
-def _without_head(answer):
+def without_head(answer):
     """Leave out the headers: of those, a fixture keeps a few."""
     return answer.model_dump(exclude={"sdk_http_response"})
 
@@ -169,7 +169,7 @@ def litellm_ask(url):
     import litellm
 
     answer = litellm.completion(model="openai/gpt-4o-mini", messages=HI, api_base=f"{url}/v1", num_retries=0)
-    return _without_times(answer.model_dump())
+    return without_times(answer.model_dump())
 
 
 def litellm_stream(url):
@@ -178,7 +178,7 @@ def litellm_stream(url):
     chunks = litellm.completion(
         model="openai/gpt-4o-mini", messages=HI, api_base=f"{url}/v1", num_retries=0, stream=True
     )
-    return [_without_times(chunk.model_dump()) for chunk in chunks]
+    return [without_times(chunk.model_dump()) for chunk in chunks]
 
 
 def litellm_tools(url):
@@ -191,10 +191,10 @@ def litellm_tools(url):
         api_base=f"{url}/v1",
         num_retries=0,
     )
-    return _without_times(answer.model_dump())
+    return without_times(answer.model_dump())
 
 
-def _without_times(answer):
+def without_times(answer):
     """Leave out what LiteLLM makes up itself for each object."""
     return {name: value for name, value in answer.items() if name not in ("created", "id")}
 

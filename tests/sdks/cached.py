@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from django_llmcache.transports import cached_async_client, cached_client
 
-from .asking import HI, _without_head, _without_times
+from .asking import HI, without_head, without_times
 
 TOOL = {
     "type": "function",
@@ -185,15 +185,15 @@ def gemini_words(kind: str) -> dict[str, Any]:
 
 
 def gemini_ask(client, kind):
-    return _without_head(client.models.generate_content(**gemini_words(kind)))
+    return without_head(client.models.generate_content(**gemini_words(kind)))
 
 
 async def gemini_aask(client, kind):
-    return _without_head(await client.aio.models.generate_content(**gemini_words(kind)))
+    return without_head(await client.aio.models.generate_content(**gemini_words(kind)))
 
 
 def gemini_stream(client):
-    return [_without_head(part) for part in client.models.generate_content_stream(**gemini_words("plain"))]
+    return [without_head(part) for part in client.models.generate_content_stream(**gemini_words("plain"))]
 
 
 def _mistral(url: str) -> Any:
@@ -269,20 +269,20 @@ def litellm_words(base: str, kind: str) -> dict[str, Any]:
 def litellm_ask(base, kind):
     import litellm
 
-    return _without_times(litellm.completion(**litellm_words(base, kind)).model_dump())
+    return without_times(litellm.completion(**litellm_words(base, kind)).model_dump())
 
 
 async def litellm_aask(base, kind):
     import litellm
 
-    return _without_times((await litellm.acompletion(**litellm_words(base, kind))).model_dump())
+    return without_times((await litellm.acompletion(**litellm_words(base, kind))).model_dump())
 
 
 def litellm_stream(base):
     import litellm
 
     return [
-        _without_times(part.model_dump()) for part in litellm.completion(stream=True, **litellm_words(base, "plain"))
+        without_times(part.model_dump()) for part in litellm.completion(stream=True, **litellm_words(base, "plain"))
     ]
 
 

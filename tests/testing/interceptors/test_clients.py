@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +21,20 @@ EVENTS = tuple(b'data: {"n": %d}\n\n' % number for number in range(14))
 STREAM = chunked_head("text/event-stream") + b"".join(map(chunk, EVENTS)) + b"0\r\n\r\n"
 FRAMING = {"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding", "x-llmcache"}
 
+PACKED = {name: importlib.import_module(module).compress for name, module in
+          (("br", "brotli"), ("zstd", "zstandard")) if importlib.util.find_spec(module)}  # fmt: skip
+"""What the SDKs accept as well, where something is installed that reads it."""
+
 ANSWERS = {
     "json": whole(JSON),
     "json in chunks": chunked_head("application/json") + chunk(JSON[:20]) + chunk(JSON[20:]) + b"0\r\n\r\n",
     "json until the end": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" + JSON,
     "server-sent events": STREAM,
     "gzip": whole(gzip.compress(JSON), headers=("content-type: application/json", "content-encoding: gzip")),
+    **{
+        name: whole(PACKED[name](JSON), headers=("content-type: application/json", f"content-encoding: {name}"))
+        for name in PACKED
+    },
     "binary": whole(bytes(range(256)) * 40, headers=("content-type: audio/mpeg",)),
     "no body": b"HTTP/1.1 204 No Content\r\n\r\n",
     "an empty body": whole(b"", headers=("content-type: text/plain",)),
