@@ -31,6 +31,10 @@ KEPT: Final = 64
 """Clears in the ledger. What was asked for before the oldest of them no longer counts."""
 
 
+GROUP_LASTS: Final = 30 * 86_400.0
+"""Seconds for which a group's stamp is kept after it was last stored under: every user and every object may be one."""
+
+
 class Mark(NamedTuple):
     """The stamps in force at one moment.
 
@@ -105,6 +109,14 @@ NO_LEDGER: Final = Ledger("")
 def new_stamp() -> str:
     """Return a stamp that there never was."""
     return f"{time.time_ns():x}-{token_hex(6)}"
+
+
+def age_of(stamp: str, now: float) -> float:
+    """Return how many seconds ago a stamp was made; what is none is as old as can be."""
+    try:
+        return now - int(stamp.partition("-")[0], 16) / 1e9
+    except ValueError:
+        return now
 
 
 def new_ledger() -> Ledger:

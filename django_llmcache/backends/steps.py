@@ -6,7 +6,7 @@ or ``"sleep"`` and seconds), is sent what the store gave, and returns its result
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Hashable, Iterable
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Mapping
 from secrets import token_hex
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -14,7 +14,18 @@ from django_llmcache.entry import Entry, Selector
 from django_llmcache.exceptions import EntryFormatError, EntryTooLargeError, LLMCacheError
 
 from .base import Found, groups_of
-from .generations import LEDGER, NO_LEDGER, Ledger, Mark, group_of, key_of_group, new_ledger, new_stamp
+from .generations import (
+    GROUP_LASTS,
+    LEDGER,
+    NO_LEDGER,
+    Ledger,
+    Mark,
+    age_of,
+    group_of,
+    key_of_group,
+    new_ledger,
+    new_stamp,
+)
 from .packing import Packed, Packer
 
 Result = TypeVar("Result")
@@ -90,8 +101,10 @@ class EntrySteps:
         missing = [name for name in (LEDGER, *keys) if name not in got]
         if missing:
             for name in missing:
-                begun = new_ledger().encode() if name == LEDGER else new_stamp().encode()
-                yield "add", name, begun, None
+                if name == LEDGER:
+                    yield "add", name, new_ledger().encode(), None
+                else:
+                    yield "add", name, new_stamp().encode(), GROUP_LASTS
             got |= yield "read", missing
         stamps = {group: got[name].decode("ascii", "replace") for name, group in keys.items() if name in got}
         try:
@@ -156,7 +169,15 @@ class EntrySteps:
         if largest is not None and len(packed) > largest:
             raise EntryTooLargeError(f"The store takes values of {largest} bytes; the entry has {len(packed)}.")
         yield "write", entry.key, packed, None if ttl is None else ttl + entry.stale_for
+        yield from self._outliving(now.stamps, ttl)
         return now
+
+    def _outliving(self, stamps: Mapping[str, str], ttl: float | None) -> Steps[None]:
+        """Keep the stamps of an entry's groups for as long as it lives, as far as they may end before."""
+        lasts = GROUP_LASTS if ttl is None else max(GROUP_LASTS, 2 * ttl)
+        for group, stamp in stamps.items():
+            if lasts > GROUP_LASTS or age_of(stamp, self._clock()) > GROUP_LASTS / 2:
+                yield "touch", key_of_group(group), lasts
 
     def deleting(self, key: str) -> Steps[bool]:
         look = yield from self.finding(key, ())
@@ -167,7 +188,7 @@ class EntrySteps:
         if selector.everything:
             yield from self._noting(None)
         elif (group := group_of(selector)) is not None:
-            yield from self._writing(key_of_group(group), new_stamp().encode())
+            yield from self.restamping(group)
         elif selector.key is not None and len(selector.as_dict()) == 1:
             yield from self.deleting(selector.key)
         else:
@@ -181,7 +202,7 @@ class EntrySteps:
         keys = {key_of_group(f"t:{tag}"): tag for tag in tags}
         got = yield "read", list(keys)
         for key in got:
-            yield from self._writing(key, new_stamp().encode())
+            yield from self._writing(key, new_stamp().encode(), GROUP_LASTS)
         return [keys[key] for key in got]
 
     def _noting(self, selector: Selector | None) -> Steps[None]:
@@ -206,11 +227,11 @@ class EntrySteps:
 
     def restamping(self, group: str) -> Steps[None]:
         """Give a group another stamp."""
-        yield from self._writing(key_of_group(group), new_stamp().encode())
+        yield from self._writing(key_of_group(group), new_stamp().encode(), GROUP_LASTS)
 
-    def _writing(self, key: str, value: bytes) -> Steps[None]:
+    def _writing(self, key: str, value: bytes, seconds: float | None = None) -> Steps[None]:
         """Write what must not be lost, and look whether it is there: some caches fail to store and say nothing."""
-        yield "write", key, value, None
+        yield "write", key, value, seconds
         if key not in (yield "read", [key]):
             raise LLMCacheError("The store did not keep the note of a clear, so nothing may have been cleared.")
 

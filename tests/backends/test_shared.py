@@ -17,7 +17,7 @@ from pymemcache.serde import pickle_serde
 from django_llmcache import LLMRequest, backends, cache, chat
 from django_llmcache.backends.base import groups_of
 from django_llmcache.backends.django_cache import DjangoCacheBackend
-from django_llmcache.backends.generations import LEDGER
+from django_llmcache.backends.generations import LEDGER, key_of_group
 from django_llmcache.backends.serializers import RawSerde, RawSerializer
 from django_llmcache.backends.stores import Deadlines, alias_of, store_of
 from django_llmcache.contrib.demo.standin import StandIn
@@ -29,6 +29,7 @@ from .contract import Clock, entry_of
 from .test_tiered import Commands
 
 ENTRY = entry_of(body=b'{"answer": "' + b"A prompt that nobody is to read. " * 3000 + b'"}')
+SCOPE = "0123456789abcdef"
 BACKEND = "django_llmcache.backends.django_cache.DjangoCacheBackend"
 ANSWER = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
 
@@ -53,6 +54,9 @@ class Bytes:
 
     def delete(self, key):
         self._store.remove(key)
+
+    def touch(self, key):
+        self._store.touch(key, 60)
 
 
 @pytest.fixture
@@ -232,6 +236,57 @@ def stamps_of(entry):
     from django_llmcache.backends.generations import key_of_group
 
     return [LEDGER, *(key_of_group(group) for group in groups_of(entry.scope, entry.tags))]
+
+
+class TestStamps:
+    """Every user and every object may have one, so that they end; and none before what bears it."""
+
+    DAY = 86_400
+
+    @pytest.fixture
+    def left(self, tmp_path):
+        """Return for how many seconds Redis keeps the stamp of a scope."""
+        with override_settings(CACHES={"llm": stores.alias_for("redis", tmp_path)}):
+            redis = caches["llm"]._cache.get_client(None)
+            yield lambda scope: redis.ttl(caches["llm"].make_key(key_of_group(f"s:{scope}")))
+
+    @pytest.mark.parametrize("by", ["asking", "storing", "clearing"])
+    def test_that_of_a_scope_ends_after_a_month(self, left, by):
+        backend = backend_with()
+        if by == "asking":
+            backend.find("key", groups_of(SCOPE, ()))
+        elif by == "storing":
+            backend.put(entry_of(scope=SCOPE))
+        else:
+            backend.clear(Selector(scope=SCOPE))
+
+        assert 29 * self.DAY < left(SCOPE) <= 30 * self.DAY
+
+    def test_but_not_before_an_entry_that_lives_longer(self, left):
+        backend_with().put(entry_of(scope=SCOPE, ttl=90 * self.DAY))
+
+        assert left(SCOPE) > 90 * self.DAY
+
+    @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+    def test_storing_renews_one_of_half_its_age(self, left, is_async):
+        backend = backend_with()
+        backend.put(entry_of(scope=SCOPE))
+        name = caches["llm"].make_key(key_of_group(f"s:{SCOPE}"))
+        caches["llm"]._cache.get_client(None).expire(name, 60)
+        backend.clock = lambda: time.time() + 16 * self.DAY
+
+        if is_async:
+            asyncio.run(backend.aput(entry_of(scope=SCOPE)))
+        else:
+            backend.put(entry_of(scope=SCOPE))
+
+        assert left(SCOPE) > 29 * self.DAY
+
+    def test_every_store_can_renew(self, alias):
+        alias.set("llmcache:x", b"1")
+        alias.touch("llmcache:x")
+
+        assert alias.get("llmcache:x") == b"1"
 
 
 class TestRoundTrips:

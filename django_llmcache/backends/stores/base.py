@@ -72,6 +72,10 @@ class Store(ABC):
     def remove(self, key: str) -> None:
         """Remove a value, if there is one."""
 
+    @abstractmethod
+    def touch(self, key: str, seconds: float) -> None:
+        """Let a value, if there is one, be kept for so many seconds from now."""
+
     def refuses(self, error: Exception) -> bool:
         """Return whether an error of a write is the store's own word, as of one that is full: it is not away."""
         return False
@@ -91,6 +95,10 @@ class Store(ABC):
     async def aremove(self, key: str) -> None:
         """Do what ``remove`` does without keeping the event loop waiting."""
         await aside(self.remove, key)
+
+    async def atouch(self, key: str, seconds: float) -> None:
+        """Do what ``touch`` does without keeping the event loop waiting."""
+        await aside(self.touch, key, seconds)
 
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of connections and threads."""

@@ -47,6 +47,9 @@ class LocMemStore(Store):
     def remove(self, key: str) -> None:
         self._cache.delete(key)
 
+    def touch(self, key: str, seconds: float) -> None:
+        self._cache.touch(key, whole(seconds))
+
     async def aread(self, keys: Sequence[str]) -> dict[str, bytes]:
         return self.read(keys)
 
@@ -58,6 +61,9 @@ class LocMemStore(Store):
 
     async def aremove(self, key: str) -> None:
         self.remove(key)
+
+    async def atouch(self, key: str, seconds: float) -> None:
+        self.touch(key, seconds)
 
 
 class GuardedStore(Store):
@@ -88,6 +94,9 @@ class GuardedStore(Store):
 
     def remove(self, key: str) -> None:
         self._within(self._deadlines.write, lambda cache: cache.delete(key))
+
+    def touch(self, key: str, seconds: float) -> None:
+        self._within(self._deadlines.write, lambda cache: cache.touch(key, whole(seconds)))
 
     def close(self) -> None:
         with self._lock:

@@ -56,6 +56,9 @@ class MemcachedStore(Store):
     def remove(self, key: str) -> None:
         self._writer.delete(key)
 
+    def touch(self, key: str, seconds: float) -> None:
+        self._writer.touch(key, _lasting(seconds))
+
     def close(self) -> None:
         for cache in (self._reader, self._writer):
             cache._cache.close()

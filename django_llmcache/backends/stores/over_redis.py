@@ -58,6 +58,9 @@ class RedisStore(Store):
     def remove(self, key: str) -> None:
         self._writer.delete(self._name(key))
 
+    def touch(self, key: str, seconds: float) -> None:
+        self._writer.expire(self._name(key), math.ceil(seconds))
+
     def refuses(self, error: Exception) -> bool:
         return isinstance(error, ResponseError)
 
@@ -76,6 +79,10 @@ class RedisStore(Store):
     async def aremove(self, key: str) -> None:
         async with within(self._deadlines.write):
             await (await self._here()).delete(self._name(key))
+
+    async def atouch(self, key: str, seconds: float) -> None:
+        async with within(self._deadlines.write):
+            await (await self._here()).expire(self._name(key), math.ceil(seconds))
 
     def close(self) -> None:
         """Close the connections of threads; those of an event loop are closed with it."""
