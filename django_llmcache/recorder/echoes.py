@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode, urlsafe_b64encode
+from functools import lru_cache
 from typing import Final
 
 from .credentials import Span
@@ -14,6 +15,7 @@ _AROUND: Final = 4096
 """Characters before it that are looked at: what is longer is a file, of which the rest tells nothing."""
 
 
+@lru_cache(maxsize=256)
 def encoded(value: str) -> tuple[str, ...]:
     """Return what stands in base64 for a text alone, in each way in which its bytes may fall on the characters."""
     raw = value.encode("utf-8", "surrogatepass")

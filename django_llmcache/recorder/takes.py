@@ -47,6 +47,9 @@ class Choice(NamedTuple):
 
 def takes(fixtures: Iterable[Fixture]) -> list[Take]:
     """Return the takes that fixtures of one key and one sample make, the oldest first."""
+    fixtures = list(fixtures)
+    if len(fixtures) == 1:  # as most often
+        return [Take(fixtures[0].take, fixtures[0].recorded_at, tuple(fixtures))]
     grouped: dict[str, list[Fixture]] = {}
     for fixture in fixtures:
         grouped.setdefault(fixture.take, []).append(fixture)
@@ -90,7 +93,5 @@ def _dotted(test: str) -> str:
 
 
 def _take(name: str, members: list[Fixture]) -> Take:
-    ordered = members
-    if len(members) > 1:
-        ordered = sorted(members, key=lambda one: (one.sequence, one.recorded_at, str(one.path)))
+    ordered = sorted(members, key=lambda one: (one.sequence, one.recorded_at, str(one.path)))
     return Take(name, min(one.recorded_at for one in members), tuple(ordered))
