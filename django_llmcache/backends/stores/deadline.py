@@ -1,12 +1,18 @@
-"""A deadline on an event loop that is for the store alone: time for which the loop is busy does not count."""
+"""Deadlines that are for the store alone, and for all of an operation.
+
+On an event loop, time for which the loop is busy does not count. On a socket, a time-out would be for each piece of an
+answer: a slow server could take as many as it likes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 SHORT: Final = 0.001
 """Seconds of other work that need not be made up for."""
@@ -42,3 +48,51 @@ async def within(seconds: float) -> AsyncIterator[None]:
             yield
     finally:
         timers[-1].cancel()
+
+
+class TimedSocket:
+    """A connected socket whose time-out runs from the sending of a command to the end of its answer.
+
+    Args:
+        sock: with a time-out in seconds.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._seconds = sock.gettimeout()
+        self._ends = math.inf
+
+    def sendall(self, data: bytes) -> None:
+        """Send a command, and begin its time."""
+        if self._seconds is not None:
+            self._ends = time.monotonic() + self._seconds
+            self._sock.settimeout(self._seconds)
+        self._sock.sendall(data)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Return a piece of the answer; raises ``TimeoutError`` when the command's time is over."""
+        if not flags:  # else it looks whether the connection still stands, and no command is under way
+            self._limit()
+        return self._sock.recv(size, flags)
+
+    def recv_into(self, buffer: bytearray, size: int = 0, flags: int = 0) -> int:
+        """Read a piece of the answer; raises as ``recv``."""
+        if not flags:
+            self._limit()
+        return self._sock.recv_into(buffer, size, flags)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Set the time-out of the next commands, and give what is under way as long from now."""
+        self._seconds = seconds
+        self._ends = math.inf if seconds is None else time.monotonic() + seconds
+        self._sock.settimeout(seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def _limit(self) -> None:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"The answer took longer than {self._seconds:g} s.")
+        if left < math.inf:
+            self._sock.settimeout(left)

@@ -11,6 +11,7 @@ import math
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -24,7 +25,7 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from .base import Alias, Deadlines, Store
-from .deadline import within
+from .deadline import TimedSocket, within
 
 _WORDS_KEPT: Final = 4096
 _OURS: Final = ("serializer", "pool_class", "parser_class")
@@ -107,6 +108,7 @@ class RedisStore(Store):
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         pool = ConnectionPool.from_url(self._url, **self._options, retry=retry)
         pool.connection_kwargs |= {"socket_timeout": seconds, "socket_connect_timeout": seconds}  # over the address'
+        pool.connection_class = _timed(pool.connection_class)
         return pool
 
     async def _here(self) -> AsyncRedis:
@@ -122,6 +124,17 @@ class RedisStore(Store):
         self._of_loop[loop] = made
         await anext(made.end)
         return made.client
+
+
+@cache
+def _timed(kind: Any) -> Any:
+    """Return a class of connections like this one, whose time-out is for a whole command."""
+
+    class Timed(kind):  # type: ignore[misc] # whichever the address asks for
+        def _connect(self) -> TimedSocket:
+            return TimedSocket(super()._connect())
+
+    return Timed
 
 
 class _Connections:
