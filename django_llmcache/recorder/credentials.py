@@ -94,7 +94,9 @@ _TOKEN: Final = re.compile(
     re.VERBOSE,
 )
 _PRIVATE_KEY: Final = re.compile(
-    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
+    r"(?:(?:(?!-----BEGIN ).){0,20000}?-----END [A-Z0-9 ]*PRIVATE KEY-----|(?:\\[nr]|[\sA-Za-z0-9+/=:,-])*)",
+    re.DOTALL,
 )
 _LOGIN: Final = re.compile(r"(?<=://)[^\s/?#@:\"'<>\\]*:[^\s/?#@\"'<>\\]+(?=@)")
 _BEARER: Final = re.compile(

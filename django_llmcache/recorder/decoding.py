@@ -207,3 +207,15 @@ class _Brotli:
 
     def finish(self) -> bytes:
         return b""
+
+
+def plain_body(encoding: str, body: bytes) -> bytes:
+    """Return a whole body without its content-encoding; as it is where that can't be read."""
+    if not encoding:
+        return body
+    try:
+        decoder = Decoder(encoding)
+        return decoder.feed(body) + decoder.finish()
+    except DecodingError:
+        # Some services give the header a meaning of their own.
+        return body

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable
 from functools import lru_cache
+from html import unescape
 from typing import Final
+from urllib.parse import unquote
 
 from .credentials import Span
 
+_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 _BEFORE: Final = re.compile(r"[A-Za-z0-9+/_-]*\Z")
 _AROUND: Final = 4096
@@ -39,3 +43,16 @@ def echoes(text: str, forms: tuple[str, ...]) -> list[Span]:
             found.append(Span(whole.start() if whole else start, end))
             start = text.find(form, end)
     return found
+
+
+def hides(data: bytes, values: Iterable[str]) -> bool:
+    """Return whether one of these texts stands in some bytes, as it is or as JSON, an address or HTML may write it."""
+    text = data.decode("utf-8", "replace")
+    ways = [text]
+    if "\\u" in text:
+        ways.append(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
+    if "%" in text:
+        ways.append(unquote(text))
+    if "&" in text:
+        ways.append(unescape(text))
+    return any(value in way for value in values for way in ways)

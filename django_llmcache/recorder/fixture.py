@@ -245,7 +245,7 @@ def _read_response(fields: Fields, side: SideFile, *, elapsed: float) -> Incomin
     fields.only(_RESPONSE)
     headers: Pairs = fields.pairs("headers")
     return Incoming(
-        status=fields.whole("status", least=100, most=599), reason=fields.text("reason", ""), headers=headers,
+        status=fields.whole("status", least=200, most=599), reason=fields.text("reason", ""), headers=headers,
         chunks=unpack_response(fields, side), encoding=fields.text("encoding", ""), truncated=fields.flag("truncated"),
         unread=fields.flag("unread"), elapsed=elapsed,
     )  # fmt: skip

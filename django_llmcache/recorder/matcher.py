@@ -19,9 +19,9 @@ FORMAT: Final = 1
 """Version of the key's own making; every key changes with it."""
 
 HEADERS: Final = frozenset({
-    "anthropic-beta", "openai-beta", "prefer", "x-amzn-bedrock-guardrailidentifier",
+    "anthropic-beta", "openai-beta", "prefer", "range", "x-amzn-bedrock-guardrailidentifier",
     "x-amzn-bedrock-guardrailversion", "x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier",
-    "x-amzn-bedrock-trace",
+    "x-amzn-bedrock-trace", "x-goog-upload-command", "x-goog-upload-offset",
 })  # fmt: skip
 """Headers that change an answer. Of ``accept`` it counts whether it asks for an event stream."""
 

@@ -17,6 +17,8 @@ WHYS: Final = {
     "no_key": "Nothing is recorded for this request, and there is no API key to ask the provider with",
     "expired_no_key": "The recording of this request has expired, and there is no API key to ask the provider with",
     "failing_no_key": "The newest recording of this request is an error, and there is no API key to ask anew with",
+    "incomplete": "The recording of this request has lost some answers",
+    "incomplete_no_key": "The recording of this request has lost some answers, and there is no API key to ask with",
     "process": "This request comes from another process than the test's, where nothing can be recorded",
     "repeated": "This request was asked more often than it was recorded, and the test says repeat='fail'",
     "expired": "The recording of this request has expired",
@@ -27,6 +29,7 @@ WHYS: Final = {
 }
 MODES: Final = {
     "none": "once", "no_key": "once", "expired_no_key": "once", "failing_no_key": "once", "repeated": "refresh",
+    "incomplete": "once", "incomplete_no_key": "once",
     "expired": "refresh", "failing": "refresh", "unread": "refresh", "fault": "refresh", "damaged": "once",
 }  # fmt: skip
 """The mode that mends each; where none is named, recording does not."""
@@ -35,6 +38,7 @@ _BEFORE: Final = {
     "no_key": "the provider's API key set",
     "expired_no_key": "the provider's API key set",
     "failing_no_key": "the provider's API key set",
+    "incomplete_no_key": "the provider's API key set",
     "fault": "the fault left out",
 }
 _NOWHERE: Final = ("none", "no_key")

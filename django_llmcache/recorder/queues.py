@@ -71,16 +71,18 @@ class Queues:
         return fixture
 
     def unusable(self, asked: Asked, *, sample: int) -> str:
-        """Return why a recording isn't used that is there: ``"expired"``, ``"failing"``; ``""`` where there is none."""
+        """Return why a recording isn't used that is there, as ``Choice.why``; ``""`` where there is none."""
         queue = self._queues.get((sample, asked.key))
         return queue.unusable if queue else ""
 
     def _queue(self, asked: Asked, sample: int) -> _Queue:
         choice = self._choice(asked, sample)
         take = choice.take
-        if self._mode is Mode.ONCE and (choice.expired or choice.why == "failing"):
+        if self._mode is Mode.ONCE and (choice.expired or choice.why in ("failing", "incomplete")):
             return _Queue((), unusable=choice.why or "expired")
-        if choice.why == "failing" or (choice.expired and (self._options.expired or self._setup.expired) == "error"):
+        if choice.why in ("failing", "incomplete") or (
+            choice.expired and (self._options.expired or self._setup.expired) == "error"
+        ):
             raise RefusedError(choice.why or "expired")
         if choice.expired and take is not None:
             path = take.fixtures[0].path

@@ -7,7 +7,9 @@ and is changed only where a credential stands: its layout, and the chunks as far
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import accumulate
 from typing import Final
 
@@ -25,13 +27,14 @@ from .credentials import (
     merged,
     shapes,
 )
-from .decoding import Decoder, DecodingError
-from .echoes import echoes, encoded
+from .decoding import plain_body
+from .echoes import echoes, encoded, hides
 from .exchange import Chunk, Incoming, Outgoing, Pairs, first
 from .findings import BINARY, Finding, findings, in_text, may_find
 
 REQUEST_HEADERS: Final = frozenset({
-    "accept", "anthropic-beta", "anthropic-version", "content-type", "openai-beta", "prefer",
+    "accept", "anthropic-beta", "anthropic-version", "content-type", "openai-beta", "prefer", "range",
+    "x-goog-upload-command", "x-goog-upload-offset",
     "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion",
     "x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier", "x-amzn-bedrock-trace",
 })  # fmt: skip
@@ -103,7 +106,7 @@ class Redactor:
         kept = self._kept(outgoing.headers)
         url = self._value(outgoing.url)
         headers = tuple((name, self._value(value)) for name, value in kept)
-        body = _plain_body(outgoing)
+        body = plain_body(outgoing.header("content-encoding"), outgoing.body)
         content_type = first(headers, "content-type").lower()
         if body and not content_type.startswith(BINARY) and may_find(body, content_type, self._known_bytes):
             body = _edited(body, findings(body, content_type, self._look, empty=True))
@@ -123,6 +126,17 @@ class Redactor:
         found = findings(body, content_type, self._look)
         return incoming._replace(headers=headers, chunks=_cut_anew(incoming.chunks, found))
 
+    def left(self, request: Outgoing, response: Incoming) -> list[str]:
+        """Return the places in a redacted exchange where a credential still stands that some request has borne.
+
+        It may have become known after this exchange, stand in what no byte may be replaced of, or be written otherwise.
+        """
+        places = {"request.url": request.url.encode(), "request.body": request.body, "response.body": response.body}
+        places |= {f"request.headers.{name}": value.encode() for name, value in request.headers}
+        places |= {f"response.headers.{name.lower()}": value.encode() for name, value in response.headers}
+        values = (*self._known, *self._encoded)
+        return [place for place, data in places.items() if values and hides(data, values)]
+
     def text(self, text: str) -> str:
         """Return a text for people, such as a message or a difference, without credentials."""
         return _replaced(text, in_text(text, self._look))
@@ -135,8 +149,7 @@ class Redactor:
             if lower in self._request_headers:
                 kept.append((lower, value))
             elif lower in HEADERS:
-                # A scheme such as "Bearer" is no part of it.
-                self._remember(value.rpartition(" ")[2])
+                self._remember_header(lower, value)
         return kept
 
     def _is_kept(self, name: str) -> bool:
@@ -170,6 +183,16 @@ class Redactor:
                 self._remember(value)
             else:
                 yield pair
+
+    def _remember_header(self, name: str, value: str) -> None:
+        scheme, _, rest = value.rpartition(" ")  # a scheme such as "Bearer" is no part of it
+        self._remember(rest)
+        if name == "cookie":
+            for pair in value.split(";"):
+                self._remember(pair.partition("=")[2].strip())
+        elif scheme.lower() == "basic":
+            with suppress(ValueError):
+                self._remember(b64decode(rest).decode().partition(":")[2])
 
     def _remember(self, value: str) -> None:
         if len(value) >= _LEAST and REDACTED not in value and value not in self._known:
@@ -216,7 +239,7 @@ def _leaks_of_address(url: str) -> Iterator[str]:
         yield "url"
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if not _is_blank(value) and (is_parameter(name) or shapes(value)):
+        if not _is_blank(value) and (is_parameter(name) or _still_named(name, value) or shapes(value)):
             yield f"query.{name}"
 
 
@@ -232,18 +255,6 @@ def _is_blank(value: str) -> bool:
 
 def _still_named(name: str, value: str) -> bool:
     return is_credential(name, value) or (is_telling(name) and looks_random(value))
-
-
-def _plain_body(outgoing: Outgoing) -> bytes:
-    encoding = outgoing.header("content-encoding")
-    if not encoding:
-        return outgoing.body
-    try:
-        decoder = Decoder(encoding)
-        return decoder.feed(outgoing.body) + decoder.finish()
-    except DecodingError:
-        # Some services give the header a meaning of their own.
-        return outgoing.body
 
 
 def _replaced(text: str, spans: list[Span]) -> str:

@@ -141,12 +141,16 @@ class Session:
         fixtures = self._tapes.fixtures(
             take=take, test=self.test, version=self.setup.version, ignore=self.options.ignore
         )
-        written = []
-        for fixture in list(fixtures):
-            path = self.setup.store.write(fixture)
-            written.append(path)
+        written: list[tuple[Fixture, Path]] = []
+        try:
+            for fixture in reversed(list(fixtures)):  # so that what is cut short lacks its first answers, which shows
+                written.insert(0, (fixture, self.setup.store.write(fixture)))
+        except BaseException:
+            self.setup.store.delete(path for _, path in written)
+            raise
+        for fixture, path in written:
             self._tell("save", fixture, path)
-        return written
+        return [path for _, path in written]
 
     def _tell_error(self, error: Exception, key: str | None = None) -> None:
         self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})

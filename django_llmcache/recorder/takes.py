@@ -26,6 +26,11 @@ class Take(NamedTuple):
         """Return whether every answer is a success, and whole as far as the provider goes."""
         return all(200 <= one.response.status < 300 and not one.response.truncated for one in self.fixtures)
 
+    @property
+    def whole(self) -> bool:
+        """Return whether none is missing before the last: the files are written from the last to the first."""
+        return {one.sequence for one in self.fixtures} == set(range(self.fixtures[-1].sequence + 1))
+
     def is_of(self, test: str) -> bool:
         """Return whether a test recorded it, whichever runner it ran under."""
         return any(_dotted(one) == _dotted(test) for fixture in self.fixtures for one in fixture.tests)
@@ -37,7 +42,7 @@ class Choice(NamedTuple):
     Attributes:
         take: ``None`` when nothing may be used.
         expired: whether the take, or the one that may not be used, is older than the TTL.
-        why: ``"none"``, ``"expired"`` or ``"failing"`` where nothing may be used; otherwise ``""``.
+        why: ``"none"``, ``"incomplete"``, ``"expired"`` or ``"failing"`` where nothing may be used; otherwise ``""``.
     """
 
     take: Take | None
@@ -73,9 +78,10 @@ def choose(
         sample: which of several answers to the same request.
         test: the id of the test that asks.
     """
-    found = takes(fixture for fixture in fixtures if fixture.sample == sample)
+    made = takes(fixture for fixture in fixtures if fixture.sample == sample)
+    found = [take for take in made if take.whole]
     if not found:
-        return Choice(None, expired=False, why="none")
+        return Choice(None, expired=False, why="incomplete" if made else "none")
     if len(found) > 1:
         found = [take for take in found if take.is_of(test)] or found
     take = found[-1]

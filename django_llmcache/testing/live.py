@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from inspect import isclass, iscoroutinefunction
+from inspect import isasyncgenfunction, isclass, iscoroutinefunction, isgeneratorfunction
 from sys import modules
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
@@ -69,6 +69,11 @@ class LiveAPI:
         if isclass(target):
             setattr(target, WORDS, {**(vars(target).get(WORDS) or {}), **self.words})
             return cast("Target", _marked(tag(NAME)(target), self.words))
+        if isgeneratorfunction(target) or isasyncgenfunction(target):
+            raise ConfigurationError(
+                f"live_api stands on {target.__qualname__}, which is a generator and would run after it has ended: "
+                "put it on the test, or `with live_api():` inside."
+            )
         words = {**(getattr(target, WORDS, None) or {}), **self.words}
         decorated = _asynchronous(target, words) if iscoroutinefunction(target) else _plain(target, words)
         setattr(decorated, WORDS, words)

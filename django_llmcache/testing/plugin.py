@@ -153,10 +153,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Note whether any phase of a test failed."""
     report = yield
-    if _session in item.stash and (report.failed or (report.skipped and call.excinfo is not None)):
+    if _session not in item.stash:
+        return report
+    misses = item.stash[_session].misses
+    if report.skipped and misses and not hasattr(report, "wasxfail"):  # somebody hid the miss, and then gave up
+        report.outcome, report.longrepr = "failed", str(misses[0])
+    if report.failed or (report.skipped and call.excinfo is not None):
         item.stash[_failed] = True
         if not hasattr(report, "wasxfail"):
-            item.stash[_session].misses.clear()  # told by this, or the test is skipped; an expected failure is no miss
+            misses.clear()  # told by this; an expected failure is no miss
     return report
 
 

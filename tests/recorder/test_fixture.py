@@ -333,7 +333,7 @@ class TestDamage:
             ({"request__headers": [["a", 1]]}, "request.headers: it is a list; it must be a list of pairs"),
             ({"request__bdoy": 1}, "request.bdoy: there is no such field; did you mean 'body'?"),
             ({"request__text": "x"}, "request.text: it stands beside body; only one of them can be the body"),
-            ({"response__status": "200"}, "response.status: it is '200'; it must be a whole number from 100 to 599"),
+            ({"response__status": "200"}, "response.status: it is '200'; it must be a whole number from 200 to 599"),
             ({"response__status": 99}, "response.status: it is 99"),
             ({"response__status": 1000}, "response.status: it is 1000"),
             ({"response__headers": ...}, "response.headers: it is missing"),

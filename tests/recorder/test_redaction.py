@@ -273,6 +273,21 @@ class TestNames:
         assert bool(leaks(request)) == (b"REDACTED" in redacted.body)
         assert leaks(redacted) == []
 
+    def test_the_password_of_a_login_and_every_cookie_are_known(self):
+        redactor = Redactor()
+        login = base64.b64encode(b"me:correct-horse-battery").decode()
+        headers = [("authorization", f"Basic {login}"), ("cookie", "one=first-cookie-value; two=second-cookie-value")]
+        redactor.request(request_of({}, headers=headers))
+
+        text = redactor.text("correct-horse-battery, first-cookie-value, second-cookie-value")
+
+        assert text == "REDACTED, REDACTED, REDACTED"
+
+    def test_what_stands_behind_the_mark_of_a_key_is_no_part_of_it(self):
+        text = "Is '-----BEGIN PRIVATE KEY-----' a PEM header? Answer in French."
+
+        assert "Answer in French." in Redactor().text(text)
+
 
 class TestShapes:
     @pytest.mark.parametrize("token", TOKENS.values(), ids=list(TOKENS))

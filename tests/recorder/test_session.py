@@ -211,3 +211,83 @@ class TestLive:
         assert isinstance(session.begin(asked()), Replay)
         assert session.begin(asked()) is None
         assert session.counts == {"replayed": 1, "live": 1}
+
+
+class TestWhole:
+    """A take is there with all of its answers, or not at all."""
+
+    ANSWERS = (b'{"n":1}', b'{"n":2}', b'{"n":3}')
+
+    def test_what_can_not_be_written_whole_is_not_written_at_all(self, run, monkeypatch):
+        write, left = run.store.write, [2]
+
+        def until_full(fixture):
+            if not left[0]:
+                raise OSError(28, "No space left on device")
+            left[0] -= 1
+            return write(fixture)
+
+        monkeypatch.setattr(run.store, "write", until_full)
+
+        with pytest.raises(OSError, match="No space"):
+            run.record(*self.ANSWERS)
+        assert list(run.store.all()) == []
+        assert [event for event, _ in run.told] == ["error"]
+
+    def test_of_a_writer_that_was_killed_nothing_is_replayed(self, run, monkeypatch):
+        write, written = run.store.write, []
+
+        def killed(fixture):
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            written.append(write(fixture))
+            return written[-1]
+
+        monkeypatch.setattr(run.store, "write", killed)
+        monkeypatch.setattr(run.store, "delete", lambda paths: 0)  # as one that is killed does not
+        with pytest.raises(KeyboardInterrupt):
+            run.record(*self.ANSWERS)
+        assert len(written) == 2
+
+        with pytest.raises(FixtureMiss, match="has lost some answers"):
+            run.session(Mode.REPLAY).begin(asked())
+        assert isinstance(run.session(Mode.ONCE).begin(asked()), Taping)
+
+
+class TestLeft:
+    """A credential that is known is looked for once more before anything is written."""
+
+    KEY = "plainkeywordsecret+abc/def=="
+
+    def recorded(self, run, *bodies, answer=b'{"n":1}', kind="application/json", url=URL):
+        session = run.session(Mode.REFRESH)
+        bearing = (*JSON, ("authorization", f"Bearer {self.KEY}"))
+        for number, body in enumerate(bodies, 1):
+            tape = session.begin(Outgoing("POST", url, bearing if number == len(bodies) else JSON, body))
+            tape.began(200, "OK", (("content-type", kind),))
+            tape.chunk(answer)
+            tape.ended()
+        session.end(passed=True)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            {"bodies": [b'{"a": "plainkeywordsecret+abc/def=="}', b"{}"]},
+            {"bodies": [b'{"a": "\\u0070lainkeywordsecret+abc/def=="}']},
+            {"bodies": [b"{}"], "answer": b'{"a": "plainkeywordsecret\\u002Babc/def=="}'},
+            {"bodies": [b"{}"], "answer": b"\0 plainkeywordsecret+abc/def==", "kind": "application/octet-stream"},
+            {"bodies": [b"{}"], "url": f"{URL}?code=plainkeywordsecret%2Babc%2Fdef%3D%3D"},
+            {"bodies": [b"{}"], "answer": b"<a>plainkeywordsecret&#43;abc&#x2F;def==</a>", "kind": "text/html"},
+        ],
+        ids=["known later", "escaped", "escaped in the answer", "binary", "in the address", "in HTML"],
+    )
+    def test_wherever_and_however_it_stands(self, run, words):
+        with pytest.raises(SecretError, match="looks like a credential"):
+            self.recorded(run, *words.pop("bodies"), **words)
+
+        assert list(run.store.all()) == []
+
+    def test_what_only_resembles_it_is_written(self, run):
+        self.recorded(run, b'{"a": "plainkeyword secret"}', answer=b'{"a": "100% & more"}')
+
+        assert len(list(run.store.all())) == 1

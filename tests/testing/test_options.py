@@ -302,6 +302,18 @@ def test_no_sample_sees_what_another_left(project, provider, runner):
     assert provider.calls == 3  # one for each sample; the other tests ask the same
 
 
+def test_a_generator_can_not_be_held():
+    def answers():
+        yield 1
+
+    async def async_answers():
+        yield 1
+
+    for function in (answers, async_answers):
+        with pytest.raises(ConfigurationError, match="which is a generator"):
+            live_api(function)
+
+
 def test_a_block_can_not_run_on_samples():
     with pytest.raises(ConfigurationError, match="decorate the test"), live_api(samples=2):
         pass

@@ -7,6 +7,7 @@ knows is noted as a leak. All else (databases, loopback servers, other hosts) pa
 from __future__ import annotations
 
 import asyncio
+import http.client
 import socket
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from contextlib import ExitStack
 from functools import wraps
 from types import FrameType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Outgoing
@@ -40,6 +42,8 @@ def install() -> Callable[[], None]:
         (socket, "getaddrinfo", _looking_up),
         # Where the loop looks names up in a thread, nothing of the client is on the stack any more.
         (asyncio.BaseEventLoop, "getaddrinfo", _looking_up_on_a_loop),
+        # On a connection from before, or through a proxy; urllib, urllib3 and botocore send with it too.
+        (http.client.HTTPConnection, "putrequest", _sending),
     ):
         ending.callback(replace(owner, name, make))
     return ending.close
@@ -77,6 +81,20 @@ def _looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
         return await original(self, host, port, **kwargs)
 
     return getaddrinfo
+
+
+def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        if session.current() is not None:
+            to_proxy = urlsplit(url) if "://" in url else None
+            host, port = self._tunnel_host or self.host, self._tunnel_port or self.port
+            if to_proxy is not None and to_proxy.hostname:
+                host, port = to_proxy.hostname, to_proxy.port or to_proxy.scheme
+            _watch(host, port)
+        return original(self, method, url, *args, **kwargs)
+
+    return putrequest
 
 
 def _watch(host: Any, port: Any) -> None:

@@ -83,6 +83,26 @@ def test_a_replay_refuses_a_connection_to_a_provider_and_names_who_asked(lab, se
     assert server.connections == 0
 
 
+def test_a_connection_from_before_is_refused_too(lab, server):
+    with contextlib.closing(http.client.HTTPConnection(server.address, timeout=LONG)) as connection:
+        connection.connect()
+
+        with lab.replaying() as session, pytest.raises(FixtureMiss, match="A client that the recorder does not know"):
+            connection.request("POST", "/v1/chat/completions", b"{}")
+        assert len(session.misses) == 1
+
+
+@pytest.mark.parametrize("tunnel", [True, False], ids=["CONNECT", "absolute address"])
+def test_a_provider_behind_a_proxy_is_refused_too(lab, tunnel):
+    lab.hosts.append("api.example.com")
+    with Loopback(FINE, whole(b"{}")) as proxy, lab.replaying():
+        connection = http.client.HTTPConnection(proxy.address, timeout=LONG)
+        if tunnel:
+            connection.set_tunnel("api.example.com", 80)
+        with contextlib.closing(connection), pytest.raises(FixtureMiss):
+            connection.request("POST", "/v1" if tunnel else "http://api.example.com/v1", b"{}")
+
+
 def test_a_socket_whose_connection_was_refused_is_closed(lab, server):
     with lab.replaying(), socket.socket() as connection:
         with contextlib.suppress(FixtureMiss):
