@@ -317,3 +317,52 @@ def test_a_generator_can_not_be_held():
 def test_a_block_can_not_run_on_samples():
     with pytest.raises(ConfigurationError, match="decorate the test"), live_api(samples=2):
         pass
+
+
+HIDING = """
+    from unittest import TestCase
+
+    import pytest
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def swallowed():
+        try:
+            chat("openai", [{"role": "user", "content": "Hi"}])
+        except BaseException:
+            pass
+
+
+    @live_api(mode="replay")
+    def test_skipped():
+        swallowed()
+        pytest.skip("the provider is down")
+
+
+    class Skipped(TestCase):
+        @live_api(mode="replay")
+        def test_of_unittest(self):
+            swallowed()
+            self.skipTest("the provider is down")
+
+
+    def test_in_a_block():
+        with pytest.raises(ValueError), live_api(mode="replay"):
+            swallowed()
+            raise ValueError("as the worker words it")
+
+
+    @live_api(mode="replay")
+    def test_with_nothing_missed():
+        pytest.skip("for another reason")
+"""
+
+
+def test_neither_a_skip_nor_another_error_hides_a_miss(project):
+    project.write("test_hiding.py", HIDING)
+
+    done = project.pytest(LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert "3 failed, 1 skipped" in done.text, done
+    assert done.text.count("Nothing is recorded for this request") >= 3
