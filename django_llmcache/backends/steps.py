@@ -202,7 +202,7 @@ class EntrySteps:
         keys = {key_of_group(f"t:{tag}"): tag for tag in tags}
         got = yield "read", list(keys)
         for key in got:
-            yield from self._writing(key, new_stamp().encode(), GROUP_LASTS)
+            yield from self.restamping(f"t:{keys[key]}")
         return [keys[key] for key in got]
 
     def _noting(self, selector: Selector | None) -> Steps[None]:

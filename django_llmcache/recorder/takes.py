@@ -62,6 +62,14 @@ def takes(fixtures: Iterable[Fixture]) -> list[Take]:
     return sorted(found, key=lambda take: (take.recorded_at, take.id))
 
 
+def takes_by_request(fixtures: Iterable[Fixture]) -> list[list[Take]]:
+    """Return the takes of each request and sample, the oldest of each first."""
+    groups: dict[tuple[str, str, int], list[Fixture]] = {}
+    for one in fixtures:
+        groups.setdefault((one.provider, one.key, one.sample), []).append(one)
+    return [takes(group) for group in groups.values()]
+
+
 def choose(
     fixtures: Iterable[Fixture], *, fallback: str, ttl: float | None, now: float, sample: int = 0, test: str = ""
 ) -> Choice:
