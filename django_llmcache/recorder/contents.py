@@ -199,9 +199,9 @@ def _unpack(fields: Fields, side: SideFile, *, plain: Layout | None = None) -> b
 
 
 def _layout(fields: Fields) -> Layout:
-    noted = fields.part("body_layout")
-    if noted.values == _COMPACT:
+    if fields.values.get("body_layout") == _COMPACT:
         return _DEFAULT_LAYOUT
+    noted = fields.part("body_layout")
     noted.only(_LAYOUT)
     layout = Layout(
         noted.text("style"), noted.flag("ascii"), noted.text("escaped", ""), noted.flag("exponents"),

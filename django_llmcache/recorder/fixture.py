@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .contents import LARGE, SideFile, milliseconds, pack_request, pack_response, unpack_request, unpack_response
-from .exchange import Incoming, Outgoing, Pairs
+from .exchange import Incoming, Outgoing
 from .fields import Fields, FixtureError
 from .layouts import parse
 
@@ -29,6 +29,7 @@ _RESPONSE: Final = frozenset({
     "at", "base64", "body", "body_layout", "chunks", "encoding", "headers", "reason", "side", "status", "text",
     "truncated", "unread",
 })  # fmt: skip
+_SELDOM: Final = frozenset({"encoding", "truncated", "unread"})
 _MODEL_IN_PATH: Final = re.compile(r"/(?:(?:models|tunedModels)/([^/:]+)|(?:model|deployments|engines)/([^/]+))")
 _CUT_OFF: Final = re.compile(r"^(?:<{7}|={7}|>{7})", re.MULTILINE)
 
@@ -140,17 +141,17 @@ class Fixture:
         _check_schema(fields)
         fields.only(_FIELDS)
         aside = SideFile.checked(fields, side)
-        key = fields.text("key")
+        key, provider, endpoint, by, take = fields.several_texts("key", "provider", "endpoint", "recorded_by", "take")
+        sequence, sample, key_format = fields.several_wholes("sequence", "sample", "key_format")
         if not KEY.fullmatch(key):
             raise fields.error("key", "it must be 64 hex digits in lower case")
         asked = fields.part("request")
         request = _read_request(asked, aside)
         return cls(
-            key=key, provider=fields.text("provider"), endpoint=fields.text("endpoint"), request=request,
+            key=key, provider=provider, endpoint=endpoint, request=request,
             response=_read_response(fields.part("response"), aside, elapsed=fields.number("elapsed_ms")),
-            recorded_at=_read_time(fields), recorded_by=fields.text("recorded_by"), take=fields.text("take"),
-            sequence=fields.whole("sequence"), tests=fields.texts("tests"), sample=fields.whole("sample"),
-            key_format=fields.whole("key_format"), ignore=fields.texts("ignore"), path=path,
+            recorded_at=_read_time(fields), recorded_by=by, take=take, sequence=sequence, tests=fields.texts("tests"),
+            sample=sample, key_format=key_format, ignore=fields.texts("ignore"), path=path,
             model=_model_of(request, asked.values["body"]) if "body" in asked.values else None,
         )  # fmt: skip
 
@@ -223,10 +224,9 @@ def _check_schema(fields: Fields) -> None:
 
 def _read_request(fields: Fields, side: SideFile) -> Outgoing:
     fields.only(_REQUEST)
-    url = fields.text("url")
+    method, url = fields.several_texts("method", "url")
     if not _is_absolute(url):
         raise fields.error("url", f"it is {url!r}; it must be an absolute address")
-    method = fields.text("method")
     if not method.isupper():
         raise fields.error("method", f"it is {method!r}; it must be a method such as 'POST'")
     return Outgoing(method, url, fields.pairs("headers"), unpack_request(fields, side))
@@ -243,12 +243,12 @@ def _is_absolute(url: str) -> bool:
 
 def _read_response(fields: Fields, side: SideFile, *, elapsed: float) -> Incoming:
     fields.only(_RESPONSE)
-    headers: Pairs = fields.pairs("headers")
-    return Incoming(
-        status=fields.whole("status", least=200, most=599), reason=fields.text("reason", ""), headers=headers,
-        chunks=unpack_response(fields, side), encoding=fields.text("encoding", ""), truncated=fields.flag("truncated"),
-        unread=fields.flag("unread"), elapsed=elapsed,
-    )  # fmt: skip
+    status, reason = fields.whole("status", least=200, most=599), fields.text("reason", "")
+    came = Incoming(status, reason, fields.pairs("headers"), unpack_response(fields, side), elapsed=elapsed)
+    if _SELDOM.isdisjoint(fields.values):
+        return came
+    encoding, truncated = fields.text("encoding", ""), fields.flag("truncated")
+    return came._replace(encoding=encoding, truncated=truncated, unread=fields.flag("unread"))
 
 
 def _read_time(fields: Fields) -> float:
