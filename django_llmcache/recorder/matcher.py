@@ -39,16 +39,18 @@ class Matcher:
 
     Args:
         ignore: dotted paths in the body that do not count; ``*`` stands for any item of a list.
+        headers: names, in lower case, of headers that count besides ``HEADERS``.
     """
 
-    __slots__ = ("_ignore",)
+    __slots__ = ("_headers", "_ignore")
 
-    def __init__(self, ignore: tuple[str, ...] = ()) -> None:
+    def __init__(self, ignore: tuple[str, ...] = (), headers: frozenset[str] = frozenset()) -> None:
         self._ignore = ignore
+        self._headers = headers
 
     def key_of(self, redacted: Outgoing) -> str:
         """Return 64 hex characters, the same for requests that are the same and for no others."""
-        digest = hashlib.sha256(_envelope(*redacted[:3]))
+        digest = hashlib.sha256(_envelope(*redacted[:3], self._headers))
         digest.update(
             canonical_form(redacted.header("content-type"), redacted.body, unkeyed=UNKEYED, ignore=self._ignore)
         )
@@ -71,12 +73,12 @@ def _endpoint_of(path: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _envelope(method: str, url: str, headers: Pairs) -> bytes:
+def _envelope(method: str, url: str, headers: Pairs, counted: frozenset[str]) -> bytes:
     """Return everything but the body that makes the key, as one line of JSON."""
     outgoing = Outgoing(method, url, headers, b"")
     parts = (
         FORMAT, outgoing.method.upper(), outgoing.parts.scheme, outgoing.host, _steps(outgoing.parts.path or "/"),
-        _query(outgoing), sorted(_headers(outgoing)),
+        _query(outgoing), sorted(_headers(outgoing, counted)),
     )  # fmt: skip
     return orjson.dumps(parts) + b"\n"
 
@@ -98,12 +100,14 @@ def _query(outgoing: Outgoing) -> list[tuple[str, str]]:
     return sorted((pair for pair in pairs if not is_signing(pair[0])), key=itemgetter(0))
 
 
-def _headers(outgoing: Outgoing) -> list[tuple[str, list[str]]]:
+def _headers(outgoing: Outgoing, counted: frozenset[str]) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for name, value in outgoing.headers:
         lower = name.lower()
         if lower in HEADERS:
             found.setdefault(lower, []).extend(word.strip() for word in value.split(","))
+        elif lower in counted:
+            found.setdefault(lower, []).append(value)
         elif lower == "accept" and _EVENTS in value.lower():
             found[lower] = [_EVENTS]
     return [(name, sorted(words)) for name, words in found.items()]

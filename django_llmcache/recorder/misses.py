@@ -7,43 +7,51 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .exchange import Outgoing
 from .fixture import Fixture
 
-WHYS: Final = {
-    "none": "Nothing is recorded for this request",
-    "no_key": "Nothing is recorded for this request, and there is no API key to ask the provider with",
-    "expired_no_key": "The recording of this request has expired, and there is no API key to ask the provider with",
-    "failing_no_key": "The newest recording of this request is an error, and there is no API key to ask anew with",
-    "incomplete": "The recording of this request has lost some answers",
-    "incomplete_no_key": "The recording of this request has lost some answers, and there is no API key to ask with",
-    "process": "This request comes from another process than the test's, where nothing can be recorded",
-    "repeated": "This request was asked more often than it was recorded, and the test says repeat='fail'",
-    "expired": "The recording of this request has expired",
-    "failing": "The newest recording of this request is an error, and FALLBACK says that this is one",
-    "unread": "The recording ends where the recording test stopped reading, and this one reads on",
-    "fault": "This fault is cut from a recording, and there is none of this request",
-    "blocked": "A client that the recorder does not know asked for a connection to a provider",
-}
-MODES: Final = {
-    "none": "once", "no_key": "once", "expired_no_key": "once", "failing_no_key": "once", "repeated": "refresh",
-    "incomplete": "once", "incomplete_no_key": "once",
-    "expired": "refresh", "failing": "refresh", "unread": "refresh", "fault": "refresh", "damaged": "once",
-}  # fmt: skip
-"""The mode that mends each; where none is named, recording does not."""
 
-_BEFORE: Final = {
-    "no_key": "the provider's API key set",
-    "expired_no_key": "the provider's API key set",
-    "failing_no_key": "the provider's API key set",
-    "incomplete_no_key": "the provider's API key set",
-    "fault": "the fault left out",
+class Why(NamedTuple):
+    """Why a request has no recording that may be used.
+
+    Attributes:
+        text: how the message begins.
+        mode: the one that mends it, ``""`` where recording does not.
+        before: what has to be done first.
+    """
+
+    text: str
+    mode: str = ""
+    before: str = ""
+
+
+WHYS: Final = {
+    "none": Why("Nothing is recorded for this request", "once"),
+    "sample": Why("Other samples of this request are recorded, and not this one", "once"),
+    "incomplete": Why("The recording of this request has lost some answers", "once"),
+    "expired": Why("The recording of this request has expired", "refresh"),
+    "failing": Why("The newest recording of this request is an error, which FALLBACK='error' refuses", "refresh"),
+    "repeated": Why(
+        "This request was asked more often than it was recorded, and the test says repeat='fail'", "refresh"
+    ),
+    "unread": Why("The recording ends where the recording test stopped reading, and this one reads on", "refresh"),
+    "fault": Why(
+        "This fault is cut from a recording, and there is none of this request", "refresh", "the fault left out"
+    ),
+    "damaged": Why("The recording of this request can't be read", "once"),
+    "process": Why("This request comes from another process than the test's, where nothing can be recorded"),
+    "blocked": Why("A client that the recorder does not know asked for a connection to a provider"),
 }
-_NOWHERE: Final = ("none", "no_key")
+NO_KEY: Final = "no_key"
+"""Stands behind a reason, or alone for ``none``, where there is no API key to ask with."""
+
 _SHOWN: Final = 6
 _LONGEST: Final = 300
+_OTHER_KEY: Final = (
+    "the same request: its fixture has a key of old, which `manage.py llmcache fixtures rekey` makes anew"
+)
 
 
 class FixtureMiss(BaseException):
@@ -83,16 +91,17 @@ def explain_miss(
         test: the id of the test that asked.
         folder: of the fixtures.
         command: the line that says how it is recorded, of ``line_for``.
-        why: a key of ``WHYS``.
+        why: a key of ``WHYS``, with ``NO_KEY`` behind it or not.
     """
-    lines = [f"{WHYS[why]}: {asked.method} {asked.url}", f"  test     {test}"]
+    lines = [f"{_why(why).text}: {asked.method} {asked.url}", f"  test     {test}"]
     body = value_of(asked.body)
     model = _model(asked, body)
     if model:
         lines.append(f"  model    {model}")
-    nearest = nearest_to(asked, body, candidates) if why in _NOWHERE else None
+    nowhere = why in ("none", NO_KEY)
+    nearest = nearest_to(asked, body, candidates) if nowhere else None
     if nearest is None:
-        lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if why in _NOWHERE else ""))
+        lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if nowhere else ""))
     else:
         lines.append(f"  nearest  {nearest.path}")
         lines += [f"    {line}" for line in _differences(asked, body, nearest)]
@@ -106,18 +115,27 @@ def line_for(command: str, why: str, *, label: str, mode: str | None) -> str:
 
     Args:
         command: ``Setup.command``.
-        why: a key of ``WHYS``.
+        why: a key of ``WHYS``, with ``NO_KEY`` behind it or not.
         label: what the test runner runs the test by, ``""`` for all tests.
         mode: what the test itself says: it would go before the command's.
     """
-    if not command or why not in MODES:
+    reason = _why(why)
+    if not command or not reason.mode:
         return ""
-    before = [_BEFORE[why]] if why in _BEFORE else []
+    before = [reason.before] if reason.before else []
     if mode is not None:
         before.append(f"mode={str(mode)!r} left out")
     words = f"with {' and '.join(before)}" if before else ""
-    line = command.format(mode=MODES[why], test=shlex.quote(label) if label else "").rstrip()
+    line = command.format(mode=reason.mode, test=shlex.quote(label) if label else "").rstrip()
     return f"Record it{words and ', '}{words}:  {line}"
+
+
+def _why(name: str) -> Why:
+    reason = WHYS[name.removesuffix(NO_KEY).rstrip("_") or "none"]
+    if name.endswith(NO_KEY):
+        text = f"{reason.text}, and there is no API key to ask the provider with"
+        return Why(text, "once", "the provider's API key set")
+    return reason
 
 
 def nearest_to(asked: Outgoing, body: Any, candidates: Iterable[Fixture]) -> Fixture | None:
@@ -152,7 +170,16 @@ def _differences(asked: Outgoing, body: Any, nearest: Fixture) -> Iterator[str]:
             return
         yield from _difference(place, then, now)
     if not told:
-        yield "the same method, address and body: a header that counts differs, or the fixture is of another key format"
+        yield from _header_differences(asked, nearest) or [_OTHER_KEY]
+
+
+def _header_differences(asked: Outgoing, nearest: Fixture) -> list[str]:
+    now, then = dict(asked.headers), dict(nearest.request.headers)
+    return [
+        f"header {name}: recorded {then.get(name, _ABSENT)!r}, asked {now.get(name, _ABSENT)!r}"
+        for name in sorted({*now, *then})
+        if now.get(name) != then.get(name)
+    ]
 
 
 def apart(then: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -84,6 +84,8 @@ class Queues:
             choice.expired and (self._options.expired or self._setup.expired) == "error"
         ):
             raise RefusedError(choice.why or "expired")
+        if choice.why == "sample":
+            return _Queue((), unusable="sample")
         if choice.expired and take is not None:
             path = take.fixtures[0].path
             self.expired.append(str(path))

@@ -17,9 +17,9 @@ from django_llmcache.exceptions import LLMCacheError
 from .exchange import Outgoing
 from .fixture import Fixture, FixtureError
 from .matcher import Matcher, endpoint_of
-from .misses import FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
+from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
 from .queues import Asked, Queues, RefusedError
-from .redaction import Redactor
+from .redaction import REQUEST_HEADERS, Redactor
 from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
 from .tapes import Tapes
@@ -62,8 +62,8 @@ class Session:
         self.failed = False
         self.replayed: list[Fixture] = []
         self._used: list[Path] = []
-        self._matcher = Matcher(ignore=(*setup.ignore, *options.ignore))
-        self._redactor = Redactor()
+        self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
+        self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._queues = Queues(test, setup, options, self.mode)
@@ -165,7 +165,7 @@ class Session:
         Args:
             asked: the request, redacted.
             provider: whom it asks.
-            why: a key of ``misses.WHYS``.
+            why: a key of ``misses.WHYS``, with ``NO_KEY`` behind it or not.
             key: what it would be filed under.
         """
         text = explain_miss(
@@ -206,14 +206,14 @@ class Session:
             self._used.append(fixture.path)
 
     def _tape(self, asked: Asked, outgoing: Outgoing) -> Taping:
+        unusable = self._queues.unusable(asked, sample=self.sample)
         if self.mode is Mode.REPLAY:
-            raise self.miss(asked.request, asked.provider, "none", key=asked.key)
+            raise self.miss(asked.request, asked.provider, unusable or "none", key=asked.key)
         if os.getpid() != self._process:
             raise self.miss(asked.request, asked.provider, "process", key=asked.key)
         placeholder = self.setup.placeholder
         if placeholder and (placeholder in outgoing.url or any(placeholder in value for _, value in outgoing.headers)):
-            unusable = self._queues.unusable(asked, sample=self.sample)
-            why = f"{unusable}_no_key" if unusable else "no_key"
+            why = f"{unusable}_{NO_KEY}" if unusable else NO_KEY
             raise self.miss(asked.request, asked.provider, why, key=asked.key)
         tape = Taping(
             asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,

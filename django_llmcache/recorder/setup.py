@@ -53,6 +53,7 @@ class Setup(NamedTuple):
         fallback: which take is replayed: ``latest_success``, ``latest_any`` or ``error``.
         expired: what an expired take means where it can't be recorded anew: ``warn`` or ``error``.
         ignore: dotted paths in a request's body that may differ.
+        headers: names, in lower case, of a request's headers that count besides those that always do.
         usage: where it is noted which fixtures were used.
         tell: told of what happens.
         warn: shown to the user as a warning.
@@ -70,6 +71,7 @@ class Setup(NamedTuple):
     fallback: str = "latest_success"
     expired: str = "warn"
     ignore: tuple[str, ...] = ()
+    headers: frozenset[str] = frozenset()
     usage: UsageLog | None = None
     tell: Tell = _tell_nobody
     warn: Callable[[str], None] = _warn_nobody

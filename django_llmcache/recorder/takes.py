@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .fixture import Fixture
@@ -42,7 +42,8 @@ class Choice(NamedTuple):
     Attributes:
         take: ``None`` when nothing may be used.
         expired: whether the take, or the one that may not be used, is older than the TTL.
-        why: ``"none"``, ``"incomplete"``, ``"expired"`` or ``"failing"`` where nothing may be used; otherwise ``""``.
+        why: where nothing may be used, ``"none"``, ``"sample"`` (there are others), ``"incomplete"``, ``"expired"`` or
+            ``"failing"``; otherwise ``""``.
     """
 
     take: Take | None
@@ -71,7 +72,7 @@ def takes_by_request(fixtures: Iterable[Fixture]) -> list[list[Take]]:
 
 
 def choose(
-    fixtures: Iterable[Fixture], *, fallback: str, ttl: float | None, now: float, sample: int = 0, test: str = ""
+    fixtures: Sequence[Fixture], *, fallback: str, ttl: float | None, now: float, sample: int = 0, test: str = ""
 ) -> Choice:
     """Return the take that a replay uses: of those that the test recorded itself, where there are some, else of all.
 
@@ -89,7 +90,7 @@ def choose(
     made = takes(fixture for fixture in fixtures if fixture.sample == sample)
     found = [take for take in made if take.whole]
     if not found:
-        return Choice(None, expired=False, why="incomplete" if made else "none")
+        return Choice(None, expired=False, why="incomplete" if made else "sample" if fixtures else "none")
     if len(found) > 1:
         found = [take for take in found if take.is_of(test)] or found
     take = found[-1]

@@ -122,6 +122,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         fallback=words.fallback,
         expired=words.expired,
         ignore=words.ignore_paths,
+        headers=settings.key_headers,
         usage=usage_log(),
         tell=_tell,
         warn=_warn,

@@ -183,6 +183,13 @@ class TestHeaders:
     def test_any_other_header_does_not(self, name):
         assert key_of(CHAT, headers=[*JSON, (name, "x")]) == key_of(CHAT)
 
+    def test_one_that_the_settings_name_counts_as_it_is(self):
+        with_header = [request_of(CHAT, headers=[*JSON, ("x-route", value)]) for value in ("a, b", "b, a")]
+        counting = Matcher(headers=frozenset({"x-route"}))
+
+        assert len({*map(counting.key_of, with_header), counting.key_of(request_of(CHAT))}) == 3
+        assert len({*map(Matcher().key_of, with_header)}) == 1
+
     @pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
     def test_what_else_is_accepted_does_not_count(self, accept):
         assert key_of(CHAT, headers=[*JSON, ("accept", accept)]) == key_of(CHAT)

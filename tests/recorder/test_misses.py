@@ -9,7 +9,7 @@ import pytest
 
 from django_llmcache.recorder.misses import apart, explain_miss, nearest_to, value_of, word_diff
 
-from .made import asked, fixture
+from .made import JSON, asked, fixture
 
 FOLDER = Path("tests/llm_fixtures")
 
@@ -85,8 +85,13 @@ class TestText:
 
         assert "    path: recorded '/v1/responses', asked '/v1/chat/completions'" in lines
 
-    def test_where_all_is_the_same_a_header_is_to_blame(self):
-        assert any("a header that counts differs" in line for line in explained(body("Hi"), recorded(body("Hi"))))
+    def test_a_header_that_is_to_blame_is_named(self):
+        lines = explained(body("Hi"), recorded(body("Hi"), headers=(*JSON, ("openai-beta", "assistants=v2"))))
+
+        assert "    header openai-beta: recorded 'assistants=v2', asked nothing" in lines
+
+    def test_where_all_is_the_same_the_key_is_to_blame(self):
+        assert any("fixtures rekey" in line for line in explained(body("Hi"), recorded(body("Hi"))))
 
     @pytest.mark.parametrize("why", ["repeated", "expired", "failing", "unread", "blocked"])
     def test_where_a_recording_is_there_none_is_called_the_nearest(self, why):

@@ -169,7 +169,11 @@ class TestMiss:
         ("options", "status", "told"),
         [
             ({"ttl": 0.0}, 200, "The recording of this request has expired, and there is no API key"),
-            ({"fallback": "error"}, 500, "The newest recording of this request is an error, and there is no API key"),
+            (
+                {"fallback": "error"},
+                500,
+                "The newest recording of this request is an error, which FALLBACK=.error. refuses, and there is no",
+            ),
         ],
         ids=["expired", "failing"],
     )

@@ -6,6 +6,7 @@ import os
 import socket
 
 import pytest
+import requests
 
 from django_llmcache import chat, stream
 from django_llmcache.contrib.demo.standin import Reply
@@ -41,6 +42,33 @@ def ask(text="Hi"):
 def told(error):
     """Return the last line of a miss: how it is recorded."""
     return str(error.value).splitlines()[-1]
+
+
+class TestHeaders:
+    """``KEY_HEADERS`` of the settings count here too."""
+
+    def asked(self, provider, route):
+        address, body = f"{provider.url}/v1/chat/completions", {"model": "gpt-4o-mini", "messages": []}
+        return requests.post(address, json=body, headers={"x-route": route}, timeout=10).text
+
+    def test_one_that_is_named_tells_requests_apart_and_is_shown_where_it_differs(self, fixtures, provider):
+        with override_llmcache(KEY_HEADERS=["X-Route"]):
+            with live_api(mode="once"):
+                self.asked(provider, "a")
+            with live_api(mode="replay"):
+                self.asked(provider, "a")
+            with pytest.raises(FixtureMiss, match="header x-route: recorded 'a', asked 'b'"), live_api(mode="replay"):
+                self.asked(provider, "b")
+
+        assert provider.calls == 1
+
+    def test_others_do_not_count(self, fixtures, provider):
+        with live_api(mode="once"):
+            self.asked(provider, "a")
+            self.asked(provider, "b")
+
+        assert provider.calls == 2
+        assert len({path.parent for path in fixtures.paths()}) == 1
 
 
 class TestModes:
@@ -107,7 +135,7 @@ class TestFallback:
 
     def test_or_a_failing_one_is_an_error(self, good):
         with (
-            pytest.raises(FixtureMiss, match="is an error, and FALLBACK says") as error,
+            pytest.raises(FixtureMiss, match="is an error, which FALLBACK=.error. refuses") as error,
             live_api(mode="replay", fallback="error"),
         ):
             ask()
@@ -204,6 +232,18 @@ class TestTold:
 
         assert told(error).startswith("Record it, with the provider's API key set:  ")
         assert provider.calls == 0
+
+    def test_a_sample_that_was_not_recorded_is_told_from_a_request_that_was_not(self, fixtures):
+        with live_api(mode="once"):
+            ask()
+
+        with (
+            pytest.raises(FixtureMiss, match="Other samples of this request are recorded") as error,
+            live_api(mode="replay") as session,
+            session.run(sample=1),
+        ):
+            ask()
+        assert "Record it" in told(error)
 
     def test_a_client_that_can_not_be_recorded_has_no_such_line(self, fixtures, provider):
         host, _, port = provider.url.removeprefix("http://").partition(":")
