@@ -12,7 +12,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 def first(pairs: Pairs, name: str) -> str:
     """Return the first value that a lower-case name has, ``""`` when it has none."""
-    return next((value for other, value in pairs if other.lower() == name), "")
+    for other, value in pairs:
+        if other == name or other.lower() == name:
+            return value
+    return ""
 
 
 class Outgoing(NamedTuple):

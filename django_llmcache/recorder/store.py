@@ -242,22 +242,23 @@ class FixtureStore:
             kept = self._kept.get(folder)
             if kept is not None and kept.stamp == stamp:
                 return kept.fixtures
-            with suppress(FileNotFoundError):  # removed since it was listed
+            try:
                 return self._load(folder, stamp)
+            except FileNotFoundError:  # removed since it was listed
+                continue
         raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
 
     def _read(self, file: str, *, anywhere: bool = False, aside: bool = True) -> Fixture:
-        path = Path(file)
+        path, side = Path(file), None
         try:
             text = read_bytes(file).removeprefix(BOM_UTF8).decode()
         except UnicodeDecodeError as error:
             raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
-        side = None
         if aside:
             with suppress(FileNotFoundError):
                 side = read_bytes(path.with_suffix(SIDE))
         fixture = Fixture.from_text(text, path=path, side=side)
-        if not anywhere and self._folder(fixture.provider, fixture.endpoint, fixture.key) != os.path.dirname(file):  # noqa: PTH120
+        if not (anywhere or file.startswith(self._folder(fixture.provider, fixture.endpoint, fixture.key) + os.sep)):
             raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
         return fixture
 

@@ -29,7 +29,8 @@ class Take(NamedTuple):
     @property
     def whole(self) -> bool:
         """Return whether none is missing before the last: the files are written from the last to the first."""
-        return {one.sequence for one in self.fixtures} == set(range(self.fixtures[-1].sequence + 1))
+        numbers = {one.sequence for one in self.fixtures}
+        return 0 in numbers and len(numbers) == self.fixtures[-1].sequence + 1
 
     def is_of(self, test: str) -> bool:
         """Return whether a test recorded it, whichever runner it ran under."""

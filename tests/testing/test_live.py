@@ -135,7 +135,7 @@ class TestFallback:
 
     def test_or_a_failing_one_is_an_error(self, good):
         with (
-            pytest.raises(FixtureMiss, match="is an error, which FALLBACK=.error. refuses") as error,
+            pytest.raises(FixtureMiss, match=r"is an error, which FALLBACK=.error. refuses") as error,
             live_api(mode="replay", fallback="error"),
         ):
             ask()
