@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from inspect import isasyncgenfunction, isclass, iscoroutinefunction, isgeneratorfunction
+from inspect import isasyncgenfunction, isclass, iscoroutine, iscoroutinefunction, isgeneratorfunction
 from sys import modules
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
@@ -113,6 +113,12 @@ def _plain(function: Callable[..., Any], words: dict[str, Any]) -> Callable[...,
         for session in _sessions(function, words):
             with session:
                 result = function(*args, **kwargs)
+                if iscoroutine(result):
+                    result.close()
+                    raise ConfigurationError(
+                        f"live_api stands on {function.__qualname__}, which returned a coroutine that would run after "
+                        "it has ended: make it `async def`, or put live_api on what awaits it."
+                    )
         return result
 
     return test

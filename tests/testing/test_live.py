@@ -10,7 +10,7 @@ import requests
 
 from django_llmcache import chat, stream
 from django_llmcache.contrib.demo.standin import Reply
-from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.exceptions import ConfigurationError, LLMCacheError
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import live_api, override_llmcache
@@ -42,6 +42,19 @@ def ask(text="Hi"):
 def told(error):
     """Return the last line of a miss: how it is recorded."""
     return str(error.value).splitlines()[-1]
+
+
+def test_a_function_that_returns_a_coroutine_is_refused_and_nothing_is_asked(fixtures, provider):
+    async def asking():
+        ask()
+
+    @live_api(mode="once")
+    def returning():
+        return asking()
+
+    with pytest.raises(ConfigurationError, match="which returned a coroutine"):
+        returning()
+    assert provider.calls == 0
 
 
 class TestHeaders:
