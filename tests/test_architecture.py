@@ -37,6 +37,7 @@ OPTIONAL = {
 }  # fmt: skip
 ADAPTERS = {
     "backends/encryption.py": {"cryptography"},
+    "backends/stores/over_memcached.py": {"pymemcache"},
     "backends/stores/over_redis.py": {"redis"},
     "recorder/vcr.py": {"yaml"},
     "testing/interceptors/over_aiohttp.py": {"aiohttp"},

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from contextlib import closing
 
 import pytest
+from django.db import connections
 from django.test import override_settings
 
 from django_llmcache import backends
@@ -54,6 +57,20 @@ def test_one_that_hangs_costs_its_deadline_once(server):
 
     assert max(took) < TIMEOUTS["READ_TIMEOUT"] + SLACK
     assert sum(seconds > TIMEOUTS["READ_TIMEOUT"] for seconds in took) == 1
+
+
+@pytest.mark.parametrize("deadlines", [{}, TIMEOUTS], ids=["default", "long"])
+def test_a_port_that_never_answers_costs_its_deadline(tmp_path, deadlines):
+    with closing(socket.create_server(("127.0.0.1", 0))) as hole:  # it takes connections, and says nothing
+        place = stores.database_for("postgres", tmp_path, server=type("Hole", (), {"port": hole.getsockname()[1]}))
+        connections[stores.DATABASE].close()
+        connections.settings[stores.DATABASE].update(place)
+        chosen = {"BACKEND": BACKENDS["plain"], "OPTIONS": {"ALIAS": "llm", **deadlines}}
+        with override_settings(LLMCACHE=chosen):
+            took = [ask(number)[1] for number in range(10)]
+            backends.current().close()
+
+    assert max(took) < deadlines.get("READ_TIMEOUT", 0.05) + SLACK
 
 
 def test_one_that_comes_back_is_hit_again(server):

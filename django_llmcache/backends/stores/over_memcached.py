@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pymemcache import HashClient
 
 from django_llmcache.backends.serializers import RawSerde
 
@@ -14,12 +17,25 @@ from .over_alias import whole
 LARGEST: Final = 1_000_000
 """Bytes of a value: by default memcached takes items of 1 MiB, key and its own head included (memcached(1), ``-I``)."""
 
-_SOON: Final = 1
-"""Seconds after which pymemcache tries a server again that failed; its own 60 would outlast the server's return."""
-
-
 _LAST_MOMENT: Final = 2**31
 """Seconds since the epoch that memcached can count to; an entry knows by itself when its time is over."""
+
+
+class _Servers(HashClient):  # type: ignore[misc] # it has no types
+    """Several servers, each with its keys. None is taken out of the rotation when it fails: the breaker sees to that.
+
+    Its keys would go to the others meanwhile, a clear's stamps among them, and the old ones count again once it is
+    back. And what pymemcache notes of failed servers is not for threads: two that fail at once can lose one for good.
+    """
+
+    def _mark_failed_server(self, server: Any) -> None:
+        pass
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses: after a failure each could be broken, and fail a call of its own."""
+        for client in self.clients.values():
+            while client.client_pool.free:
+                client.client_pool.destroy(client.client_pool.get())
 
 
 class MemcachedStore(Store):
@@ -29,39 +45,54 @@ class MemcachedStore(Store):
     largest = LARGEST
 
     def __init__(self, alias: Alias, deadlines: Deadlines) -> None:
-        self._reader, self._writer = (
-            alias.made_with(
-                serde=RawSerde(),
-                use_pooling=True,
-                timeout=seconds,
-                connect_timeout=seconds,
-                ignore_exc=False,
-                retry_attempts=0,
-                dead_timeout=_SOON,
-                no_delay=True,
-            )
-            for seconds in deadlines
-        )
+        self._reader, self._writer = (_made(alias, seconds) for seconds in deadlines)
 
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:
-        found: dict[str, bytes] = self._reader.get_many(keys)
+        with _used(self._reader) as cache:
+            found: dict[str, bytes] = cache.get_many(keys)
         return found
 
     def write(self, key: str, value: bytes, seconds: float | None) -> None:
-        self._writer.set(key, value, _lasting(seconds))
+        with _used(self._writer) as cache:
+            cache.set(key, value, _lasting(seconds))
 
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
-        return bool(self._writer.add(key, value, _lasting(seconds)))
+        with _used(self._writer) as cache:
+            return bool(cache.add(key, value, _lasting(seconds)))
 
     def remove(self, key: str) -> None:
-        self._writer.delete(key)
+        with _used(self._writer) as cache:
+            cache.delete(key)
 
     def touch(self, key: str, seconds: float) -> None:
-        self._writer.touch(key, _lasting(seconds))
+        with _used(self._writer) as cache:
+            cache.touch(key, _lasting(seconds))
 
     def close(self) -> None:
         for cache in (self._reader, self._writer):
             cache._cache.close()
+
+
+def _made(alias: Alias, seconds: float) -> Any:
+    cache = alias.made_with(
+        serde=RawSerde(),
+        use_pooling=True,
+        timeout=seconds,
+        connect_timeout=seconds,
+        ignore_exc=False,
+        no_delay=True,
+    )
+    cache._class = _Servers
+    return cache
+
+
+@contextmanager
+def _used(cache: Any) -> Iterator[Any]:
+    try:
+        yield cache
+    except Exception:
+        cache._cache.drop_idle()
+        raise
 
 
 def _lasting(seconds: float | None) -> int | None:
