@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pymemcache import HashClient
+from pymemcache import Client, HashClient
 
 from django_llmcache.backends.serializers import RawSerde
 
 from .base import Alias, Deadlines, Store
+from .deadline import TimedSocket
 from .over_alias import whole
 
 LARGEST: Final = 1_000_000
@@ -21,12 +22,23 @@ _LAST_MOMENT: Final = 2**31
 """Seconds since the epoch that memcached can count to; an entry knows by itself when its time is over."""
 
 
+class _Timed(Client):  # type: ignore[misc] # it has no types
+    """One server, with a time-out for a whole command."""
+
+    def _connect(self) -> None:
+        super()._connect()
+        connected: Any = self.sock  # type: ignore[has-type]
+        self.sock = TimedSocket(connected)
+
+
 class _Servers(HashClient):  # type: ignore[misc] # it has no types
     """Several servers, each with its keys. None is taken out of the rotation when it fails: the breaker sees to that.
 
     Its keys would go to the others meanwhile, a clear's stamps among them, and the old ones count again once it is
     back. And what pymemcache notes of failed servers is not for threads: two that fail at once can lose one for good.
     """
+
+    client_class = _Timed
 
     def _mark_failed_server(self, server: Any) -> None:
         pass
