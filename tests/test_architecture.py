@@ -16,9 +16,9 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 FLOORS = (
     {
         "admission", "arrivals", "bodies", "bodyrequest", "cacheinfo", "canonical", "conditions", "control", "counting",
-        "counts", "credentials", "durations", "endpoints", "entry", "errorcopy", "events", "exceptions", "explanation",
-        "headers", "keys", "locks", "messages", "outages", "parsing", "policies", "request", "response", "rules",
-        "shapes", "singleflight", "tags", "typedsettings", "upstream",
+        "counts", "credentials", "digests", "durations", "endpoints", "entry", "errorcopy", "events", "exceptions",
+        "explanation", "headers", "keys", "locks", "messages", "outages", "parsing", "policies", "request", "response",
+        "rules", "shapes", "singleflight", "tags", "typedsettings", "upstream",
     },
     {"conf", "signals", "telemetry"},
     {"backends", "recorder", "workers"},

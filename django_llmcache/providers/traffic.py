@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
@@ -11,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from django_llmcache import conf
 from django_llmcache.bodyrequest import BodyRequest, payload_of
 from django_llmcache.credentials import PARAMETERS
+from django_llmcache.digests import RecentDigests
 from django_llmcache.endpoints import Pairs, shared
 from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMRequest
@@ -155,10 +155,11 @@ class _Table:
         self.known = tuple(_known(settings))
         self._addresses: dict[str, _Found | None] = {}
         self._said: dict[tuple[str, bytes], _Said] = {}
+        self._digests = RecentDigests()
 
     def said(self, address: str, body: bytes, found: _Found) -> _Said | None:
         """Return what a body says, ``None`` where it is no JSON object; a large one is read once, and then known."""
-        digest = hashlib.sha256(body).digest() if len(body) >= LARGE else b""
+        digest = self._digests.of(body) if len(body) >= LARGE else b""
         known = self._said.get((address, digest)) if digest else None
         if known is not None:
             return known

@@ -96,7 +96,7 @@ def test_it_costs_its_deadline(kind, line, tmp_path, do):
         backend.put(entry_of())
         line.slow.set()
         started = time.perf_counter()
-        with pytest.raises(Exception, match="imeout|timed out|took longer"):
+        with pytest.raises(Exception, match=r"imeout|timed out|took longer"):
             backend.find(entry_of().key) if do == "look" else backend.put(entry_of())
         took = time.perf_counter() - started
         backend.close()
