@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -14,7 +14,7 @@ from .backends.lease import Lease
 from .errorcopy import fresh
 from .messages import LLMRequest, LLMResponse
 from .plans import ITS_OWN, AsyncCall, Call, Plan
-from .singleflight import Outcome, SingleFlight
+from .singleflight import Outcome, SingleFlight, Told
 from .telemetry import emit_failure
 
 SLACK: Final = 1.0
@@ -127,9 +127,9 @@ def _name(request: LLMRequest, plan: Plan) -> Hashable:
     return (*plan.flight, _own_timeout(request, plan), policy.tags, policy.store)
 
 
-def _told(request: LLMRequest) -> Callable[[BaseException], BaseException]:
+def _told(request: LLMRequest) -> Told:
     """Return what makes an error for this caller of one in which another's call has ended."""
-    told: Callable[[BaseException], BaseException] = getattr(request._target, "told", fresh)
+    told: Told = getattr(request._target, "told", fresh)
     return told
 
 

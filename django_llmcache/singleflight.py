@@ -19,7 +19,7 @@ from .errorcopy import fresh
 from .locks import fork_safe_lock
 
 Value = TypeVar("Value")
-Told = Callable[[BaseException], BaseException]
+Told = Callable[[BaseException], BaseException | None]
 
 _GLANCE: Final = 0.5
 """Seconds after which a waiter looks whether its leader's event loop is still there."""
@@ -48,16 +48,23 @@ class _Landing(NamedTuple, Generic[Value]):
     value: Value | None = None
     error: BaseException | None = None
 
-    @property
-    def abandoned(self) -> bool:
-        """Return whether it was no answer that ended it, but its leader's end: a cancellation, an interrupt."""
-        return self.error is not None and not isinstance(self.error, Exception)
-
-    def outcome(self, told: Told | None = None) -> Outcome[Value]:
-        """Return what a caller gets of it, or raise its error; what ``told`` makes of that for all but the leader."""
+    def own(self) -> Outcome[Value]:
+        """Return what its leader gets of it, or raise its error."""
         if self.error is not None:
-            raise self.error if told is None else told(self.error)
-        return Outcome(self.value, told is not None)  # type: ignore[arg-type] # where there is no error, there is one
+            raise self.error
+        return Outcome(self.value, shared=False)  # type: ignore[arg-type] # where there is no error, there is one
+
+    def shared(self, told: Told) -> Outcome[Value] | None:
+        """Return what a waiter gets of it, or raise what ``told`` makes of its error.
+
+        ``None`` where it ended for its leader alone: cancelled, interrupted, or with an error that is nobody else's.
+        """
+        if self.error is None:
+            return Outcome(self.value, shared=True)  # type: ignore[arg-type]
+        error = told(self.error) if isinstance(self.error, Exception) else None
+        if error is not None:
+            raise error
+        return None
 
 
 class _Flight(Generic[Value]):
@@ -115,7 +122,8 @@ class SingleFlight(Generic[Value]):
             call: may raise: whoever waits gets an error like it, and the next who asks calls again.
             patience: seconds to wait for somebody else. Who waits in vain waits once more, for whoever is the first to
                 call again; then ``call`` is made all the same.
-            told: makes what a waiter is told of the error in which somebody else's call ended.
+            told: makes what a waiter is told of the error in which somebody else's call ended; ``None`` of one that is
+                no waiter's, and that leaves the call to be made again.
         """
         for _ in range(_ROUNDS):
             deadline = time.monotonic() + patience
@@ -126,8 +134,8 @@ class SingleFlight(Generic[Value]):
                 landing = self._wait(name, flight, deadline)
                 if landing is None:
                     break
-                if not landing.abandoned:
-                    return landing.outcome(told)
+                if (outcome := landing.shared(told)) is not None:
+                    return outcome
         return Outcome(call(), shared=False)
 
     async def ado(
@@ -151,8 +159,8 @@ class SingleFlight(Generic[Value]):
                 landing = await self._await(name, flight, deadline)
                 if landing is None:
                     break
-                if not landing.abandoned:
-                    return landing.outcome(told)
+                if (outcome := landing.shared(told)) is not None:
+                    return outcome
         return Outcome(await call(), shared=False)
 
     async def _alead(
@@ -166,7 +174,7 @@ class SingleFlight(Generic[Value]):
             flight.led = False
         if landing is None:
             raise asyncio.CancelledError
-        return landing.outcome()
+        return landing.own()
 
     def _join(self, name: Hashable, loop: asyncio.AbstractEventLoop | None) -> tuple[_Flight[Value], bool]:
         """Return the flight of this name, and whether it begins now, so that the call is the caller's to make."""

@@ -90,6 +90,7 @@ class _Requests:
     """How the pipeline reads and makes what ``requests`` sends and gets."""
 
     failed = "request"
+    errors: type[Exception] = requests.RequestException
 
     def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, RawHeaders, bytes | None]:
         body: Any = request.body

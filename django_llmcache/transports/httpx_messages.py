@@ -20,6 +20,7 @@ class HTTPXMessages:
 
     def __init__(self, library: ModuleType) -> None:
         self._library = library
+        self.errors = library.HTTPError
 
     def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
         try:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from django_llmcache import pipeline
 from django_llmcache.control import HEADER, policy_of
 from django_llmcache.errorcopy import fresh
-from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.exceptions import ConfigurationError, LLMCacheError
 from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
@@ -32,6 +32,9 @@ class Library(Protocol):
 
     failed: str
     """The attribute of its errors that has the request, which ``request`` sets."""
+
+    errors: type[Exception]
+    """What it raises of a call that failed."""
 
     def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
         """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet."""
@@ -130,11 +133,14 @@ class Sending:
         body = self._library.read(response, streamed=self._is_streamed)
         return self._whole(response, body, changed=self._was_changed(response, request, asked))
 
-    def told(self, error: BaseException) -> BaseException:
+    def told(self, error: BaseException) -> BaseException | None:
         """Return an error like the one in which another's call has ended, with this request in it.
 
-        The libraries' errors keep the request that failed: another caller's has that caller's credential in it.
+        The libraries' errors keep the request that failed: another caller's has that caller's credential in it. What
+        is neither the library's nor ours is that caller's own, as a hook of its client raises it: then ``None``.
         """
+        if not isinstance(error, self._library.errors | LLMCacheError):
+            return None
         other = fresh(error)
         if other is not error:
             self._claim(other)

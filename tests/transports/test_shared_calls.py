@@ -103,6 +103,40 @@ def test_the_answer_in_an_error_of_a_hook_has_the_request_of_its_own_caller(libr
             assert list(pool.map(asks, KEYS)) == [f"Bearer {key}" for key in KEYS]
 
 
+class BudgetError(Exception):
+    """What a hook of one client alone raises."""
+
+
+@pytest.mark.parametrize("library", FAILURES)
+def test_what_the_leaders_own_hook_raises_is_told_to_nobody_else(library):
+    def over_budget(response, *args, **options):
+        response.close()  # requests would leave it open
+        raise BudgetError
+
+    def answer(connection):
+        wanted(2)
+        connection.sendall(whole(GOOD))
+
+    def asks(hooks):
+        with client(library) as made:
+            if library == "requests":
+                made.hooks["response"] = hooks
+                return made.post(url, data=BODY, timeout=LONG).status_code
+            made.event_hooks = {"response": hooks}
+            return made.post(url, content=BODY, timeout=LONG).status_code
+
+    with Loopback(answer, whole(GOOD)) as server, ThreadPoolExecutor(2) as pool:
+        url = f"{server.url}/v1/chat/completions"
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
+            leader = pool.submit(asks, [over_budget])
+            wanted(1)
+            waiter = pool.submit(asks, [])
+
+            assert waiter.result(LONG) == 200
+            assert isinstance(leader.exception(LONG), BudgetError)
+        assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
 def test_a_refused_credential_is_refused_to_its_own_caller_alone(status):
     def refuse(connection):
