@@ -23,10 +23,10 @@ def policy_of(text: str) -> CachePolicy:
         text: any of ``no-cache`` (skip the read, store), ``no-store`` (may read, do not store) and ``max-age=n`` (an
             answer of at most so many seconds), with commas between them.
     """
-    words = {}
+    words: dict[str, str] = {}
     for word in text.lower().split(","):
         name, _, value = (part.strip(' \t"') for part in word.partition("="))
-        words[name] = value
+        words.setdefault(name, value)  # of a word that comes twice the first counts (RFC 9111, section 4.2.1)
     wishes: dict[str, bool | int] = {}
     if "no-cache" in words:
         wishes["refresh"] = True
