@@ -155,6 +155,11 @@ class Fixture:
             model=_model_of(request, asked.values["body"]) if "body" in asked.values else None,
         )  # fmt: skip
 
+    def asked_by(self, test: str) -> Fixture:
+        """Return the same with one more test that asked."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return Fixture(**fields | {"tests": (*self.tests, test)})
+
     def _request(self, side: SideFile) -> dict[str, Any]:
         sent = self.request
         return {"headers": sent.headers, "method": sent.method, "url": sent.url, **pack_request(sent, side)}

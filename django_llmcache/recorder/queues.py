@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from django_llmcache.exceptions import LLMCacheError
@@ -34,7 +35,7 @@ class Queues:
     """The recordings of each request in their order, and how many of them were replayed.
 
     Args:
-        test: the id of the test that asks.
+        test: gives the id of the test that asks.
         setup: what holds for the run.
         options: what the test asks for.
         mode: how its calls are answered.
@@ -43,7 +44,7 @@ class Queues:
         expired: the fixtures that are replayed though they have expired.
     """
 
-    def __init__(self, test: str, setup: Setup, options: Options, mode: Mode) -> None:
+    def __init__(self, test: Callable[[], str], setup: Setup, options: Options, mode: Mode) -> None:
         self.expired: list[str] = []
         self._test = test
         self._setup = setup
@@ -89,7 +90,7 @@ class Queues:
         if choice.expired and take is not None:
             path = take.fixtures[0].path
             self.expired.append(str(path))
-            self._setup.warn(f"{self._test} replays a recording that has expired: {path}")
+            self._setup.warn(f"{self._test()} replays a recording that has expired: {path}")
         return _Queue(take.fixtures if take else ())
 
     def _choice(self, asked: Asked, sample: int) -> Choice:
@@ -100,7 +101,7 @@ class Queues:
             ttl=setup.ttl_of(asked.provider) if isinstance(options.ttl, Unset) else options.ttl,
             now=setup.now(),
             sample=sample,
-            test=self._test,
+            test=self._test(),
         )
 
 

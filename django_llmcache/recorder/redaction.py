@@ -51,6 +51,7 @@ RESPONSE_HEADERS: Final = frozenset({
 
 RESPONSE_PREFIXES: Final = ("anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-", "x-ratelimit-")
 
+_LONG_NAME: Final = re.compile(rb'"([^"\\\s]{12,200})"\s*:')
 _REMEMBERED: Final = 256
 _ONE_OBJECT: Final = "application/json"
 _LEAST: Final = 12
@@ -230,7 +231,14 @@ def leaks(redacted: Outgoing | Incoming) -> list[str]:
         else:
             place = f"body.{finding.place}" if finding.place else "body"
         found.append(f"{side}.{place}")
+    if any(map(shapes, _names_in(body))):
+        found.append(f"{side}.body, in the name of a field")
     return list(dict.fromkeys(found))
+
+
+def _names_in(body: bytes) -> set[str]:
+    """Return the names of all fields of a JSON body that may be a credential: long ones."""
+    return {name.decode("utf-8", "replace") for name in _LONG_NAME.findall(body)}
 
 
 def _leaks_of_address(url: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -24,6 +25,7 @@ from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
 from .tapes import Tapes
 from .taping import Taping
+from .writing import note_test, write_take
 
 
 class Session:
@@ -66,7 +68,7 @@ class Session:
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = threading.RLock()
         self._process = os.getpid()
-        self._queues = Queues(test, setup, options, self.mode)
+        self._queues = Queues(self._filed, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
         self._live: set[str] = set()
@@ -138,19 +140,19 @@ class Session:
     def _written(self) -> list[Path]:
         self._tapes.finish()
         take = f"{_utc(self.setup.now())}-{token_hex(2)}"
-        fixtures = self._tapes.fixtures(
-            take=take, test=self.test, version=self.setup.version, ignore=self.options.ignore
-        )
-        written: list[tuple[Fixture, Path]] = []
-        try:
-            for fixture in reversed(list(fixtures)):  # so that what is cut short lacks its first answers, which shows
-                written.insert(0, (fixture, self.setup.store.write(fixture)))
-        except BaseException:
-            self.setup.store.delete(path for _, path in written)
-            raise
+        test = self._filed()
+        version, ignore = self.setup.version, self.options.ignore
+        fixtures = self._tapes.fixtures(take=take, test=test, version=version, ignore=ignore)
+        written = write_take(self.setup.store, fixtures)
+        if written:
+            note_test(self.setup.store, self.replayed, test)
         for fixture, path in written:
             self._tell("save", fixture, path)
         return [path for _, path in written]
+
+    def _filed(self) -> str:
+        """Return the test's id as it stands in files: the value of a parameter may be a credential."""
+        return self._redactor.text(self.test) if "[" in self.test else self.test
 
     def _tell_error(self, error: Exception, key: str | None = None) -> None:
         self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})
@@ -199,7 +201,8 @@ class Session:
         self.replayed.append(fixture)
         self._tell("hit", fixture, fixture.path)
         self._use(fixture)
-        return Replay(fixture.response, pace=self.options.pace, run_out=lambda: self._ran_out(asked))
+        run_out = partial(self.miss, asked.request, asked.provider, "unread", key=asked.key)
+        return Replay(fixture.response, pace=self.options.pace, run_out=run_out)
 
     def _use(self, fixture: Fixture) -> None:
         if fixture.path is not None:
@@ -242,9 +245,6 @@ class Session:
         self._faults_left -= 1
         self.counts["replayed"] += 1
         return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)
-
-    def _ran_out(self, asked: Asked) -> FixtureMiss:
-        return self.miss(asked.request, asked.provider, "unread", key=asked.key)
 
     @contextmanager
     def _while_calling(self, host: str) -> Iterator[None]:

@@ -22,6 +22,7 @@ from .options import names_of, options_of
 from .sessions import recorded
 from .setups import running, under_django
 
+__unittest = True  # so that a traceback goes on to the test's own line
 _HEARD = ("addError", "addExpectedFailure", "addFailure", "addSkip", "addSubTest", "addUnexpectedSuccess")
 
 _installed = False
@@ -109,22 +110,48 @@ class _Outcome:
 
 def on_each_sample(test: unittest.TestCase, session: Session) -> None:
     """Let a test run once on each sample, set up anew for each, and fail by a miss that somebody below it caught."""
-    call: Callable[[Any], None] = test._callTestMethod  # type: ignore[attr-defined]
     session.functions = names_of(getattr(test, test._testMethodName))
-    last = session.options.samples - 1
+    test._callTestMethod = _EachSample(test, session)  # type: ignore[attr-defined]
 
-    def call_and_look(method: Any) -> None:
+
+class _EachSample:
+    """What a test calls in place of its ``_callTestMethod``. It is nothing to another process, which reports the test.
+
+    Args:
+        test: whose method is called.
+        session: what answers for the providers meanwhile.
+    """
+
+    def __init__(self, test: Any, session: Session) -> None:
+        self._test = test
+        self._call: Callable[[Any], None] = test._callTestMethod
+        self._session = session
+
+    def __call__(self, method: Any) -> None:
+        session, last = self._session, self._session.options.samples - 1
         for sample in range(last + 1):
-            with session.run(sample):
+            with session.run(sample), _naming(sample, last):
                 if sample > 0:
-                    _set_up(test)
-                call(method)
+                    _set_up(self._test)
+                self._call(method)
                 if sample < last:
-                    _tear_down(test)
+                    _tear_down(self._test)
         if session.misses:
             raise session.misses[0]
 
-    test._callTestMethod = call_and_look  # type: ignore[attr-defined]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()
+
+
+@contextmanager
+def _naming(sample: int, last: int) -> Iterator[None]:
+    """Say on which of several samples a test failed."""
+    try:
+        yield
+    except Exception as error:
+        if last:
+            error.add_note(f"On sample {sample} of {last + 1} (from 0).")
+        raise
 
 
 def _set_up(test: Any) -> None:

@@ -57,19 +57,20 @@ class Level(NamedTuple):
         return {said: decide(said) for said in {test.mode: None for test in self.tests}}
 
     @contextmanager
-    def held(self, what: str) -> Iterator[Hold]:
+    def held(self, what: str, of: str = "") -> Iterator[Hold]:
         """Answer for the providers while it is set up or torn down; where its tests are off, let none be asked.
 
         A miss leaves as an ordinary error: Django and unittest clean up after those alone.
 
         Args:
             what: ``set-up`` or ``tear-down``.
+            of: which of several that the level has.
 
         Raises:
             SkipTest: its tests are off, and a provider was asked.
             AssertionError: a provider was asked for what is not recorded.
         """
-        name, why = f"{self.label} ({what})", self.off
+        name, why = f"{self.label} ({what}{of and ' of '}{of})", self.off
         session = _refusing(name) if why else recorded(name, self.options, label=self.label)
         with session as answering:
             answering.is_test = False

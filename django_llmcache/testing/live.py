@@ -19,6 +19,8 @@ from . import setups
 from .options import NAME, WORDS, options_from
 from .sessions import recorded
 
+__unittest = True  # so that a traceback of unittest's goes on to the test's own line
+
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 
@@ -86,8 +88,8 @@ class LiveAPI:
             raise ConfigurationError(
                 f"samples={self.options.samples} needs the whole test, and a block runs once: decorate the test."
             )
-        test = setups.running_test()
-        manager = recorded(test or "a `with live_api()` block", self.options, label=test or "")
+        block = setups.next_block() or "a `with live_api()` block"
+        manager = recorded(block, self.options, label=setups.running_test() or "")
         session = manager.__enter__()
         self._entered.append(manager)
         return session
@@ -142,10 +144,9 @@ def _sessions(function: Callable[..., Any], words: dict[str, Any]) -> Iterator[A
     if session is not None and (session.options == options or function.__name__ in session.functions):
         yield nullcontext()
         return
-    test = setups.running_test()
+    name = setups.next_block() or f"{function.__module__}.{function.__qualname__}"
     for sample in range(options.samples):
-        name = test or f"{function.__module__}.{function.__qualname__}"
-        yield recorded(name, options, sample=sample, label=test or "")
+        yield recorded(name, options, sample=sample, label=setups.running_test() or "")
 
 
 def _marked(target: Any, words: dict[str, Any]) -> Any:

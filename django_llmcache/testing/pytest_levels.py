@@ -36,8 +36,9 @@ def setting_up(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> G
     leaving = ExitStack()
     fixturedef.addfinalizer(leaving.close)  # they run from the last to the first: this one after the fixture's own
     kind: Any = request.cls if fixturedef.argname.startswith(UNITTEST) else None
+    name = "" if kind is not None else _named(request)
     try:
-        with level.held("set-up") as hold, ExitStack() as stack:
+        with level.held("set-up", name) as hold, ExitStack() as stack:
             if hasattr(kind, "setUpTestData"):  # Django takes back what it began for an ordinary error alone
                 stack.enter_context(patch.object(kind, "setUpTestData", hold.telling(kind.setUpTestData)))
             try:
@@ -48,8 +49,14 @@ def setting_up(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> G
     except Exception as error:
         _keep(fixturedef, request, error)
         raise
-    fixturedef.addfinalizer(lambda: _tear_down(leaving, level, kind))
+    fixturedef.addfinalizer(lambda: _tear_down(leaving, level, kind, name))
     return result
+
+
+def _named(request: Any) -> str:
+    """Return the name of a fixture, with the parameter that it is set up for."""
+    index = getattr(request, "param_index", 0)
+    return f"{request.fixturename}, {index}" if hasattr(request, "param") else str(request.fixturename)
 
 
 def _clean_up(kind: Any, hold: Hold) -> None:
@@ -58,9 +65,9 @@ def _clean_up(kind: Any, hold: Hold) -> None:
         kind.doClassCleanups()
 
 
-def _tear_down(leaving: ExitStack, level: Level, kind: Any) -> None:
+def _tear_down(leaving: ExitStack, level: Level, kind: Any, name: str) -> None:
     """Begin to answer for the providers while a fixture ends."""
-    hold = leaving.enter_context(level.held("tear-down"))
+    hold = leaving.enter_context(level.held("tear-down", name))
     if kind is not None:
         hold.tell_clean_ups(kind)
 

@@ -30,6 +30,7 @@ PLACEHOLDER = "llmcache-has-no-key"
 
 _as_under_pytest = False
 _running: str | None = None
+_blocks: tuple[str | None, int] = (None, 0)
 _made: tuple[tuple[conf.Settings, Mode, Path], Setup] | None = None
 
 
@@ -61,11 +62,19 @@ def running_test() -> str | None:
     return said.rpartition(" (")[0] if said else None
 
 
+def next_block() -> str | None:
+    """Return what the next block or function of the running test is recorded as: each has recordings of its own."""
+    global _blocks
+    test = running_test()
+    _blocks = (test, _blocks[1] + 1 if _blocks[0] == test else 0)
+    return f"{test} <{_blocks[1]}>" if test and _blocks[1] else test
+
+
 @contextmanager
 def running(test: str) -> Iterator[None]:
     """Say which test is under way, where no pytest says it."""
-    global _running
-    before, _running = _running, test
+    global _blocks, _running
+    before, _running, _blocks = _running, test, (None, 0)
     try:
         yield
     finally:

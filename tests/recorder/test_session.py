@@ -116,6 +116,36 @@ class TestTelling:
         assert (event, details["test"], details["key"]) == ("error", "tests.some_test", None)
 
 
+class TestNames:
+    """The id of a test may have a credential for a parameter, which gets into no file."""
+
+    @pytest.mark.parametrize(
+        ("test", "headers"),
+        [
+            (f"test_it.py::test_it[{SECRET}]", JSON),
+            ("test_it.py::test_it[plainkeyword-4711]", (*JSON, ("authorization", "Bearer plainkeyword-4711"))),
+        ],
+        ids=["by its shape", "as it was sent"],
+    )
+    def test_it_is_not_written_and_its_test_has_its_own_recording_all_the_same(self, run, test, headers):
+        for name, answer in (("test_it.py::other", b"1"), (test, b"2"), ("test_it.py::another", b"3")):
+            session = run.session(Mode.REFRESH, test=name)
+            answered(session.begin(asked(headers=headers)), answer)
+            (path,) = session.end(passed=True)
+            assert test.partition("[")[2].rstrip("]") not in path.read_text()
+
+        session = run.session(Mode.REPLAY, test=test)
+        assert session.begin(asked(headers=headers)).response.body == b"2"
+
+    def test_a_credential_for_the_name_of_a_field_is_refused(self, run):
+        session = run.session()
+        body = b'{"%s": 1, "model": "m"}' % SECRET.encode()
+        answered(session.begin(asked()._replace(body=body)))
+
+        with pytest.raises(SecretError, match=r"request\.body, in the name of a field"):
+            session.end(passed=True)
+
+
 class TestSequence:
     def test_answers_come_in_their_order_and_the_last_again(self, run):
         run.record(b"1", b"2")

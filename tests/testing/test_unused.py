@@ -250,7 +250,9 @@ class TestDoubt:
         """Return what tells whether a fixture of some tests is called unused after a run of others."""
         store, log = FixtureStore(tmp_path / "fixtures"), UsageLog(tmp_path / "usage.jsonl")
         (tmp_path / "app").mkdir()
-        (tmp_path / "app/test_faq.py").write_text("class FaqTests:\n    def test_there(self): ...\n")
+        code = "class FaqTests(TestCase):\n    def test_there(self): ...\nclass Derived(FaqMixin, TestCase): ...\n"
+        (tmp_path / "app/test_faq.py").write_text(code)
+        (tmp_path / "app/test_made.py").write_text("class Made: ...\nsetattr(Made, f'test_{7}', print)\n")
 
         def tell(*tests, ran=("app/test_faq.py::FaqTests::test_ran",)):
             path = store.write(fixture(name=tests, tests=tests))
@@ -272,6 +274,12 @@ class TestDoubt:
             ("app/test_faq.py (set-up)", False),
             ("app/test_faq.py::FaqTests::test_gone", True),
             ("app.test_faq.FaqTests.test_gone", True),
+            ("app/test_faq.py::FaqTests::test_gone <1>", True),
+            ("app/test_faq.py::FaqTests::test_there <1>", False),
+            ("app/test_faq.py (set-up of thing, 0)", False),
+            ("app/test_faq.py::Derived::test_inherited", False),
+            ("app.test_faq.Derived.test_inherited", False),
+            ("app/test_made.py::Made::test_7", False),
             ("app/test_removed.py::test_there", True),
             ("other.place.FaqTests.test_there", False),
         ],

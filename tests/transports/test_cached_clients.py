@@ -230,7 +230,9 @@ def test_a_broken_connection_is_the_librarys_own_error(client, openai):
         client.post(BODY)
 
 
-@pytest.mark.parametrize(("words", "calls"), [("no-cache", 3), ("max-age=60, unheard-of", 1), ("max-age=0, max-age=60", 3)])
+@pytest.mark.parametrize(
+    ("words", "calls"), [("no-cache", 3), ("max-age=60, unheard-of", 1), ("max-age=0, max-age=60", 3)]
+)
 def test_the_control_header_is_heeded_and_never_sent(client, openai, words, calls):
     client.post(BODY)
 

@@ -1,0 +1,80 @@
+"""What Django's runner shows of a live_api test that fails is what it shows of any other."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import ON
+
+FAILING = """
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    class Failing(SimpleTestCase):
+        @live_api
+        def test_it(self):
+            self.assertEqual("Lyon", "Paris")  # the line
+
+
+    @live_api
+    class Marked(SimpleTestCase):
+        def test_it(self):
+            self.assertEqual("Lyon", "Paris")  # the other line
+"""
+SUB_TESTS = """
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    class WithSubTests(SimpleTestCase):
+        @live_api
+        def test_it(self):
+            with self.subTest(1):
+                self.assertEqual(1, 2)
+
+
+    class Other(SimpleTestCase):
+        def test_it(self):
+            pass
+"""
+SAMPLES = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    class OnSamples(SimpleTestCase):
+        runs = []
+
+        @live_api(samples=3)
+        def test_it(self):
+            self.runs.append(chat("openai", [{"role": "user", "content": "Hi"}]))
+            self.assertLess(len(self.runs), 2)
+"""
+
+
+def test_the_tests_own_line_is_shown(project):
+    project.write("test_failing.py", FAILING)
+
+    done = project.manage("test", "test_failing", **ON)
+
+    assert "# the line" in done.text, done
+    assert "# the other line" in done.text, done
+
+
+@pytest.mark.parametrize("workers", [(), ("--parallel", "2")], ids=["one", "two"])
+def test_a_sub_test_that_fails_is_one_failure(project, workers):
+    project.write("test_sub.py", SUB_TESTS)
+
+    done = project.manage("test", "test_sub", *workers, **ON)
+
+    assert "FAILED (failures=1)" in done.text, done
+
+
+def test_the_sample_that_failed_is_named(project):
+    project.write("test_samples.py", SAMPLES)
+
+    done = project.manage("test", "test_samples", **ON)
+
+    assert "On sample 1 of 3" in done.text, done

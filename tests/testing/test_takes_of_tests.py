@@ -1,0 +1,119 @@
+"""What one test records is its own: no other test, block or set-up that asks the same takes it, or gives it its own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from django_llmcache.contrib.demo.standin import Reply
+
+from .conftest import ON
+
+ASK = """
+    from django_llmcache import chat
+
+
+    def ask(text):
+        return chat("openai", [{"role": "user", "content": text}]).text
+"""
+BLOCKS = """
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    def helped():
+        return ask("Helped")
+
+
+    def test_blocks():
+        with live_api():
+            first = [ask("Hi"), ask("Hi")]
+        with live_api():
+            second = [ask("Hi")]
+        print("told", first, second, helped(), helped())
+"""
+FIXTURES = """
+    import pytest
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    @pytest.fixture(scope="module")
+    def one():
+        return [ask("Make"), ask("Make")]
+
+
+    @pytest.fixture(scope="module", params=["a", "b"])
+    def another(request):
+        return [ask("Make")]
+
+
+    @live_api
+    def test_things(one, another):
+        print("told", one, another)
+"""
+FIRST_TURNS = """
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    def test_one():
+        ask("One goes on from " + ask("Hello"))
+
+
+    @live_api
+    def test_other():
+        ask("Other goes on from " + ask("Hello"))
+"""
+PARAMETERS = """
+    import pytest
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    @pytest.mark.parametrize("value", ["a/b", "a.b"])
+    def test_ids(value):
+        print("told", value, [ask("Hi"), ask("Hi")])
+"""
+
+
+@pytest.fixture(autouse=True)
+def _numbered(provider):
+    """Let each answer be another."""
+    texts = [
+        {"choices": [{"message": {"content": f"Answer {number}"}, "finish_reason": "stop"}]} for number in range(40)
+    ]
+    provider.script(*(Reply(body=json.dumps(text).encode()) for text in texts))
+
+
+def told(done):
+    return sorted(line.rpartition("told ")[2] for line in done.text.splitlines() if "told " in line)
+
+
+@pytest.mark.parametrize("code", [BLOCKS, FIXTURES, PARAMETERS], ids=["blocks", "fixtures", "parameters"])
+def test_each_replays_what_it_recorded(project, code):
+    project.write("asking.py", ASK)
+    project.write("test_it.py", code)
+
+    first = project.pytest("-s", "--llmcache-mode", "refresh", **ON)
+    second = project.pytest("-s", "--llmcache-mode", "replay", **ON)
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert told(first) == told(second) != []
+
+
+def test_a_refresh_of_one_test_leaves_what_another_has_gone_on_from(project):
+    project.write("asking.py", ASK)
+    project.write("test_it.py", FIRST_TURNS)
+
+    runs = [
+        project.pytest("--llmcache-mode", "once", **ON),
+        project.pytest("test_it.py::test_one", "--llmcache-mode", "refresh", **ON),
+        project.pytest("--llmcache-mode", "replay", **ON),
+    ]
+
+    assert [run.code for run in runs] == [0, 0, 0], runs
