@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, Final, NamedTuple
 from unittest import SkipTest
@@ -15,7 +15,7 @@ from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Options
 
-from . import interceptors
+from . import interceptors, summary, turns
 from .modes import Decision, decide
 from .options import of_a_level
 from .sessions import placeholders, recorded
@@ -52,6 +52,18 @@ class Level(NamedTuple):
             mode=min(running, key=lambda said: SAFEST.index(running[said]))
         )
 
+    @contextmanager
+    def _in_turn(self, name: str) -> Iterator[Options]:
+        """Give the options for what one worker may record for all; what another has refreshed in this run is kept."""
+        options = self.options
+        mode = decide(options.mode).mode
+        if mode not in (Mode.ONCE, Mode.REFRESH) or not turns.is_worker():
+            yield options
+            return
+        with turns.turn(name):
+            again = mode is Mode.REFRESH and any(test.id == name and test.passed for test in summary.tests())
+            yield options._replace(mode=Mode.ONCE) if again else options
+
     def _decisions(self) -> dict[Mode | None, Decision]:
         """Return how its tests run, by the mode that they say."""
         return {said: decide(said) for said in {test.mode: None for test in self.tests}}
@@ -71,8 +83,12 @@ class Level(NamedTuple):
             AssertionError: a provider was asked for what is not recorded.
         """
         name, why = f"{self.label} ({what}{of and ' of '}{of})", self.off
-        session = _refusing(name) if why else recorded(name, self.options, label=self.label)
-        with session as answering:
+        with ExitStack() as stack:
+            if why:
+                answering = stack.enter_context(_refusing(name))
+            else:
+                options = stack.enter_context(self._in_turn(name))
+                answering = stack.enter_context(recorded(name, options, label=self.label))
             answering.is_test = False
             hold = Hold(answering, why)
             with hold.told():

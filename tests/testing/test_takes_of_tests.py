@@ -117,3 +117,72 @@ def test_a_refresh_of_one_test_leaves_what_another_has_gone_on_from(project):
     ]
 
     assert [run.code for run in runs] == [0, 0, 0], runs
+
+
+SHARED = """
+    import time
+    from unittest import skipIf
+
+    from asking import ask
+    from django.test import TestCase
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    class Searching(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            cls.place = ask("Make a place")
+            time.sleep(0.2)  # the other worker comes meanwhile
+
+
+    def searching(number):
+        return lambda self: ask(f"Search {number} in {self.place}")
+
+
+    for number in range(6):
+        setattr(Searching, f"test_{number}", searching(number))
+"""
+MODULES = """
+    import time
+
+    from asking import ask
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+    place = []
+
+
+    def setUpModule():
+        place.append(ask("Make a place"))
+        time.sleep(0.2)
+
+
+    @live_api
+    class One(SimpleTestCase):
+        def test_it(self):
+            ask(f"One searches in {place[-1]}")
+
+
+    @live_api
+    class Other(SimpleTestCase):
+        def test_it(self):
+            ask(f"Other searches in {place[-1]}")
+"""
+
+
+@pytest.mark.parametrize("mode", ["once", "refresh"])
+@pytest.mark.parametrize(("runner", "code"), [("pytest", SHARED), ("manage", MODULES)], ids=["pytest", "Django"])
+def test_workers_that_share_a_set_up_record_it_once(project, runner, code, mode):
+    project.write("asking.py", ASK)
+    project.write("test_it.py", code)
+    settings = "from project_settings import *\nTEST_RUNNER = 'django_llmcache.testing.LLMCacheDiscoverRunner'\n"
+    project.write("with_runner.py", settings)
+    line, workers = (
+        ((), ("-n", "2")) if runner == "pytest" else (("test", "--settings=with_runner"), ("--parallel", "2"))
+    )
+
+    recorded = getattr(project, runner)(*line, *workers, "--llmcache-mode", mode, **ON)
+    replayed = getattr(project, runner)(*line, "--llmcache-mode", "replay", **ON)
+
+    assert (recorded.code, replayed.code) == (0, 0), (recorded, replayed)
