@@ -5,8 +5,9 @@ from __future__ import annotations
 import getpass
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +33,16 @@ _as_under_pytest = False
 _running: str | None = None
 _blocks: tuple[str | None, int] = (None, 0)
 _made: tuple[tuple[conf.Settings, Mode, Path], Setup] | None = None
+
+
+def real_time(
+    origin: float = time.time() - time.perf_counter(), count: Callable[[], float] = time.perf_counter
+) -> float:
+    """Return seconds since the epoch, also where a test has stopped or set the clock: recordings keep their true age.
+
+    freezegun and time-machine leave this counter alone, if it is held from before.
+    """
+    return origin + count()
 
 
 class FixtureWarning(UserWarning):
@@ -138,6 +149,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         command=COMMAND + ("pytest {test}" if under_pytest() else "python manage.py test {test}"),
         version=django_llmcache.__version__,
         placeholder=PLACEHOLDER,
+        now=real_time,
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
+import freezegun
 import pytest
 import requests
+import time_machine
 
 from django_llmcache import chat, stream
 from django_llmcache.contrib.demo.standin import Reply
@@ -264,6 +267,27 @@ class TestTold:
             socket.create_connection((host, int(port)))
 
         assert "Record it" not in str(error.value)
+
+
+class TestClocks:
+    """A test that stops the clock leaves the age of recordings as it is."""
+
+    @pytest.mark.parametrize(
+        "stopped",
+        [freezegun.freeze_time, lambda to: time_machine.travel(to, tick=False)],
+        ids=["freezegun", "time-machine"],
+    )
+    @pytest.mark.parametrize("to", ["2001-01-01", "2041-01-01"])
+    def test_the_newer_recording_is_the_one_that_was_made_later(self, fixtures, provider, stopped, to):
+        with live_api(mode="refresh"), stopped("2031-01-01"):
+            ask()
+        with live_api(mode="refresh"), stopped(to):
+            ask()
+        with live_api(mode="replay", ttl=3600, expired="error"), stopped("2051-01-01"):
+            ask()
+
+        times = [one.recorded_at for one in fixtures.all()]
+        assert abs(max(times) - time.time()) < 3600
 
 
 class TestKeys:
