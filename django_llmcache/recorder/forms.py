@@ -48,6 +48,18 @@ def canonical_form(content_type: str, body: bytes, *, unkeyed: frozenset[str], i
     return b"raw\n" + orjson.dumps((media_type, hashlib.sha256(body).hexdigest()))
 
 
+def shown_form(content_type: str, body: bytes) -> dict[str, str] | None:
+    """Return what the fields of a form say, for people to compare; ``None`` for a body that is no form."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    pieces = _pieces(content_type, body) if media_type.startswith("multipart/") else None
+    if pieces is None:
+        return None
+    named = {name: content for name, _, _, content in pieces}
+    return {name: content.decode("utf-8", "replace") for name, content in named.items()}
+
+
 def _json(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
     try:
         data = orjson.loads(body)
@@ -82,6 +94,19 @@ def _pairs(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> byt
 
 def _parts(content_type: str, body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
     """Return each part by its name, the name of its file, its type and a digest of its content."""
+    pieces = _pieces(content_type, body)
+    if pieces is None:
+        return None
+    parts = [
+        (name, file, kind, hashlib.sha256(content).hexdigest())
+        for name, file, kind, content in pieces
+        if not (content == _REDACTED and is_named(name)) and _counts(name, unkeyed, ignore)
+    ]
+    return b"parts\n" + orjson.dumps(sorted(parts, key=_name))
+
+
+def _pieces(content_type: str, body: bytes) -> list[tuple[str, str | None, str, bytes]] | None:
+    """Return name, file name, type and content of each part of a multipart body; ``None`` where it is damaged."""
     found = _BOUNDARY.search(content_type)
     if found is None:
         return None
@@ -96,13 +121,8 @@ def _parts(content_type: str, body: bytes, unkeyed: frozenset[str], ignore: tupl
             return None
         disposition, kind = _head(head)
         named = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(disposition)}
-        name = named.get("name", "")
-        if content == _REDACTED and is_named(name):
-            continue
-        if _counts(name, unkeyed, ignore):
-            file = named.get("filename", named.get("filename*"))
-            parts.append((name, file, kind, hashlib.sha256(content).hexdigest()))
-    return b"parts\n" + orjson.dumps(sorted(parts, key=_name))
+        parts.append((named.get("name", ""), named.get("filename", named.get("filename*")), kind, content))
+    return parts
 
 
 def _head(head: bytes) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from .exchange import Outgoing
 from .fixture import Fixture
+from .forms import shown_form
 
 
 class Why(NamedTuple):
@@ -94,7 +95,7 @@ def explain_miss(
         why: a key of ``WHYS``, with ``NO_KEY`` behind it or not.
     """
     lines = [f"{_why(why).text}: {asked.method} {asked.url}", f"  test     {test}"]
-    body = value_of(asked.body)
+    body = value_of(asked)
     model = _model(asked, body)
     if model:
         lines.append(f"  model    {model}")
@@ -143,7 +144,7 @@ def nearest_to(asked: Outgoing, body: Any, candidates: Iterable[Fixture]) -> Fix
     best: tuple[float, Fixture] | None = None
     model, text = _model(asked, body), _text(body)
     for fixture in candidates:
-        other = value_of(fixture.request.body)
+        other = value_of(fixture.request)
         if fixture.request.host != asked.host or _model(fixture.request, other) != model:
             continue
         same_path = fixture.request.parts.path == asked.parts.path
@@ -163,7 +164,7 @@ def _differences(asked: Outgoing, body: Any, nearest: Fixture) -> Iterator[str]:
         if now != then:
             told += 1
             yield f"{name}: recorded {then!r}, asked {now!r}"
-    for place, then, now in apart(value_of(nearest.request.body), body):
+    for place, then, now in apart(value_of(nearest.request), body):
         told += 1
         if told > _SHOWN:
             yield "… and more"
@@ -240,11 +241,13 @@ def _short(value: Any) -> str:
     return _cut(repr(value))
 
 
-def value_of(data: bytes) -> Any:
+def value_of(request: Outgoing) -> Any:
+    """Return what the body of a request says, for people: the value of JSON, the fields of a form, or a text."""
     try:
-        return json.loads(data)
+        return json.loads(request.body)
     except ValueError:
-        return data.decode("utf-8", "replace")
+        form = shown_form(request.header("content-type"), request.body)
+        return request.body.decode("utf-8", "replace") if form is None else form
 
 
 def _text(body: Any) -> str:

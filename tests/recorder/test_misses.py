@@ -12,6 +12,17 @@ from django_llmcache.recorder.misses import apart, explain_miss, nearest_to, val
 from .made import JSON, asked, fixture
 
 FOLDER = Path("tests/llm_fixtures")
+PAIRS = b"model=whisper-1&nonce=%s"
+PARTS = b"""--b\r
+Content-Disposition: form-data; name="model"\r
+\r
+whisper-1\r
+--b\r
+Content-Disposition: form-data; name="nonce"\r
+\r
+%s\r
+--b--\r
+"""
 
 
 def body(*words: str, model: str = "gpt-4o-mini", **fields) -> bytes:
@@ -33,7 +44,7 @@ class TestNearest:
         near, far = recorded(body("Capital of Spain?")), recorded(body("Write a poem about the sea"))
         request = body("Capital of France?")
 
-        assert nearest_to(asked(request), value_of(request), [far, near]) is near
+        assert nearest_to(asked(request), value_of(asked(request)), [far, near]) is near
 
     @pytest.mark.parametrize(
         "other",
@@ -44,13 +55,13 @@ class TestNearest:
         ids=["model", "host"],
     )
     def test_another_model_and_another_host_are_not_near(self, other):
-        assert nearest_to(asked(body("Hi")), value_of(body("Hi")), [other]) is None
+        assert nearest_to(asked(body("Hi")), value_of(asked(body("Hi"))), [other]) is None
 
     def test_the_same_path_counts_more_than_the_same_words(self):
         same = recorded(body("Something else"))
         elsewhere = recorded(body("Hi"), url="https://api.openai.com/v1/responses")
 
-        assert nearest_to(asked(body("Hi")), value_of(body("Hi")), [elsewhere, same]) is same
+        assert nearest_to(asked(body("Hi")), value_of(asked(body("Hi"))), [elsewhere, same]) is same
 
 
 class TestText:
@@ -84,6 +95,19 @@ class TestText:
         lines = explained(body("Hi"), recorded(body("Hi"), url="https://api.openai.com/v1/responses"))
 
         assert "    path: recorded '/v1/responses', asked '/v1/chat/completions'" in lines
+
+    @pytest.mark.parametrize(
+        ("kind", "form"),
+        [("application/x-www-form-urlencoded", PAIRS), ("multipart/form-data; boundary=b", PARTS)],
+        ids=["form", "multipart"],
+    )
+    def test_the_field_of_a_form_is_named(self, kind, form):
+        headers = (("content-type", kind),)
+        now, then = asked(form % b"new", headers=headers), recorded(form % b"old", headers=headers)
+        text = explain_miss(now, [then], test="t", folder=FOLDER, command="", why="none")
+
+        assert "  model    whisper-1" in text.splitlines()
+        assert "    nonce:\n      [-old-] {+new+}" in text
 
     def test_a_header_that_is_to_blame_is_named(self):
         lines = explained(body("Hi"), recorded(body("Hi"), headers=(*JSON, ("openai-beta", "assistants=v2"))))
