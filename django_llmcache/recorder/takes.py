@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .fixture import Fixture
+
+
+_BLOCK: Final = re.compile(r" <\d+>$")
+"""What the id of a test has that asks in a block of its own, but the first."""
 
 
 class Take(NamedTuple):
@@ -93,7 +98,8 @@ def choose(
     if not found:
         return Choice(None, expired=False, why="incomplete" if made else "sample" if fixtures else "none")
     if len(found) > 1:
-        found = [take for take in found if take.is_of(test)] or found
+        own = [take for take in found if take.is_of(test)]
+        found = own or [take for take in found if take.is_of(_BLOCK.sub("", test))] or found
     take = found[-1]
     if fallback == "latest_success":
         take = next((one for one in reversed(found) if one.ok), take)

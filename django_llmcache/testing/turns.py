@@ -10,10 +10,10 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from django.core.files import locks
 
@@ -38,14 +38,17 @@ def turn(name: str) -> Iterator[None]:
         name: of the set-up.
     """
     digest = sha256(f"{conf.fixture_folder()}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    place = Path(tempfile.gettempdir()) / f"llmcache-turns-{getpass.getuser()}"
-    place.mkdir(exist_ok=True)
-    with (place / digest).open("ab") as file:
-        deadline = time.monotonic() + PATIENCE
-        while not (held := locks.lock(file, locks.LOCK_EX | locks.LOCK_NB)) and time.monotonic() < deadline:
-            time.sleep(_PAUSE)
-        try:
-            yield
-        finally:
-            if held:
-                locks.unlock(file)
+    with ExitStack() as stack:
+        with suppress(OSError):  # no place for it, or none that can be locked: then nobody waits
+            place = Path(tempfile.gettempdir()) / f"llmcache-turns-{getpass.getuser()}"
+            place.mkdir(exist_ok=True)
+            file = stack.enter_context((place / digest).open("ab"))
+            _wait_for(file)
+        yield
+
+
+def _wait_for(file: IO[bytes]) -> None:
+    """Lock a file, until it is closed."""
+    deadline = time.perf_counter() + PATIENCE
+    while not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB) and time.perf_counter() < deadline:
+        time.sleep(_PAUSE)
