@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 
 from .fixture import Fixture
 
-
 _BLOCK: Final = re.compile(r" <\d+>$")
 """What the id of a test has that asks in a block of its own, but the first."""
 
