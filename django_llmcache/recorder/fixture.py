@@ -21,8 +21,8 @@ SCHEMA: Final = 1
 KEY: Final = re.compile(r"[0-9a-f]{64}")
 
 _FIELDS: Final = frozenset({
-    "elapsed_ms", "endpoint", "ignore", "key", "key_format", "provider", "recorded_at", "recorded_by", "request",
-    "response", "sample", "schema", "sequence", "side_file", "take", "tests",
+    "answers", "elapsed_ms", "endpoint", "ignore", "key", "key_format", "provider", "recorded_at", "recorded_by",
+    "request", "response", "sample", "schema", "sequence", "side_file", "take", "tests",
 })  # fmt: skip
 _REQUEST: Final = frozenset({"base64", "body", "body_layout", "headers", "method", "side", "text", "url"})
 _RESPONSE: Final = frozenset({
@@ -48,6 +48,7 @@ class Fixture:
         recorded_by: version of this package.
         take: what the recording session is called; its fixtures share it.
         sequence: position among the session's fixtures of the same key.
+        answers: how many of them there are; ``0`` where nobody says.
         tests: ids of the tests that asked.
         sample: which of several answers to the same request.
         key_format: version of the key's making.
@@ -56,7 +57,7 @@ class Fixture:
     """
 
     __slots__ = (
-        "endpoint", "ignore", "key", "key_format", "model", "path", "provider", "recorded_at", "recorded_by",
+        "answers", "endpoint", "ignore", "key", "key_format", "model", "path", "provider", "recorded_at", "recorded_by",
         "request", "response", "sample", "sequence", "take", "tests",
     )  # fmt: skip
 
@@ -72,6 +73,7 @@ class Fixture:
         recorded_by: str,
         take: str,
         sequence: int = 0,
+        answers: int = 0,
         tests: tuple[str, ...] = (),
         sample: int = 0,
         key_format: int = 1,
@@ -88,6 +90,7 @@ class Fixture:
         self.recorded_by = recorded_by
         self.take = take
         self.sequence = sequence
+        self.answers = answers
         self.tests = tests
         self.sample = sample
         self.key_format = key_format
@@ -119,6 +122,8 @@ class Fixture:
             "take": self.take,
             "tests": sorted(self.tests),
         }
+        if self.answers > 1:
+            fields["answers"] = self.answers
         if self.ignore:
             fields["ignore"] = sorted(self.ignore)
         if side.content is not None:
@@ -151,7 +156,8 @@ class Fixture:
             key=key, provider=provider, endpoint=endpoint, request=request,
             response=_read_response(fields.part("response"), aside, elapsed=fields.number("elapsed_ms")),
             recorded_at=_read_time(fields), recorded_by=by, take=take, sequence=sequence, tests=fields.texts("tests"),
-            sample=sample, key_format=key_format, ignore=fields.texts("ignore"), path=path,
+            answers=fields.whole("answers", 0), sample=sample, key_format=key_format, ignore=fields.texts("ignore"),
+            path=path,
             model=_model_of(request, asked.values["body"]) if "body" in asked.values else None,
         )  # fmt: skip
 

@@ -32,13 +32,22 @@ class Take(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Return whether none is missing before the last: the files are written from the last to the first."""
+        """Return whether no answer is missing, as far as the fixtures say how many there were."""
         numbers = {one.sequence for one in self.fixtures}
-        return 0 in numbers and len(numbers) == self.fixtures[-1].sequence + 1
+        last = self.fixtures[-1]
+        return numbers == set(range(max(last.answers, last.sequence + 1)))
 
-    def is_of(self, test: str) -> bool:
-        """Return whether a test recorded it, whichever runner it ran under."""
-        return any(_dotted(one) == _dotted(test) for fixture in self.fixtures for one in fixture.tests)
+    def is_of(self, test: str, *, any_block: bool = False) -> bool:
+        """Return whether a test recorded it, whichever runner it ran under.
+
+        Args:
+            test: its id.
+            any_block: whether it may have been another block of the same test.
+        """
+        names = {_dotted(one) for fixture in self.fixtures for one in fixture.tests}
+        if any_block:
+            return _BLOCK.sub("", _dotted(test)) in {_BLOCK.sub("", name) for name in names}
+        return _dotted(test) in names
 
 
 class Choice(NamedTuple):
@@ -98,7 +107,7 @@ def choose(
         return Choice(None, expired=False, why="incomplete" if made else "sample" if fixtures else "none")
     if len(found) > 1:
         own = [take for take in found if take.is_of(test)]
-        found = own or [take for take in found if take.is_of(_BLOCK.sub("", test))] or found
+        found = own or [take for take in found if take.is_of(test, any_block=True)] or found
     take = found[-1]
     if fallback == "latest_success":
         take = next((one for one in reversed(found) if one.ok), take)

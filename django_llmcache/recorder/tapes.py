@@ -39,9 +39,16 @@ class Tapes:
             SecretError: something in it still looks like a credential.
         """
         for (sample, _), tapes in self._tapes.items():
-            for sequence, tape in enumerate(self._kept(tapes)):
+            kept = self._kept(tapes)
+            for sequence, tape in enumerate(kept):
                 yield tape.fixture(
-                    take=take, sequence=sequence, test=test, sample=sample, version=version, ignore=ignore
+                    take=take,
+                    sequence=sequence,
+                    answers=len(kept),
+                    test=test,
+                    sample=sample,
+                    version=version,
+                    ignore=ignore,
                 )
 
     def lost(self) -> Iterator[str]:

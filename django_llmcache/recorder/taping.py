@@ -104,7 +104,15 @@ class Taping:
         return self._head is not None and 200 <= self._head[0] < 400
 
     def fixture(
-        self, *, take: str, sequence: int, test: str, sample: int, version: str, ignore: tuple[str, ...] = ()
+        self,
+        *,
+        take: str,
+        sequence: int,
+        answers: int,
+        test: str,
+        sample: int,
+        version: str,
+        ignore: tuple[str, ...] = (),
     ) -> Fixture:
         """Return the recording as a fixture.
 
@@ -120,8 +128,8 @@ class Taping:
             )
         return Fixture(
             key=self.key, provider=self.provider, endpoint=self.endpoint, request=self.request, response=response,
-            recorded_at=self._recorded_at, recorded_by=version, take=take, sequence=sequence, tests=(test,),
-            sample=sample, key_format=FORMAT, ignore=ignore,
+            recorded_at=self._recorded_at, recorded_by=version, take=take, sequence=sequence, answers=answers,
+            tests=(test,), sample=sample, key_format=FORMAT, ignore=ignore,
         )  # fmt: skip
 
     def _incoming(self) -> Incoming:

@@ -249,6 +249,17 @@ class TestTold:
         assert told(error).startswith("Record it, with the provider's API key set:  ")
         assert provider.calls == 0
 
+    @pytest.mark.parametrize("lost", [0, 1, 2])
+    def test_a_recording_that_has_lost_an_answer_is_not_used(self, fixtures, lost):
+        with live_api(mode="once"):
+            for _ in range(3):
+                ask()
+        files = sorted(fixtures.all(), key=lambda one: one.sequence)
+        files[lost].path.unlink()
+
+        with pytest.raises(FixtureMiss, match="has lost some answers"), live_api(mode="replay"):
+            ask()
+
     def test_a_sample_that_was_not_recorded_is_told_from_a_request_that_was_not(self, fixtures):
         with live_api(mode="once"):
             ask()
