@@ -1,13 +1,16 @@
-"""How long a store may take on an event loop that has other work as well."""
+"""How long a store may take: on an event loop that has other work as well, and on a socket."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 
 import pytest
 
-from django_llmcache.backends.stores.deadline import within
+from django_llmcache.backends.stores import deadline
+from django_llmcache.backends.stores.deadline import TimedSocket, within
 
 
 def test_a_store_that_does_not_answer_is_given_up():
@@ -57,3 +60,45 @@ def test_a_loop_that_is_always_busy_ends_too():
                     await asyncio.sleep(0)
 
     asyncio.run(work())
+
+
+class TestTimedSocket:
+    @pytest.fixture
+    def ends(self):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(1.0)
+            yield TimedSocket(ours), theirs
+
+    @pytest.mark.parametrize("read", [lambda sock: sock.recv(10), lambda sock: sock.recv_into(bytearray(10))])
+    def test_what_came_in_time_is_read_by_a_thread_that_comes_late(self, ends, monkeypatch, read):
+        ours, theirs = ends
+        ours.sendall(b"GET")
+        theirs.sendall(b"1")
+        late(monkeypatch)
+
+        assert read(ours) in (b"1", 1)
+
+    @pytest.mark.parametrize("read", [lambda sock: sock.recv(10), lambda sock: sock.recv_into(bytearray(10))])
+    def test_what_has_not_come_by_then_is_not_waited_for(self, ends, monkeypatch, read):
+        ours, _ = ends
+        ours.sendall(b"GET")
+        late(monkeypatch)
+
+        with pytest.raises(TimeoutError, match="took longer than 1 s"):
+            read(ours)
+
+    def test_the_next_command_has_its_own_time(self, ends, monkeypatch):
+        ours, theirs = ends
+        ours.sendall(b"GET")
+        late(monkeypatch)
+        ours.sendall(b"GET")
+        threading.Timer(0.05, theirs.sendall, (b"2",)).start()
+
+        assert ours.recv(10) == b"2"
+
+
+def late(monkeypatch):
+    """Let a minute pass."""
+    now = time.monotonic
+    monkeypatch.setattr(deadline.time, "monotonic", lambda: now() + 60)

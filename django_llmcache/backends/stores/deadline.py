@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from typing import Any, Final
 
 SHORT: Final = 0.001
 """Seconds of other work that need not be made up for."""
+
+_NOT_THERE: Final = (BlockingIOError, ssl.SSLWantReadError)
 
 ROUNDS: Final = 10
 """Times that a busy loop is given more time, before it counts as a store that does not answer."""
@@ -53,6 +56,8 @@ async def within(seconds: float) -> AsyncIterator[None]:
 class TimedSocket:
     """A connected socket whose time-out runs from the sending of a command to the end of its answer.
 
+    What has come by then is read all the same: a thread that had to wait for its turn is no store that is slow.
+
     Args:
         sock: with a time-out in seconds.
     """
@@ -71,15 +76,23 @@ class TimedSocket:
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return a piece of the answer; raises ``TimeoutError`` when the command's time is over."""
-        if not flags:  # else it looks whether the connection still stands, and no command is under way
-            self._limit()
-        return self._sock.recv(size, flags)
+        if flags:  # it looks whether the connection still stands, and no command is under way
+            return self._sock.recv(size, flags)
+        self._limit()
+        try:
+            return self._sock.recv(size)
+        except _NOT_THERE as error:
+            raise self._late() from error
 
     def recv_into(self, buffer: bytearray, size: int = 0, flags: int = 0) -> int:
         """Read a piece of the answer; raises as ``recv``."""
-        if not flags:
-            self._limit()
-        return self._sock.recv_into(buffer, size, flags)
+        if flags:
+            return self._sock.recv_into(buffer, size, flags)
+        self._limit()
+        try:
+            return self._sock.recv_into(buffer, size)
+        except _NOT_THERE as error:
+            raise self._late() from error
 
     def settimeout(self, seconds: float | None) -> None:
         """Set the time-out of the next commands, and give what is under way as long from now."""
@@ -91,8 +104,10 @@ class TimedSocket:
         return getattr(self._sock, name)
 
     def _limit(self) -> None:
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"The answer took longer than {self._seconds:g} s.")
-        if left < math.inf:
-            self._sock.settimeout(left)
+        if self._ends < math.inf:
+            self._sock.settimeout(
+                max(self._ends - time.monotonic(), 0.0)
+            )  # 0 reads what is there, and waits for nothing
+
+    def _late(self) -> TimeoutError:
+        return TimeoutError(f"The answer took longer than {self._seconds:g} s.")
