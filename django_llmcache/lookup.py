@@ -14,6 +14,7 @@ from .exceptions import BackendUnavailableError, ConfigurationError, Uncacheable
 from .messages import LLMRequest, LLMResponse
 from .plans import Bypass, Late, Plan, Question
 from .policies import ambient, whose
+from .refreshing import refreshes
 from .sitestats import publisher
 from .telemetry import counters, emit, emit_failure, emit_hit, told
 
@@ -178,6 +179,8 @@ def _late(entry: Entry, plan: Plan, late: float, sender: Any) -> Late | Plan:
     """Return an expired answer to be served, where the caller takes one."""
     if late > plan.route.stale_for:
         return plan
+    if refreshes.make_up(plan.key):
+        return _with_spare(plan, entry, late)
     emit_hit(sender, plan.key, entry)
     counters.add("stale", entry.provider, entry.model)
     return Late(LLMResponse.from_entry(entry, plan.key, plan.backend.name, "stale"), plan._replace(spare=None))

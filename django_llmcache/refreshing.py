@@ -1,6 +1,7 @@
 """Ask anew, in the background, for what was served stale: one at a time for a key (RFC 5861, "stale-while-revalidate").
 
-A refresh that fails leaves the stale answer where it is, and is not tried again for a few seconds.
+A refresh that fails leaves the stale answer where it is, and is not tried again for a few seconds. One that its caller
+took along, with its event loop or its client, is made up for by the next caller, who waits for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Final
 
 from django.db import connections
@@ -45,8 +47,19 @@ class Refreshes:
         self._lock = threading.Lock()
         self._under_way: set[str] = set()
         self._until: dict[str, float] = {}
+        self._lost: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = 0
+
+    def make_up(self, key: str) -> bool:
+        """Return whether the last refresh of a key was lost with its caller: then this caller waits for another."""
+        if key not in self._lost:  # as nearly always
+            return False
+        with self._lock:
+            self._until.pop(key, None)
+            lost = key in self._lost
+            self._lost.discard(key)
+            return lost
 
     def begin(self, asker: sharing.Asker, request: LLMRequest, call: Call, plan: Plan) -> bool:
         """Refresh in a thread; return whether this is the one who does."""
@@ -81,14 +94,22 @@ class Refreshes:
                 await sharing.ado(asker, request, call, plan)
             except Exception as error:
                 self._fail(asker, plan.key, error)
+            except BaseException:  # its loop ends
+                self._lose(plan.key)
+                raise
             finally:
                 self._leave(plan.key, in_thread=False)
 
         task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)  # the loop itself keeps but a weak reference
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._leave(plan.key, in_thread=False))  # cancelled before it began
+        task.add_done_callback(partial(self._see_ended, plan.key))
         return True
+
+    def _see_ended(self, key: str, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before it began
+            self._lose(key)
+        self._leave(key, in_thread=False)
 
     def _enter(self, key: str, *, in_thread: bool) -> bool:
         with self._lock:
@@ -105,11 +126,19 @@ class Refreshes:
             self._threads -= in_thread
             self._under_way.discard(key)
 
+    def _lose(self, key: str) -> None:
+        with self._lock:
+            if len(self._lost) >= _PAUSES_KEPT:
+                self._lost.clear()
+            self._lost.add(key)
+
     def _fail(self, asker: sharing.Asker, key: str, error: Exception) -> None:
         with self._lock:
             if len(self._until) >= _PAUSES_KEPT:
                 self._until.clear()
             self._until[key] = self._clock() + PAUSE
+        if isinstance(error, RuntimeError):  # what httpx2 and httpx raise where the client was closed meanwhile
+            self._lose(key)
         emit("error", type(asker), key=key, operation="refresh", error=told(error))
 
 

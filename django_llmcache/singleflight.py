@@ -48,6 +48,11 @@ class _Landing(NamedTuple, Generic[Value]):
     value: Value | None = None
     error: BaseException | None = None
 
+    @property
+    def abandoned(self) -> bool:
+        """Return whether it was no answer that ended it, but its leader's end: a cancellation, an interrupt."""
+        return self.error is not None and not isinstance(self.error, Exception)
+
     def own(self) -> Outcome[Value]:
         """Return what its leader gets of it, or raise its error."""
         if self.error is not None:
@@ -55,13 +60,10 @@ class _Landing(NamedTuple, Generic[Value]):
         return Outcome(self.value, shared=False)  # type: ignore[arg-type] # where there is no error, there is one
 
     def shared(self, told: Told) -> Outcome[Value] | None:
-        """Return what a waiter gets of it, or raise what ``told`` makes of its error.
-
-        ``None`` where it ended for its leader alone: cancelled, interrupted, or with an error that is nobody else's.
-        """
+        """Return what a waiter gets of it, or raise what ``told`` makes of its error; ``None`` where that is none."""
         if self.error is None:
             return Outcome(self.value, shared=True)  # type: ignore[arg-type]
-        error = told(self.error) if isinstance(self.error, Exception) else None
+        error = told(self.error)
         if error is not None:
             raise error
         return None
@@ -123,7 +125,7 @@ class SingleFlight(Generic[Value]):
             patience: seconds to wait for somebody else. Who waits in vain waits once more, for whoever is the first to
                 call again; then ``call`` is made all the same.
             told: makes what a waiter is told of the error in which somebody else's call ended; ``None`` of one that is
-                no waiter's, and that leaves the call to be made again.
+                the leader's alone: then each who waited makes the call.
         """
         for _ in range(_ROUNDS):
             deadline = time.monotonic() + patience
@@ -134,8 +136,8 @@ class SingleFlight(Generic[Value]):
                 landing = self._wait(name, flight, deadline)
                 if landing is None:
                     break
-                if (outcome := landing.shared(told)) is not None:
-                    return outcome
+                if not landing.abandoned:
+                    return landing.shared(told) or Outcome(call(), shared=False)
         return Outcome(call(), shared=False)
 
     async def ado(
@@ -159,8 +161,8 @@ class SingleFlight(Generic[Value]):
                 landing = await self._await(name, flight, deadline)
                 if landing is None:
                     break
-                if (outcome := landing.shared(told)) is not None:
-                    return outcome
+                if not landing.abandoned:
+                    return landing.shared(told) or Outcome(await call(), shared=False)
         return Outcome(await call(), shared=False)
 
     async def _alead(

@@ -8,6 +8,8 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -349,3 +351,38 @@ def test_nothing_is_kept_of_calls_that_have_ended(flights):
 
     assert len(flights) == 0
     assert not any(ref() for ref in made)
+
+
+@pytest.mark.parametrize("way", ["threads", "tasks"])
+def test_where_an_error_is_the_leaders_alone_all_the_others_call_at_once(flights, way):
+    waiting, begun = 3, []
+    together = threading.Barrier(waiting)
+    everybody = threading.Event()
+
+    def call(number):
+        begun.append(number)
+        if len(begun) == 1:
+            assert everybody.wait(PATIENCE)
+            raise ValueError("the leader's own")
+        together.wait(PATIENCE)  # each of them is in its call
+        return number
+
+    def do(number):
+        with suppress(ValueError):
+            if way == "threads":
+                return flights.do("a", lambda: call(number), patience=PATIENCE, told=lambda error: None).value
+            made = flights.ado(
+                "a", partial(asyncio.to_thread, call, number), patience=PATIENCE, told=lambda error: None
+            )
+            return asyncio.run(made).value
+        return None
+
+    with ThreadPoolExecutor(waiting + 1) as pool:
+        answers = [pool.submit(do, number) for number in range(waiting + 1)]
+        while sum(flight.wanted for flight in flights._flights.values()) <= waiting:
+            threading.Event().wait(0.005)
+        everybody.set()
+        given = [each.result(PATIENCE) for each in answers]
+
+    assert sorted(each for each in given if each is not None) == sorted(begun[1:])
+    assert given.count(None) == 1

@@ -155,6 +155,46 @@ def test_tasks_are_served_at_once_too(provider, clock):
     assert (fresh.text, fresh.cache.status) == ("second", "hit")
 
 
+def test_a_refresh_that_ends_with_its_event_loop_is_made_up_for_by_the_next_caller(provider, clock):
+    async def short():
+        async def never(request):
+            await asyncio.Event().wait()
+
+        return await cache.awith_cache(question(), never)
+
+    ask(provider)
+    clock.advance(TTL + 1)
+    provider.says = "second"
+    served = asyncio.run(short())
+
+    assert (served.text, served.cache.status) == ("first", "stale")
+    assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
+    assert provider.calls == 2
+
+
+def test_so_is_one_whose_client_was_closed(provider, clock):
+    ask(provider)
+    clock.advance(TTL + 1)
+    provider.says = RuntimeError("Cannot send a request, as the client has been closed.")
+    ask(provider)
+    settled()
+    provider.says = "third"
+
+    assert (ask(provider).text, ask(provider).cache.status) == ("third", "hit")
+
+
+def test_where_that_fails_too_the_old_answer_is_served(provider, clock):
+    ask(provider)
+    clock.advance(TTL + 1)
+    provider.says = RuntimeError("Cannot send a request, as the client has been closed.")
+    ask(provider)
+    settled()
+    provider.says = ServerError("made up", provider="openai", status=503)
+
+    assert (ask(provider).text, ask(provider).cache.status) == ("first", "stale")
+    settled()
+
+
 def test_a_refresh_that_fails_leaves_the_answer_and_is_told(provider, clock):
     told = []
 

@@ -14,7 +14,7 @@ from typing import Final
 from django_llmcache.exceptions import BackendUnavailableError
 
 FIRST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 1.0
 """Seconds for which the store is left alone after a failure: at first, and at most, twice as long each time."""
 
 logger = logging.getLogger("django_llmcache")

@@ -63,7 +63,7 @@ class DjangoCacheBackend(BaseBackend):
         packer = Packer(compress_over=self.settings.compress_over, cipher=self.settings.cipher())
         self._steps = EntrySteps(packer, lambda: self.clock())  # noqa: PLW0108 - tests set another
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-        self._owed: set[str] = set()
+        self._owed: dict[str, object] = {}
         self._payer = Payer(self)
         self.connect()
         self.name = f"{self._store.name} ({self.settings.alias})"
@@ -141,9 +141,10 @@ class DjangoCacheBackend(BaseBackend):
             self._run(self._steps.restamping(group))
 
     def expire(self, tags: Collection[str]) -> Collection[str]:
-        self._owed |= set(tags)
+        change = object()
+        self._owed |= dict.fromkeys(tags, change)
         if len(self._owed) > _OWED:
-            self._owed = {EVERYTHING}
+            self._owed = {EVERYTHING: change}
         try:
             return self.pay()
         except Exception:
@@ -157,9 +158,11 @@ class DjangoCacheBackend(BaseBackend):
 
     def pay(self) -> Collection[str]:
         """Clear the tags that are to be cleared. Where that fails, it is tried again by the next look-up, or later."""
-        owed = set(self._owed)
-        cleared = self._run(self._steps.expiring(owed))
-        self._owed -= owed
+        owed = self._owed.copy()
+        cleared = self._run(self._steps.expiring(owed.keys())) if owed else ()
+        for tag, change in owed.items():
+            if self._owed.get(tag) is change:  # else it was changed once more meanwhile
+                self._owed.pop(tag, None)
         return cleared
 
     def entries(self) -> Iterator[Entry]:

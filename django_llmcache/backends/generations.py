@@ -42,7 +42,7 @@ class Mark(NamedTuple):
         epoch: the ledger's.
         number: how many clears the ledger had seen.
         groups: the stamps by group.
-        gap: which deletion left the place of the entry empty, ``""`` for none.
+        gap: the last deletion of the entry's key, ``""`` for none: an answer that was on its way then is not stored.
     """
 
     epoch: str
@@ -51,14 +51,14 @@ class Mark(NamedTuple):
     gap: str = ""
 
     def as_list(self) -> list[Any]:
-        """Return it as JSON can say it; the gap is of no use to who reads the entry."""
-        return [self.epoch, self.number, self.groups]
+        """Return it as JSON can say it."""
+        return [self.epoch, self.number, self.groups, *([self.gap] if self.gap else [])]
 
     @classmethod
     def from_list(cls, listed: Any) -> Mark:
         """Return what ``as_list`` described; raises ``TypeError`` or ``ValueError`` for anything else."""
-        epoch, number, groups = listed
-        return cls(epoch, int(number), tuple((group, stamp) for group, stamp in groups))
+        epoch, number, groups, gap = listed if len(listed) == 4 else (*listed, "")
+        return cls(epoch, int(number), tuple((group, stamp) for group, stamp in groups), str(gap))
 
 
 class Ledger(NamedTuple):

@@ -146,8 +146,8 @@ class EntrySteps:
         late = -1.0 if packed.expires is None else self._clock() - packed.expires
         gone = late >= 0 and late >= packed.entry.stale_for
         if gone or now.overtook(packed.mark, packed.entry):
-            return Look(Found(None, now.mark()), now, packed)
-        return Look(Found(packed.entry, now.mark(), late=max(0.0, late)), now, packed)
+            return Look(Found(None, now.mark(packed.mark.gap)), now, packed)
+        return Look(Found(packed.entry, now.mark(packed.mark.gap), late=max(0.0, late)), now, packed)
 
     def putting(self, entry: Entry, mark: Hashable, largest: int | None) -> Steps[Now | None]:
         """Store an entry; return the stamps that it bears, ``None`` where it was not stored.
@@ -161,16 +161,24 @@ class EntrySteps:
         value, now = yield from self.reading(entry.key, groups_of(entry.scope, entry.tags))
         if now.ledger is NO_LEDGER:
             return None
-        if isinstance(mark, Mark):
-            gap = _gap_of(value) if value is not None and value.startswith(GAP) else ""
-            if now.overtook(mark, entry) or (gap and gap != mark.gap):
-                return None
-        packed = self._packer.pack(entry, now.mark(), None if ttl is None else self._clock() + ttl)
+        gap = self._gap_in(value, entry.key)
+        if isinstance(mark, Mark) and (now.overtook(mark, entry) or (gap and gap != mark.gap)):
+            return None
+        packed = self._packer.pack(entry, now.mark(gap), None if ttl is None else self._clock() + ttl)
         if largest is not None and len(packed) > largest:
             raise EntryTooLargeError(f"The store takes values of {largest} bytes; the entry has {len(packed)}.")
         yield "write", entry.key, packed, None if ttl is None else ttl + entry.stale_for
         yield from self._outliving(now.stamps, ttl)
         return now
+
+    def _gap_in(self, value: bytes | None, key: str) -> str:
+        """Return the last deletion of a key, as what is stored there tells of it: a gap, or what filled it."""
+        if value is None or value.startswith(GAP):
+            return _gap_of(value) if value else ""
+        try:
+            return self._packer.unpack(value, key).mark.gap
+        except EntryFormatError:
+            return ""
 
     def _outliving(self, stamps: Mapping[str, str], ttl: float | None) -> Steps[None]:
         """Keep the stamps of an entry's groups for as long as it lives, as far as they may end before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from http import HTTPStatus
@@ -127,6 +128,10 @@ class _Requests:
             headers = {name: value for name, value in response.raw.headers.items() if name.lower() not in _CODED}
             response.raw = _held(body, response.status_code, headers, response.request)
         return body
+
+    def settle(self, response: requests.Response) -> None:
+        with suppress(Exception):  # whoever reads it is told
+            _ = response.content
 
     def built(
         self, answer: LLMResponse, request: requests.PreparedRequest, options: dict[str, Any]

@@ -80,6 +80,9 @@ class HTTPXMessages:
         response.is_stream_consumed = response.is_closed = False
         return body
 
+    def settle(self, response: Any) -> None:
+        """Do nothing: where a hook raises, the client closes the response, read or not."""
+
     def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
         whole: dict[str, Any] = {"content": answer.body}
         if options.get("stream"):  # its caller reads it, in whatever way

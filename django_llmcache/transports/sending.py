@@ -64,6 +64,10 @@ class Library(Protocol):
         """Return the body of a response, decoded; where it is streamed, its caller can read it after us in any way."""
         ...
 
+    def settle(self, response: Any) -> None:
+        """Read what is to be read of a response in an error, before others get copies of it."""
+        ...
+
     def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
         """Return a response of the library's for an answer that no connection brought."""
         ...
@@ -127,7 +131,12 @@ class Sending:
         """Return the provider's answer, with the library's own response in it."""
         wanted = self._as_wanted(request)
         asked = self._snapshot(wanted, request)
-        response = self._send(wanted, **self._options)
+        try:
+            response = self._send(wanted, **self._options)
+        except Exception as error:
+            if (failed := getattr(error, "response", None)) is not None:
+                self._library.settle(failed)
+            raise
         if (stream := self._stream_of(request, response)) is not None:
             return stream
         body = self._library.read(response, streamed=self._is_streamed)

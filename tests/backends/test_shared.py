@@ -231,6 +231,43 @@ class TestClears:
         assert backend.put(entry_of(), mark) is False
         assert backend.put(entry_of(), backend.find(entry_of().key).mark) is True
 
+    def test_nor_is_it_once_a_newer_answer_has_taken_the_place(self, alias):
+        backend = backend_with()
+        mark = backend.find(entry_of().key).mark
+        backend.delete(entry_of().key)
+        backend.put(entry_of(body=b'{"newer": 1}'), backend.find(entry_of().key).mark)
+
+        assert backend.put(entry_of(), mark) is False
+        assert backend.get(entry_of().key).body == b'{"newer": 1}'
+        assert backend.put(entry_of(), backend.find(entry_of().key).mark) is True
+
+    def test_a_tag_that_changes_while_it_is_cleared_is_cleared_once_more(self, alias, monkeypatch):
+        backend, run = backend_with(), DjangoCacheBackend._run
+        entry = entry_of(tags=("doc:1",))
+
+        def run_and_change(self, steps):
+            """Let the object change again after its tag was cleared, in a thread that gets no further for now."""
+            result = run(self, steps)
+            monkeypatch.undo()
+            backend.put(entry, backend.find(entry.key, groups_of(entry.scope, entry.tags)).mark)
+            monkeypatch.setattr(backend, "pay", lambda: ())
+            backend.expire({"doc:1"})
+            monkeypatch.undo()
+            return result
+
+        backend.put(entry)
+        monkeypatch.setattr(DjangoCacheBackend, "_run", run_and_change)
+        backend.expire({"doc:1"})
+
+        assert backend.get(entry.key) is None
+        assert not backend.owes
+
+    def test_nothing_is_asked_of_the_store_where_nothing_is_owed(self, alias):
+        backend = backend_with()
+
+        assert not backend.pay()
+        assert backend.breaker.failures == 0
+
 
 def stamps_of(entry):
     from django_llmcache.backends.generations import key_of_group
@@ -382,6 +419,21 @@ class TestTime:
         clock.advance(60)
 
         assert other.get(entry_of().key) is None
+
+
+class TestRefused:
+    """What the server itself refuses is no outage."""
+
+    def test_a_value_that_is_larger_than_the_server_takes(self, tmp_path):
+        words = stores.alias_for("memcached", tmp_path)
+        with override_settings(CACHES={"default": caches.settings["default"], "llm": words}):
+            backend = backend_with(MAX_VALUE_BYTES=10_000_000, COMPRESS_OVER=10**9)
+            backend.put(entry_of("b"))
+
+            with pytest.raises(EntryTooLargeError, match="Memcached refused a value of 1"):
+                backend.put(entry_of("a", body=b'"' + b"x" * 1_500_000 + b'"'))
+            assert backend.breaker.state == "closed"
+            assert backend.get(entry_of("b").key) is not None
 
 
 class TestEventLoop:

@@ -103,6 +103,26 @@ def test_the_answer_in_an_error_of_a_hook_has_the_request_of_its_own_caller(libr
             assert list(pool.map(asks, KEYS)) == [f"Bearer {key}" for key in KEYS]
 
 
+def test_what_the_provider_said_in_an_error_is_whole_for_everybody_who_shares_it():
+    said, askers = b'{"error": {"message": "%s"}}' % (b"busy " * 20_000), 8
+
+    def refuse(connection):
+        wanted(askers)
+        connection.sendall(whole(said, status="429 Too Many Requests"))
+
+    with Loopback(refuse) as server, ThreadPoolExecutor(askers) as pool, cached_session() as session:
+        session.hooks["response"] = [lambda response, *args, **options: response.raise_for_status()]
+
+        def asks(number):
+            with pytest.raises(requests.HTTPError) as caught:
+                session.post(f"{server.url}/v1/chat/completions", data=BODY, timeout=LONG)
+            return caught.value.response.content
+
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
+            assert list(pool.map(asks, range(askers))) == [said] * askers
+        assert len(server.requests) == 1
+
+
 class BudgetError(Exception):
     """What a hook of one client alone raises."""
 

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from pymemcache import Client, HashClient
+from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
 
 from django_llmcache.backends.serializers import RawSerde
+from django_llmcache.exceptions import EntryTooLargeError
 
 from .base import Alias, Deadlines, Store
 from .deadline import TimedSocket
@@ -65,8 +67,13 @@ class MemcachedStore(Store):
         return found
 
     def write(self, key: str, value: bytes, seconds: float | None) -> None:
-        with _used(self._writer) as cache:
-            cache.set(key, value, _lasting(seconds))
+        try:
+            with _used(self._writer) as cache:
+                cache.set(key, value, _lasting(seconds))
+        except MemcacheServerError as error:
+            if "too large" in str(error):
+                raise EntryTooLargeError(f"Memcached refused a value of {len(value)} bytes.") from error
+            raise
 
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
         with _used(self._writer) as cache:
@@ -79,6 +86,10 @@ class MemcachedStore(Store):
     def touch(self, key: str, seconds: float) -> None:
         with _used(self._writer) as cache:
             cache.touch(key, _lasting(seconds))
+
+    def refuses(self, error: Exception) -> bool:
+        ours = isinstance(error, EntryTooLargeError | MemcacheServerError)
+        return ours and not isinstance(error, MemcacheUnexpectedCloseError)
 
     def close(self) -> None:
         for cache in (self._reader, self._writer):
