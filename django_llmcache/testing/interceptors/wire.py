@@ -176,7 +176,8 @@ def _streamed(head: _Head, source: _Wire, *, method: str, url: str) -> HTTPRespo
 
 
 def _response(head: _Head, headers: HTTPHeaderDict, body: Any, *, method: str, url: str) -> HTTPResponse:
-    original = body if "set-cookie" in headers else None  # requests looks there for cookies, twice, and nobody else
+    # Of an answer that is there, requests alone looks at it, twice, for cookies; any other has to be closed by it.
+    original = None if isinstance(body, _Whole) and "set-cookie" not in headers else body
     return HTTPResponse(
         body=body, headers=headers, status=head.status, reason=head.reason, version=head.version,
         preload_content=False, decode_content=False, original_response=original, request_method=method, request_url=url,
