@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import warnings
 from contextlib import ExitStack
 
 import pytest
@@ -141,6 +143,9 @@ def server(kind, tmp_path, django_db_blocker):
         for thread in threading.enumerate():
             if thread.name.startswith("llmcache-store"):
                 thread.join(PATIENCE)
+        with warnings.catch_warnings():  # redis-py leaves open what it was about to connect when its time was over
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.mark.parametrize(("away", "back"), [("kill", "start"), ("freeze", "thaw")])
