@@ -172,23 +172,24 @@ def test_a_refresh_that_ends_with_its_event_loop_is_made_up_for_by_the_next_call
     assert provider.calls == 2
 
 
-def test_so_is_one_whose_client_was_closed(provider, clock):
+def lose_a_refresh(provider, clock):
+    """Serve what has expired, to a caller who closes the client before it is refreshed."""
     ask(provider)
     clock.advance(TTL + 1)
     provider.says = RuntimeError("Cannot send a request, as the client has been closed.")
     ask(provider)
     settled()
+
+
+def test_so_is_one_whose_client_was_closed(provider, clock):
+    lose_a_refresh(provider, clock)
     provider.says = "third"
 
     assert (ask(provider).text, ask(provider).cache.status) == ("third", "hit")
 
 
 def test_where_that_fails_too_the_old_answer_is_served(provider, clock):
-    ask(provider)
-    clock.advance(TTL + 1)
-    provider.says = RuntimeError("Cannot send a request, as the client has been closed.")
-    ask(provider)
-    settled()
+    lose_a_refresh(provider, clock)
     provider.says = ServerError("made up", provider="openai", status=503)
 
     assert (ask(provider).text, ask(provider).cache.status) == ("first", "stale")

@@ -106,6 +106,11 @@ class Incoming(NamedTuple):
         return b"".join(chunk.data for chunk in self.chunks)
 
     @property
+    def ok(self) -> bool:
+        """Return whether it is no error, and whole as far as the provider goes."""
+        return 200 <= self.status < 400 and not self.truncated
+
+    @property
     def content_type(self) -> str:
         """Return the media type without its parameters, in lower case."""
         return first(self.headers, "content-type").partition(";")[0].strip().lower()

@@ -161,10 +161,9 @@ class Fixture:
             model=_model_of(request, asked.values["body"]) if "body" in asked.values else None,
         )  # fmt: skip
 
-    def asked_by(self, test: str) -> Fixture:
-        """Return the same with one more test that asked."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return Fixture(**fields | {"tests": (*self.tests, test)})
+    def changed(self, **fields: Any) -> Fixture:
+        """Return the same with some fields changed."""
+        return Fixture(**{name: getattr(self, name) for name in self.__slots__} | fields)
 
     def _request(self, side: SideFile) -> dict[str, Any]:
         sent = self.request

@@ -28,7 +28,7 @@ class Take(NamedTuple):
     @property
     def ok(self) -> bool:
         """Return whether no answer is an error, and each is whole as far as the provider goes."""
-        return all(200 <= one.response.status < 400 and not one.response.truncated for one in self.fixtures)
+        return all(one.response.ok for one in self.fixtures)
 
     @property
     def whole(self) -> bool:

@@ -33,4 +33,4 @@ def note_test(store: FixtureStore, replayed: Iterable[Fixture], test: str) -> No
     """
     for path, fixture in {one.path: one for one in replayed}.items():
         if path is not None and test not in fixture.tests:
-            store.move(path, fixture.asked_by(test))
+            store.move(path, fixture.changed(tests=(*fixture.tests, test)))

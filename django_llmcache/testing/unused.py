@@ -129,9 +129,7 @@ def _is_gone(test: str, run: FullRun) -> bool:
 
 def _may_have(code: str, names: list[str]) -> bool:
     """Return whether a file may still have the test of these names: as it says, by a base, or made while it runs."""
-    if names[-1] in code:
-        return True
-    if "setattr(" in code:
+    if names[-1] in code or "setattr(" in code:
         return True
     if len(names) < 2:
         return False

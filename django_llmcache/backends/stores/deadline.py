@@ -11,17 +11,20 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 SHORT: Final = 0.001
 """Seconds of other work that need not be made up for."""
 
-_NOT_THERE: Final = (BlockingIOError, ssl.SSLWantReadError)
-
 ROUNDS: Final = 10
 """Times that a busy loop is given more time, before it counts as a store that does not answer."""
+
+Read = TypeVar("Read")
+"""What one of a socket's ways to read gives."""
+
+_NOT_THERE: Final = (BlockingIOError, ssl.SSLWantReadError)
 
 
 @asynccontextmanager
@@ -76,23 +79,11 @@ class TimedSocket:
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return a piece of the answer; raises ``TimeoutError`` when the command's time is over."""
-        if flags:  # it looks whether the connection still stands, and no command is under way
-            return self._sock.recv(size, flags)
-        self._limit()
-        try:
-            return self._sock.recv(size)
-        except _NOT_THERE as error:
-            raise self._late() from error
+        return self._in_time(self._sock.recv, size, flags)
 
     def recv_into(self, buffer: bytearray, size: int = 0, flags: int = 0) -> int:
         """Read a piece of the answer; raises as ``recv``."""
-        if flags:
-            return self._sock.recv_into(buffer, size, flags)
-        self._limit()
-        try:
-            return self._sock.recv_into(buffer, size)
-        except _NOT_THERE as error:
-            raise self._late() from error
+        return self._in_time(self._sock.recv_into, buffer, size, flags)
 
     def settimeout(self, seconds: float | None) -> None:
         """Set the time-out of the next commands, and give what is under way as long from now."""
@@ -103,11 +94,13 @@ class TimedSocket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
-    def _limit(self) -> None:
+    def _in_time(self, read: Callable[..., Read], *args: Any) -> Read:
+        """Read what is there, and wait for more of it as long as the command has time."""
+        if args[-1]:  # flags: it looks whether the connection still stands, and no command is under way
+            return read(*args)
         if self._ends < math.inf:
-            self._sock.settimeout(
-                max(self._ends - time.monotonic(), 0.0)
-            )  # 0 reads what is there, and waits for nothing
-
-    def _late(self) -> TimeoutError:
-        return TimeoutError(f"The answer took longer than {self._seconds:g} s.")
+            self._sock.settimeout(max(self._ends - time.monotonic(), 0.0))  # 0 waits for nothing
+        try:
+            return read(*args)
+        except _NOT_THERE as error:
+            raise TimeoutError(f"The answer took longer than {self._seconds:g} s.") from error
