@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
@@ -342,7 +343,13 @@ async def pydantic_ai_aclient(url: str) -> AsyncIterator[Any]:
 
 @contextmanager
 def pydantic_ai_client(url: str) -> Iterator[Any]:
-    yield f"{url}/v1"
+    """``run_sync`` takes the thread's event loop; where there is none it makes one, which nobody would close."""
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        try:
+            yield f"{url}/v1"
+        finally:
+            asyncio.set_event_loop(None)
 
 
 def _agent(model: Any, kind: str) -> Any:
@@ -352,17 +359,17 @@ def _agent(model: Any, kind: str) -> Any:
 
 
 def pydantic_ai_ask(base, kind):
-    """Ask with a model of its own each time: ``run_sync`` has an event loop of its own."""
+    """Ask with a model of its own each time."""
     import openai
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
     client = openai.AsyncOpenAI(base_url=base, max_retries=0, http_client=cached_async_client())
-    return (
-        _agent(OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(openai_client=client)), kind)
-        .run_sync("Hi")
-        .output
-    )
+    model = OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(openai_client=client))
+    try:
+        return _agent(model, kind).run_sync("Hi").output
+    finally:
+        asyncio.get_event_loop().run_until_complete(client.close())
 
 
 async def pydantic_ai_aask(model, kind):
