@@ -95,6 +95,23 @@ class TestTimedSocket:
         with pytest.raises(TimeoutError, match="took longer than 1 s"):
             read(ours)
 
+    def test_a_thread_that_waits_for_its_turn_while_it_sends_has_the_time_of_its_answer(self, monkeypatch):
+        class Busy(socket.socket):
+            def sendall(self, *args):
+                super().sendall(*args)
+                late(monkeypatch)
+
+        ours, theirs = socket.socketpair()
+        with Busy(fileno=ours.detach()) as busy, theirs:
+            busy.settimeout(1.0)
+            timed = TimedSocket(busy)
+            timed.sendall(b"GET")
+            answering = threading.Timer(0.05, theirs.sendall, (b"1",))
+            answering.start()
+
+            assert timed.recv(10) == b"1"
+            answering.join()
+
     def test_the_next_command_has_its_own_time(self, ends, monkeypatch):
         ours, theirs = ends
         ours.sendall(b"GET")

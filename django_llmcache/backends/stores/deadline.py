@@ -57,9 +57,10 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 
 class TimedSocket:
-    """A connected socket whose time-out runs from the sending of a command to the end of its answer.
+    """A connected socket whose time-out is for the whole answer to a command, from when the command was sent.
 
-    What has come by then is read all the same: a thread that had to wait for its turn is no store that is slow.
+    A thread that had to wait for its turn is no store that is slow: what it waited while it sent does not count, and
+    what has come by the end is read all the same.
 
     Args:
         sock: with a time-out in seconds.
@@ -71,11 +72,10 @@ class TimedSocket:
         self._ends = math.inf
 
     def sendall(self, data: bytes) -> None:
-        """Send a command, and begin its time."""
-        if self._seconds is not None:
-            self._ends = time.monotonic() + self._seconds
-            self._sock.settimeout(self._seconds)
+        """Send a command, which may take as long as its answer, and begin the answer's time."""
+        self._sock.settimeout(self._seconds)
         self._sock.sendall(data)
+        self._ends = math.inf if self._seconds is None else time.monotonic() + self._seconds
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return a piece of the answer; raises ``TimeoutError`` when the command's time is over."""
