@@ -1,7 +1,8 @@
 """``python -m benchmarks replay``: what one replayed call costs, by the number of fixtures, and a whole suite.
 
 The provider is a real HTTP server on loopback; its own counter proves that no replayed call went to it. Each question
-is asked once, as a test does: what a recorder reads for it is part of the time, what it reads beforehand is not.
+is asked once, as a test does: what a recorder reads for it is part of the time, what it reads beforehand is not. "Asked
+again" is a question that a test of the same run has asked before.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from time import perf_counter
 from django_llmcache.contrib.demo.standin import StandIn
 
 from . import suite
-from .recorders import KEY, RECORDERS, Nothing, Ours, by_openai, by_requests, installed
+from .recorders import KEY, RECORDERS, Files, Nothing, Ours, by_openai, by_requests, installed
 from .table import table
 from .timing import quantile
 
@@ -46,10 +47,11 @@ def main(argv):
     with StandIn(latency=0) as provider, ExitStack() as stack:
         _configure(provider.url)
         cells = [
-            _Cell(recorder, ask, size, provider, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            _Cell(recorder, ask, size, again, provider, Path(stack.enter_context(tempfile.TemporaryDirectory())))
             for size in sizes
             for recorder in present
             for ask in ways
+            for again in ((False, True) if recorder is Ours else (False,))
             if ask in recorder.asks and size <= recorder.most
         ]
         armed = []
@@ -83,10 +85,11 @@ def _configure(url):
 
 
 class _Cell:
-    """One recorder with so many fixtures, asked in one way."""
+    """One recorder with so many fixtures, asked in one way: each question once, or again."""
 
-    def __init__(self, kind, ask_by, size, provider, folder):
-        self.name = (kind, ask_by, size)
+    def __init__(self, kind, ask_by, size, again, provider, folder):
+        self.name = (kind, ask_by, again, size)
+        self._again = again
         self.best = math.inf  # milliseconds: the least of the rounds' medians
         self._recorder, self._ask_by, self._provider = kind(folder), ask_by, provider
         with self._recorder.recording():
@@ -106,9 +109,10 @@ class _Cell:
         """Return what each question takes; the last is asked before, for what is the client's own."""
         *texts, last = self._texts
         assert ask(len(texts)) == last
-        taken = []
-        for call in range(min(CALLS, len(texts))):
-            number = call * 7 % len(texts)
+        numbers, taken = [call * 7 % len(texts) for call in range(min(CALLS, len(texts)))], []
+        for number in numbers if self._again else ():
+            ask(number)
+        for number in numbers:
             started = perf_counter()
             text = ask(number)
             taken.append((perf_counter() - started) * 1000)
@@ -134,10 +138,9 @@ def _arming():
 
 def _report(measured, sizes):
     rows = []
-    for recorder, ask in dict.fromkeys((recorder, ask) for recorder, ask, _ in measured):
-        cells = [measured.get((recorder, ask, size)) for size in sizes]
-        by = "OpenAI SDK" if ask is by_openai else "requests"
-        rows.append((f"{recorder.name}, {by}", *(f"{cell:.2f} ms" if cell else "-" for cell in cells)))
+    for recorder, ask, again in dict.fromkeys(key[:3] for key in measured):
+        cells = [measured.get((recorder, ask, again, size)) for size in sizes]
+        rows.append((f"{recorder.name}, {_way(ask, again)}", *(f"{cell:.2f} ms" if cell else "-" for cell in cells)))
     return table(
         f"One replayed call, the best median of {ROUNDS} rounds", ("", *(f"{size:,} fixtures" for size in sizes)), rows
     )
@@ -145,16 +148,22 @@ def _report(measured, sizes):
 
 def _verdicts(measured, sizes):
     """Yield what was to be reached, with what was."""
-    for ask in dict.fromkeys(ask for recorder, ask, _ in measured if recorder is Ours):
-        by = "OpenAI SDK" if ask is by_openai else "requests"
-        ours = {size: measured[Ours, ask, size] for size in sizes}
+    for ask, again in dict.fromkeys(key[1:3] for key in measured if key[0] is Ours):
+        by = _way(ask, again)
+        ours = {size: measured[Ours, ask, again, size] for size in sizes}
         for size, median in ours.items():
             yield f"{by}, {size:,} fixtures, milliseconds", median, TARGETS[ask]
         yield f"{by}, the slowest size by the quickest", max(ours.values()) / min(ours.values()), SAME
         for size, median in ours.items():
             with suppress(ValueError):  # no peer of that size
                 peer = min(
-                    measured[key] for key in measured if key[1:] == (ask, size) and key[0] not in (Ours, Nothing)
+                    median
+                    for (recorder, way, _, number), median in measured.items()
+                    if (way, number) == (ask, size) and recorder not in (Ours, Nothing, Files)
                 )
                 if size >= AHEAD:
                     yield f"{by}, {size:,} fixtures, by the quickest peer", median / peer, 1.0
+
+
+def _way(ask, again):
+    return ("OpenAI SDK" if ask is by_openai else "requests") + (", asked again" if again else "")

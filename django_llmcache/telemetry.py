@@ -103,7 +103,7 @@ def emit_hit(sender: Any, key: str, entry: Entry) -> None:
     pending.append((entry.origin, entry.usage))
     if len(pending) > FOLDED_AT:
         counters.hits.fold()
-    if signals.cache_hit.receivers or logger.isEnabledFor(logging.DEBUG):
+    if heard("hit"):
         age = time.time() - entry.created
         details = {"key": key, "provider": entry.provider, "model": entry.model, "age": age, "usage": entry.usage}
         _tell("hit", sender, details)
@@ -121,8 +121,17 @@ def emit_failure(error: Exception, sender: Any, *, key: str | None, operation: s
         emit("error", sender, key=key, operation=operation, error=told(error))
 
 
+def heard(event: str) -> bool:
+    """Return whether somebody listens to an event: to its signal, or to the log."""
+    return bool(SIGNALS[event].receivers) or logger.isEnabledFor(_level_of(event))
+
+
+def _level_of(event: str) -> int:
+    return logging.WARNING if event.endswith("error") else logging.DEBUG
+
+
 def _tell(event: str, sender: Any, details: Mapping[str, Any]) -> None:
-    level = logging.WARNING if event.endswith("error") else logging.DEBUG
+    level = _level_of(event)
     if logger.isEnabledFor(level):
         shown = {**details, "key": short(details["key"])}
         line = one_line(" ".join(f"{k}={v}" for k, v in sorted(shown.items())))

@@ -30,9 +30,9 @@ class FixtureError(LLMCacheError):
         field: dotted path of the field at fault, ``""`` where it is the whole file.
     """
 
-    def __init__(self, path: Path | None, field: str, why: str) -> None:
+    def __init__(self, path: Path | str | None, field: str, why: str) -> None:
         super().__init__(": ".join(part for part in (str(path or "A fixture"), field, why) if part))
-        self.path = path
+        self.path = None if path is None else Path(path)
         self.field = field
         self.why = why
 
@@ -45,17 +45,17 @@ class Fields:
 
     Args:
         values: the parsed object.
-        path: the file.
+        file: path of the file.
         where: dotted path of the object within the file.
     """
 
-    __slots__ = ("path", "values", "where")
+    __slots__ = ("file", "values", "where")
 
-    def __init__(self, values: Any, *, path: Path | None, where: str = "") -> None:
-        self.path = path
+    def __init__(self, values: Any, *, file: str | None, where: str = "") -> None:
+        self.file = file
         self.where = where
         if not isinstance(values, dict):
-            raise FixtureError(path, where, f"it is {_told(values)}; it must be an object")
+            raise FixtureError(file, where, f"it is {_told(values)}; it must be an object")
         self.values: Mapping[str, Any] = values
 
     def __contains__(self, name: str) -> bool:
@@ -63,7 +63,7 @@ class Fields:
 
     def error(self, name: str, why: str) -> FixtureError:
         """Return the error that a field of this object is at fault for."""
-        return FixtureError(self.path, self._named(name), why)
+        return FixtureError(self.file, self._named(name), why)
 
     def only(self, names: frozenset[str]) -> None:
         """Refuse any other field."""
@@ -137,7 +137,7 @@ class Fields:
 
     def part(self, name: str) -> Fields:
         """Return an object within this one."""
-        return Fields(self.value(name), path=self.path, where=self._named(name))
+        return Fields(self.value(name), file=self.file, where=self._named(name))
 
     def parts(self, name: str) -> list[Fields]:
         """Return a list of objects."""
@@ -145,7 +145,7 @@ class Fields:
         if not isinstance(found, list):
             raise self._not(name, found, "a list")
         where = self._named(name)
-        return [Fields(item, path=self.path, where=f"{where}[{index}]") for index, item in enumerate(found)]
+        return [Fields(item, file=self.file, where=f"{where}[{index}]") for index, item in enumerate(found)]
 
     def _named(self, name: str) -> str:
         return f"{self.where}.{name}" if self.where else name

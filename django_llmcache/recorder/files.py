@@ -8,34 +8,46 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import Final
+from typing import Final, NamedTuple
 
 from .contents import SideFile
 from .fields import FixtureError
 
-Stamp = tuple[tuple[str, int, int, int], ...]
-"""Name, time of change, size and number of each file of a folder."""
+Stamp = tuple[int, int, int]
+"""Time of change, size and number of a file."""
 
 SIDE: Final = SideFile.SUFFIX
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for somebody who writes to it
 _JUNCTION: Final = 0xA0000003
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows alone
 
 
-def stamp_of(folder: str) -> Stamp:
-    """Return what changes when a fixture of the folder is written, edited or removed."""
-    found = []
+def names_in(folder: str) -> list[str]:
+    """Return the names of the fixtures and side files in a key's folder, sorted."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.endswith((".json", SIDE)) and name[0] != ".":
-                    status = entry.stat(follow_symlinks=False)
-                    found.append((name, status.st_mtime_ns, status.st_size, status.st_ino))
+        names = os.listdir(folder)  # noqa: PTH208 - not Paths: this is on the way of a replayed call
     except (FileNotFoundError, NotADirectoryError):
-        return ()
-    found.sort()
-    return tuple(found)
+        return []
+    return sorted(name for name in names if name.endswith((".json", SIDE)) and name[0] != ".")
+
+
+def side_of(file: str) -> str:
+    """Return the path of a fixture's side file."""
+    return file.removesuffix(".json") + SIDE
+
+
+def stamp_of(file: str) -> Stamp:
+    """Return what changes when a file is written, edited or replaced.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    return _stamp(os.lstat(file))
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def folders_in(parent: Path) -> list[Path]:
@@ -55,7 +67,7 @@ def key_folders(provider: Path) -> Iterator[Path]:
 
 def fixtures_in(folder: Path) -> list[Path]:
     """Return the files in a key's folder that should be fixtures, sorted."""
-    return [folder / name for name, *_ in stamp_of(str(folder)) if name.endswith(".json")]
+    return [folder / name for name in names_in(str(folder)) if name.endswith(".json")]
 
 
 def leftovers_in(folder: Path) -> list[Path]:
@@ -64,24 +76,43 @@ def leftovers_in(folder: Path) -> list[Path]:
     return [*folder.glob(".*.json.tmp"), *lonely]
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """Return the content of a file.
+class File(NamedTuple):
+    """The content of a file, and its stamp of before that was read."""
+
+    content: bytes
+    stamp: Stamp
+
+
+def read_file(path: Path | str) -> File:
+    """Return what is in a file.
 
     Raises:
         FixtureError: it is a link, a device or a folder.
         FileNotFoundError: it is not there.
     """
-    status = os.lstat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise FixtureError(Path(path), "", "it is not a plain file")
-    number = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
+    if not _NO_FOLLOW:
+        _refuse_all_but_plain(path, os.lstat(path))
     try:
+        number = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW | _NO_WAIT)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        _refuse_all_but_plain(path, os.lstat(path))
+        raise
+    try:
+        status = os.fstat(number)
+        _refuse_all_but_plain(path, status)
         content = os.read(number, status.st_size + 1)
         while len(content) != status.st_size and (more := os.read(number, status.st_size + 1)):
             content += more
     finally:
         os.close(number)
-    return content
+    return File(content, _stamp(status))
+
+
+def _refuse_all_but_plain(path: Path | str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise FixtureError(path, "", "it is not a plain file")
 
 
 def refuse_links(folder: str, root: str, known: set[str]) -> None:
@@ -143,7 +174,7 @@ def put(path: Path, content: bytes, side: bytes | None) -> None:
     Where it has a side file already, that stays as it is if the content is the same.
     """
     beside = path.with_suffix(SIDE)
-    if side is not None and not (beside.exists() and read_bytes(beside) == side):
+    if side is not None and not (beside.exists() and read_file(beside).content == side):
         _replace(beside, side)
     _replace(path, content)
 

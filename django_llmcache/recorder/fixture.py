@@ -53,11 +53,11 @@ class Fixture:
         sample: which of several answers to the same request.
         key_format: version of the key's making.
         ignore: dotted paths in the request's body that the test itself left out of the key.
-        path: its file, ``None`` for one that is not on disk.
+        file: path of its file, ``None`` for one that is not on disk.
     """
 
     __slots__ = (
-        "answers", "endpoint", "ignore", "key", "key_format", "model", "path", "provider", "recorded_at", "recorded_by",
+        "answers", "endpoint", "file", "ignore", "key", "key_format", "model", "provider", "recorded_at", "recorded_by",
         "request", "response", "sample", "sequence", "take", "tests",
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ class Fixture:
         sample: int = 0,
         key_format: int = 1,
         ignore: tuple[str, ...] = (),
-        path: Path | None = None,
+        file: str | None = None,
         model: str | None = None,
     ) -> None:
         self.key = key
@@ -95,8 +95,13 @@ class Fixture:
         self.sample = sample
         self.key_format = key_format
         self.ignore = ignore
-        self.path = path
+        self.file = file
         self.model = _model_of(request, _parsed_body(request)) if model is None else model
+
+    @property
+    def path(self) -> Path | None:
+        """Return where its file is. Made when it is asked for: to make it takes as long as to read the file."""
+        return None if self.file is None else Path(self.file)
 
     def to_text(self, *, largest: int = LARGE) -> tuple[str, bytes | None]:
         """Return the text of its file, and the content of the side file where there is one.
@@ -131,18 +136,18 @@ class Fixture:
         return json.dumps(_sorted(fields), ensure_ascii=False, indent=2, allow_nan=False) + "\n", side.content
 
     @classmethod
-    def from_text(cls, text: str, *, path: Path | None, side: bytes | None = None) -> Fixture:
+    def from_text(cls, text: str, *, file: str | None, side: bytes | None = None) -> Fixture:
         """Return the fixture that ``to_text`` described.
 
         Args:
             text: the content of the file.
-            path: the file, for what an error says.
+            file: path of the file, for what an error says.
             side: the content of the side file, if there is one.
 
         Raises:
             FixtureError: damaged, of a newer schema, or edited into nonsense.
         """
-        fields = Fields(_parsed(text, path), path=path)
+        fields = Fields(_parsed(text, file), file=file)
         _check_schema(fields)
         fields.only(_FIELDS)
         aside = SideFile.checked(fields, side)
@@ -157,7 +162,7 @@ class Fixture:
             response=_read_response(fields.part("response"), aside, elapsed=fields.number("elapsed_ms")),
             recorded_at=_read_time(fields), recorded_by=by, take=take, sequence=sequence, tests=fields.texts("tests"),
             answers=fields.whole("answers", 0), sample=sample, key_format=key_format, ignore=fields.texts("ignore"),
-            path=path,
+            file=file,
             model=_model_of(request, asked.values["body"]) if "body" in asked.values else None,
         )  # fmt: skip
 
@@ -210,18 +215,18 @@ def _sorted(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parsed(text: str, path: Path | None) -> Any:
+def _parsed(text: str, file: str | None) -> Any:
     try:
         return parse(text)
     except json.JSONDecodeError as error:
         if _CUT_OFF.search(text):
             raise FixtureError(
-                path, "", "it has the marks of a merge conflict; keep one side, or both as files"
+                file, "", "it has the marks of a merge conflict; keep one side, or both as files"
             ) from error
         where = f"line {error.lineno}, column {error.colno}"
-        raise FixtureError(path, "", f"it is not JSON ({error.msg}, {where})") from error
+        raise FixtureError(file, "", f"it is not JSON ({error.msg}, {where})") from error
     except ValueError as error:
-        raise FixtureError(path, "", f"it is not JSON ({error})") from error
+        raise FixtureError(file, "", f"it is not JSON ({error})") from error
 
 
 def _check_schema(fields: Fields) -> None:

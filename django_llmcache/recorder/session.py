@@ -63,7 +63,7 @@ class Session:
         self.leaks: list[str] = []
         self.failed = False
         self.replayed: list[Fixture] = []
-        self._used: list[Path] = []
+        self._used: set[str] = set()
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = threading.RLock()
@@ -147,7 +147,7 @@ class Session:
         if written:
             note_test(self.setup.store, self.replayed, test)
         for fixture, path in written:
-            self._tell("save", fixture, path)
+            self._tell("save", fixture, str(path))
         return [path for _, path in written]
 
     def _filed(self) -> str:
@@ -157,8 +157,8 @@ class Session:
     def _tell_error(self, error: Exception, key: str | None = None) -> None:
         self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})
 
-    def _tell(self, event: str, fixture: Fixture, path: Path | None) -> None:
-        details = {"key": fixture.key, "provider": fixture.provider, "model": fixture.model, "path": path}
+    def _tell(self, event: str, fixture: Fixture, file: str | None) -> None:
+        details = {"key": fixture.key, "provider": fixture.provider, "model": fixture.model, "path": file}
         self.setup.tell(event, {**details, "test": self.test})
 
     def miss(self, asked: Outgoing, provider: str, why: str, *, key: str | None = None) -> FixtureMiss:
@@ -199,14 +199,14 @@ class Session:
             return None
         self.counts["replayed"] += 1
         self.replayed.append(fixture)
-        self._tell("hit", fixture, fixture.path)
+        self._tell("hit", fixture, fixture.file)
         self._use(fixture)
         run_out = partial(self.miss, asked.request, asked.provider, "unread", key=asked.key)
         return Replay(fixture.response, pace=self.options.pace, run_out=run_out)
 
     def _use(self, fixture: Fixture) -> None:
-        if fixture.path is not None:
-            self._used.append(fixture.path)
+        if fixture.file is not None:
+            self._used.add(fixture.file)
 
     def _tape(self, asked: Asked, outgoing: Outgoing) -> Taping:
         unusable = self._queues.unusable(asked, sample=self.sample)

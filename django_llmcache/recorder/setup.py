@@ -17,7 +17,7 @@ from .store import FixtureStore
 from .usage import UsageLog
 
 Tell = Callable[[str, Mapping[str, Any]], None]
-"""Told of ``hit``, ``miss``, ``save`` and ``error`` with what is known of each."""
+"""Told of ``hit``, ``miss``, ``save`` and ``error`` with what is known of each; a ``path`` is a text."""
 
 
 class Mode(enum.StrEnum):

@@ -9,36 +9,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from django_llmcache.locks import fork_safe_lock
-
 from .contents import LARGE
 from .files import (
     SIDE,
-    Stamp,
+    File,
     create,
     fixtures_in,
     folders_in,
     key_folders,
     leftovers_in,
+    names_in,
     put,
-    read_bytes,
+    read_file,
     refuse_links,
+    side_of,
     stamp_of,
 )
 from .fixture import KEY, Fixture, FixtureError
 from .names import file_stem, folder_name
+from .parsed import Parsed, ParsedFolders
 
 HARD_LIMIT: Final = 16
 """How many times ``max_bytes`` the bodies of one fixture may have, the side file included."""
 
-KEPT_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of parsed fixtures that one store holds in memory."""
-
 _KEY_FOLDER: Final = 12
 _TRIES: Final = 20
-_OVERHEAD: Final = 2048
-
-_keeping = fork_safe_lock()
 
 
 class Damaged(NamedTuple):
@@ -46,12 +41,6 @@ class Damaged(NamedTuple):
 
     path: Path
     error: FixtureError
-
-
-class _Kept(NamedTuple):
-    stamp: Stamp
-    fixtures: tuple[Fixture, ...]
-    size: int
 
 
 class FixtureStore:
@@ -68,8 +57,7 @@ class FixtureStore:
         self.max_bytes = max_bytes
         self._root = str(self.folder)
         self._plain: set[str] = set()
-        self._kept: dict[str, _Kept] = {}
-        self._size = 0
+        self._folders = ParsedFolders()
 
     def take(self, provider: str, endpoint: str, key: str) -> list[Fixture]:
         """Return the fixtures of one key, sorted by file. What other keys have makes no difference to the time.
@@ -212,7 +200,7 @@ class FixtureStore:
             return True
         beside = new.with_suffix(SIDE)
         if new == old:  # two files can't be changed at once
-            return side is None or (beside.exists() and read_bytes(beside) == side)
+            return side is None or (beside.exists() and read_file(beside).content == side)
         try:
             there = self._read(str(new), anywhere=True)
         except FixtureError:
@@ -238,49 +226,40 @@ class FixtureStore:
     def _look(self, folder: str) -> tuple[Fixture, ...]:
         """Return the fixtures of one key's folder, parsed anew only where a file has changed."""
         for _ in range(_TRIES):
-            stamp = stamp_of(folder)
-            kept = self._kept.get(folder)
-            if kept is not None and kept.stamp == stamp:
-                return kept.fixtures
-            try:
-                return self._load(folder, stamp)
-            except FileNotFoundError:  # removed since it was listed
-                continue
+            names, kept = names_in(folder), self._folders.get(folder)
+            with suppress(FileNotFoundError):  # removed since it was listed
+                if kept is not None and kept.stamps == {name: stamp_of(f"{folder}{os.sep}{name}") for name in names}:
+                    return kept.fixtures
+                return self._load(folder, names)
         raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
 
-    def _read(self, file: str, *, anywhere: bool = False, aside: bool = True) -> Fixture:
-        path, side = Path(file), None
+    def _read(self, file: str, *, anywhere: bool = False) -> Fixture:
+        found, side = read_file(file), None
+        with suppress(FileNotFoundError):
+            side = read_file(side_of(file))
+        return self._parsed(file, found, side, anywhere=anywhere)
+
+    def _parsed(self, file: str, found: File, side: File | None, *, anywhere: bool = False) -> Fixture:
         try:
-            text = read_bytes(file).removeprefix(BOM_UTF8).decode()
+            text = found.content.removeprefix(BOM_UTF8).decode()
         except UnicodeDecodeError as error:
-            raise FixtureError(path, "", f"it is not UTF-8 (byte {error.start})") from error
-        if aside:
-            with suppress(FileNotFoundError):
-                side = read_bytes(path.with_suffix(SIDE))
-        fixture = Fixture.from_text(text, path=path, side=side)
+            raise FixtureError(file, "", f"it is not UTF-8 (byte {error.start})") from error
+        fixture = Fixture.from_text(text, file=file, side=side.content if side else None)
         if not (anywhere or file.startswith(self._folder(fixture.provider, fixture.endpoint, fixture.key) + os.sep)):
-            raise FixtureError(path, "key", "it belongs in another folder than this: key, provider or endpoint differ")
+            raise FixtureError(file, "key", "it belongs in another folder than this: key, provider or endpoint differ")
         return fixture
 
-    def _load(self, folder: str, stamp: Stamp) -> tuple[Fixture, ...]:
-        if stamp:
+    def _load(self, folder: str, names: list[str]) -> tuple[Fixture, ...]:
+        if names:
             refuse_links(folder, self._root, self._plain)
-        aside = any(name.endswith(SIDE) for name, *_ in stamp)
-        names = [name for name, *_ in stamp if name.endswith(".json")]
-        fixtures = tuple([self._read(f"{folder}{os.sep}{name}", aside=aside) for name in names])
-        size = sum(status[2] for status in stamp) + _OVERHEAD * (1 + len(fixtures))
-        with _keeping:
-            self._forget(folder)
-            if fixtures and size <= KEPT_BYTES:
-                self._kept[folder] = _Kept(stamp, fixtures, size)
-                self._size += size
-            while self._size > KEPT_BYTES:
-                self._forget(next(iter(self._kept)))
+        found = {name: read_file(f"{folder}{os.sep}{name}") for name in names}
+        fixtures = tuple([
+            self._parsed(f"{folder}{os.sep}{name}", file, found.get(side_of(name)))
+            for name, file in found.items()
+            if name.endswith(".json")
+        ])  # fmt: skip
+        self._folders.keep(folder, Parsed({name: file.stamp for name, file in found.items()}, fixtures))
         return fixtures
-
-    def _forget(self, folder: str) -> None:
-        old = self._kept.pop(folder, None)
-        self._size -= old.size if old else 0
 
     def _of_provider(self, provider: Path) -> Iterator[Fixture | Damaged]:
         for folder in key_folders(provider):

@@ -70,7 +70,7 @@ class UsageLog:
         """Note why the run that started was no full one after all."""
         self._append({"event": _PARTIAL, "why": why})
 
-    def used(self, *paths: Path) -> None:
+    def used(self, *paths: Path | str) -> None:
         """Note that fixtures were replayed."""
         self._note(_USED, paths)
 
@@ -105,7 +105,7 @@ class UsageLog:
         ran = ends[-1].get("ran")
         return FullRun(frozenset(map(str, ran if isinstance(ran, list) else ())), str(ends[-1].get("root") or ""))
 
-    def _note(self, event: str, paths: Iterable[Path]) -> None:
+    def _note(self, event: str, paths: Iterable[Path | str]) -> None:
         told = {(os.getpid(), event, str(path)) for path in paths} - self._told
         if told:
             self._append(*({"event": event, "path": _resolved(path)} for _, _, path in sorted(told)))

@@ -154,7 +154,10 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
 
 
 def _tell(event: str, details: Mapping[str, Any]) -> None:
-    telemetry.emit(f"test_{event}", Session, **details)
+    name = f"test_{event}"
+    if "path" in details and telemetry.heard(name):
+        details = {**details, "path": Path(details["path"])}
+    telemetry.emit(name, Session, **details)
 
 
 def _warn(text: str) -> None:

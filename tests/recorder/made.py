@@ -39,10 +39,10 @@ def fixture(*data: bytes, name: object = "a question", **fields: Any) -> Fixture
 
 def fields_of(one: Fixture) -> dict[str, Any]:
     """Return all that two equal fixtures share: where they lie is not part of it."""
-    return {name: getattr(one, name) for name in Fixture.__slots__ if name != "path"}
+    return {name: getattr(one, name) for name in Fixture.__slots__ if name != "file"}
 
 
 def back(one: Fixture) -> Fixture:
     """Return a fixture as it is read from what is written of it."""
     text, side = one.to_text()
-    return Fixture.from_text(text.encode().decode(), path=None, side=side)
+    return Fixture.from_text(text.encode().decode(), file=None, side=side)

@@ -230,7 +230,7 @@ class TestForm:
     def test_an_edited_answer_is_replayed_as_edited(self):
         text = fixture(b'{\n  "answer": 42\n}\n').to_text()[0].replace('"answer": 42', '"answer": 43')
 
-        assert Fixture.from_text(text, path=None).response.body == b'{\n  "answer": 43\n}\n'
+        assert Fixture.from_text(text, file=None).response.body == b'{\n  "answer": 43\n}\n'
 
 
 class TestSideFile:
@@ -264,7 +264,7 @@ class TestSideFile:
     def test_line_ends_that_git_changed_are_put_right(self):
         text, side = fixture(b"line\n" * 20_000).to_text()
 
-        assert Fixture.from_text(text, path=None, side=side.replace(b"\n", b"\r\n")).response.body == side
+        assert Fixture.from_text(text, file=None, side=side.replace(b"\n", b"\r\n")).response.body == side
 
     def test_one_that_is_missing_is_told(self):
         text, _ = fixture(b"\xff" * 5000).to_text()
@@ -272,14 +272,14 @@ class TestSideFile:
         with pytest.raises(
             FixtureError, match=r"2026\.json: side_file: the file of the same name that ends in \.body is m"
         ):
-            Fixture.from_text(text, path=PATH)
+            Fixture.from_text(text, file=str(PATH))
 
     @pytest.mark.parametrize("side", [b"", b"\xff" * 4999, b"\xfe" * 5000])
     def test_one_that_was_changed_is_told(self, side):
         text, _ = fixture(b"\xff" * 5000).to_text()
 
         with pytest.raises(FixtureError, match=r"side_file\.sha256: the file that ends in \.body was changed"):
-            Fixture.from_text(text, path=PATH, side=side)
+            Fixture.from_text(text, file=str(PATH), side=side)
 
     @pytest.mark.parametrize("place", [None, [0], [0, -1], [0, True], [1, 5000], "0-1", {"start": 0}])
     def test_a_place_that_is_not_in_it_is_told(self, place):
@@ -288,7 +288,7 @@ class TestSideFile:
         data["response"]["side"] = place
 
         with pytest.raises(FixtureError, match=r"response\.side: it "):
-            Fixture.from_text(json.dumps(data), path=PATH, side=side)
+            Fixture.from_text(json.dumps(data), file=str(PATH), side=side)
 
 
 class TestDamage:
@@ -360,7 +360,7 @@ class TestDamage:
     )  # fmt: skip
     def test_an_edit_that_makes_no_sense_is_told_with_file_and_field(self, changes, message):
         with pytest.raises(FixtureError, match=re.escape(f"{PATH}: {message}")) as caught:
-            Fixture.from_text(edited(**changes), path=PATH)
+            Fixture.from_text(edited(**changes), file=str(PATH))
 
         assert caught.value.path == PATH
         assert caught.value.field == message.partition(": ")[0]
@@ -385,14 +385,14 @@ class TestDamage:
         data["response"]["chunks"][0] = chunk
 
         with pytest.raises(FixtureError, match=re.escape(f"{PATH}: {message}")):
-            Fixture.from_text(json.dumps(data), path=PATH)
+            Fixture.from_text(json.dumps(data), file=str(PATH))
 
     def test_chunks_that_are_no_list_are_told(self):
         data = data_of(fixture(b"a", b"b"))
         data["response"]["chunks"] = {"0": "a"}
 
         with pytest.raises(FixtureError, match=r"response\.chunks: it is an object; it must be a list"):
-            Fixture.from_text(json.dumps(data), path=PATH)
+            Fixture.from_text(json.dumps(data), file=str(PATH))
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -408,7 +408,7 @@ class TestDamage:
     )
     def test_a_text_that_is_no_fixture_is_told_with_its_file(self, text, message):
         with pytest.raises(FixtureError, match=re.escape(f"{PATH}: {message}")):
-            Fixture.from_text(text, path=PATH)
+            Fixture.from_text(text, file=str(PATH))
 
     @given(st.data())
     def test_a_text_that_was_cut_short_is_an_error_of_ours(self, data):
@@ -416,7 +416,7 @@ class TestDamage:
         cut = data.draw(st.integers(0, len(text) - 1))
 
         with pytest.raises(FixtureError):
-            Fixture.from_text(text[:cut], path=PATH)
+            Fixture.from_text(text[:cut], file=str(PATH))
 
     @given(st.data())
     def test_whatever_is_put_into_a_field_it_is_read_or_an_error_of_ours(self, data):
@@ -424,7 +424,7 @@ class TestDamage:
         place = data.draw(st.sampled_from([fields, fields["request"], fields["response"]]))
         place[data.draw(st.sampled_from(sorted(place)))] = data.draw(VALUES)
         with suppress(FixtureError):
-            Fixture.from_text(json.dumps(fields), path=PATH)
+            Fixture.from_text(json.dumps(fields), file=str(PATH))
 
     def test_a_newer_schema_says_which_version_reads_it(self):
         text = edited(schema=SCHEMA + 1, recorded_by="9.1.0", anything="new")
@@ -432,13 +432,13 @@ class TestDamage:
         with pytest.raises(
             FixtureError, match=r"schema: it is 2 and this version reads 1; django-llmcache 9\.1\.0, which r"
         ):
-            Fixture.from_text(text, path=PATH)
+            Fixture.from_text(text, file=str(PATH))
 
     def test_a_newer_schema_of_an_unknown_version_says_so_too(self):
         with pytest.raises(
             FixtureError, match="schema: it is 7 and this version reads 1; a newer one reads it: update"
         ):
-            Fixture.from_text('{"schema": 7}', path=None)
+            Fixture.from_text('{"schema": 7}', file=None)
 
     @pytest.mark.parametrize("copied", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
     def test_the_error_goes_from_a_worker_to_its_parent(self, copied):

@@ -30,7 +30,7 @@ def body(*words: str, model: str = "gpt-4o-mini", **fields) -> bytes:
 
 
 def recorded(request: bytes, name: str = "one", **where):
-    return fixture(request=asked(request, **where), path=FOLDER / f"{name}.json")
+    return fixture(request=asked(request, **where), file=str(FOLDER / f"{name}.json"))
 
 
 def explained(request: bytes, *candidates, why: str = "none") -> list[str]:

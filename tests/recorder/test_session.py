@@ -73,7 +73,7 @@ class TestTelling:
         (path,) = run.store.paths()
         assert event == "save"
         assert details.pop("key")[:12] == path.parent.name
-        assert details == {"provider": "openai", "model": "gpt-4o-mini", "path": path, "test": "tests.some_test"}
+        assert details == {"provider": "openai", "model": "gpt-4o-mini", "path": str(path), "test": "tests.some_test"}
 
     def test_an_answer_that_is_replayed(self, run):
         run.record(b'{"n":1}')
@@ -83,7 +83,7 @@ class TestTelling:
         ((event, details),) = run.told
         (path,) = run.store.paths()
         assert event == "hit"
-        assert (details["provider"], details["model"], details["path"]) == ("openai", "gpt-4o-mini", path)
+        assert (details["provider"], details["model"], details["path"]) == ("openai", "gpt-4o-mini", str(path))
 
     def test_a_request_that_has_no_recording(self, run):
         with pytest.raises(FixtureMiss):

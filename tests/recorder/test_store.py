@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_llmcache.recorder import files, names, store
+from django_llmcache.recorder import files, names, parsed, store
 from django_llmcache.recorder.fixture import FixtureError
 from django_llmcache.recorder.names import LONGEST, folder_name
 from django_llmcache.recorder.store import HARD_LIMIT, Damaged, FixtureStore
@@ -286,19 +286,19 @@ class TestTaking:
 
     def test_a_file_that_vanishes_while_it_is_read_is_looked_for_anew(self, fixtures, monkeypatch):
         path = fixtures.write(fixture())
-        read = store.read_bytes
+        read = store.read_file
 
         def vanish(path):
             Path(path).unlink(missing_ok=True)
             return read(path)
 
-        monkeypatch.setattr(store, "read_bytes", vanish)
+        monkeypatch.setattr(store, "read_file", vanish)
 
         assert taken(fixtures) == []
         assert not path.exists()
 
     def test_files_that_never_stay_are_told(self, fixtures, monkeypatch):
-        monkeypatch.setattr(store, "stamp_of", lambda folder: (("gone.json", 0, 0, 0),))
+        monkeypatch.setattr(store, "names_in", lambda folder: ["gone.json"])
 
         with pytest.raises(FixtureError, match="come and go faster"):
             taken(fixtures)
@@ -320,7 +320,7 @@ class TestTaking:
         assert len(taken(relative)) == 1
 
     def test_memory_is_bounded(self, fixtures, monkeypatch):
-        monkeypatch.setattr(store, "KEPT_BYTES", 30_000)
+        monkeypatch.setattr(parsed, "KEPT_BYTES", 30_000)
         for name in range(20):
             fixtures.write(fixture(name=name))
         first = taken(fixtures, 0)[0]
@@ -331,13 +331,13 @@ class TestTaking:
         assert taken(fixtures, 0)[0] is not first
 
     def test_what_is_larger_than_all_memory_for_it_is_read_each_time(self, fixtures, monkeypatch):
-        monkeypatch.setattr(store, "KEPT_BYTES", 100)
+        monkeypatch.setattr(parsed, "KEPT_BYTES", 100)
         fixtures.write(fixture())
 
         assert taken(fixtures)[0] is not taken(fixtures)[0]
 
     def test_what_is_that_large_costs_the_others_nothing(self, fixtures, monkeypatch):
-        monkeypatch.setattr(store, "KEPT_BYTES", 20_000)
+        monkeypatch.setattr(parsed, "KEPT_BYTES", 20_000)
         for name, size in (("small", 10), ("large", 30_000)):
             fixtures.write(fixture(b"a" * size, name=name))
         small = taken(fixtures, "small")[0]
@@ -349,16 +349,16 @@ class TestTaking:
         for name in range(30):
             fixtures.write(fixture(name=name))
         looked = []
-        scandir, opened = os.scandir, os.open
-        monkeypatch.setattr(os, "scandir", lambda path: looked.append("scan") or scandir(path))
+        listdir, opened = os.listdir, os.open
+        monkeypatch.setattr(os, "listdir", lambda path: looked.append("list") or listdir(path))
         monkeypatch.setattr(os, "open", lambda *args, **named: looked.append("open") or opened(*args, **named))
 
         taken(fixtures, 7)
         first = looked.copy()
         taken(fixtures, 7)
 
-        assert first == ["scan", "open"]
-        assert looked == ["scan", "open", "scan"]
+        assert first == ["list", "open"]
+        assert looked == ["list", "open", "list"]
 
 
 class TestContainment:
@@ -475,14 +475,14 @@ class TestListing:
     def test_one_that_vanishes_while_it_is_read_is_told(self, fixtures, monkeypatch):
         paths = sorted(fixtures.write(fixture()) for _ in range(2))
         paths[0].write_text("")
-        read = store.read_bytes
+        read = store.read_file
 
         def vanish(path):
             if Path(path) == paths[1]:
                 raise FileNotFoundError(path)
             return read(path)
 
-        monkeypatch.setattr(store, "read_bytes", vanish)
+        monkeypatch.setattr(store, "read_file", vanish)
 
         assert "removed while it was read" in str(list(fixtures.all())[1].error)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from django_llmcache.recorder.takes import choose, takes
@@ -40,7 +38,7 @@ class TestTakes:
         assert take.fixtures == tuple(members)
 
     def test_two_of_one_place_are_in_the_order_of_their_recording_and_then_of_their_files(self):
-        members = [recorded("a", day=1), recorded("a", path=Path("2")), recorded("a", path=Path("1"))]
+        members = [recorded("a", day=1), recorded("a", file="2"), recorded("a", file="1")]
 
         (take,) = takes(members)
 

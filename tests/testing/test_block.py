@@ -117,7 +117,7 @@ class TestLines:
         ids=["whole", "stream"],
     )  # fmt: skip
     def test_tokens_and_seconds_are_those_of_what_was_replayed(self, session, response, tmp_path):
-        one = fixture(path=tmp_path / response.content_type.replace("/", "-"))
+        one = fixture(file=str(tmp_path / response.content_type.replace("/", "-")))
         one.response = response
         session.replayed = [one, one]
         summary.add(session, [], passed=True)
