@@ -7,7 +7,7 @@ everybody else still reads the old.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from django.db import connections, models, transaction
@@ -16,7 +16,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 from . import backends, conf, workers
 from .entry import Selector
 from .exceptions import ConfigurationError
-from .tags import label_of, tag_of
+from .tags import label_of, tag_of, tag_of_object
 from .telemetry import emit_failure
 
 UNWATCHED: Final = frozenset({"admin.logentry", "contenttypes.contenttype", "migrations.migration", "sessions.session"})
@@ -36,9 +36,18 @@ def connect() -> None:
 
 def _changed(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
     kinds = (sender, *sender._meta.get_parent_list())  # whose rows are changed as well
-    if any(_is_watched(label_of(kind)) for kind in kinds):
-        each = {_tag(kind, getattr(instance, kind._meta.pk.attname)) for kind in kinds}
-        _expire_after_commit(using, {tag_of(kind) for kind in kinds} | each)
+    heirs = set(_heirs(sender))  # which have these fields, and may have a row of this key
+    if any(_is_watched(label_of(kind)) for kind in (*kinds, *heirs)):
+        each = {tag_of_object(kind, getattr(instance, kind._meta.pk.attname)) for kind in kinds}
+        each |= {tag_of_object(heir, instance.pk) for heir in heirs}
+        _expire_after_commit(using, {tag_of(kind) for kind in (*kinds, *heirs)} | each)
+
+
+def _heirs(kind: type[models.Model]) -> Iterator[type[models.Model]]:
+    for heir in kind.__subclasses__():
+        if not heir._meta.abstract:
+            yield heir
+        yield from _heirs(heir)
 
 
 def _related(
@@ -54,27 +63,43 @@ def _related(
     if not (_is_watched(label_of(instance)) or _is_watched(label_of(model))):
         return
     if action == "pre_clear":
-        pk_set = _related_to(instance, sender, model, using)
-    elif not action.startswith("post_"):
+        others = _related_to(instance, sender, model, using)
+    elif action.startswith("post_"):
+        others = _named(pk_set or (), sender, model, using)
+    else:
         return
-    others = {tag_of(model)} | {_tag(model, pk) for pk in pk_set or ()}
+    others = {tag_of(model)} | {tag_of_object(model, pk) for pk in others}
     _expire_after_commit(using, {tag_of(instance), tag_of(type(instance)), *others})
 
 
 def _related_to(instance: models.Model, through: type[models.Model], model: type[models.Model], using: str) -> set[Any]:
     """Return the primary keys of what a table of relations has for an object, whichever side of it the object is."""
-    ends = [field for field in through._meta.fields if isinstance(field, models.ForeignKey)]
+    ends = _ends(through)
     found: set[Any] = set()
     for own in ends:
         for other in ends:
             if own is not other and isinstance(instance, own.related_model) and issubclass(model, other.related_model):
-                rows = through._base_manager.using(using).filter(**{own.attname: instance.pk})
-                found.update(rows.values_list(other.attname, flat=True))
+                mine = getattr(instance, own.target_field.attname)
+                rows = through._base_manager.using(using).filter(**{own.attname: mine})
+                found |= _named(set(rows.values_list(other.attname, flat=True)), through, model, using)
     return found
 
 
-def _tag(kind: type[models.Model], pk: Any) -> str:
-    return f"{label_of(kind)}:{pk}"
+def _named(values: Collection[Any], through: type[models.Model], model: type[models.Model], using: str) -> set[Any]:
+    """Return the primary keys of what a table of relations names, which it may do by another field (``to_field``)."""
+    names = {end.target_field.name for end in _ends(through) if issubclass(model, end.related_model)}
+    found = set() if names else set(values)
+    for name in names:
+        if model._meta.pk.name == name:
+            found.update(values)
+        elif values:
+            named = model._base_manager.using(using).filter(**{f"{name}__in": values})
+            found.update(named.values_list("pk", flat=True))
+    return found
+
+
+def _ends(through: type[models.Model]) -> list[Any]:
+    return [field for field in through._meta.fields if isinstance(field, models.ForeignKey)]
 
 
 def _is_watched(label: str | None) -> bool:

@@ -29,7 +29,21 @@ def tag_of(value: Any) -> str:
         return label
     if value.pk is None:
         raise ConfigurationError(f"an unsaved {label} is no tag: save it first, or give the model itself.")
-    return f"{label}:{value.pk}"
+    return tag_of_object(type(value), value.pk)
+
+
+def tag_of_object(kind: Any, key: Any) -> str:
+    """Return the tag of an object of a model by its primary key, in whichever way that is written.
+
+    Args:
+        kind: the model.
+        key: as its field takes it: a UUID may be a text, with dashes or without.
+    """
+    try:
+        key = kind._meta.pk.to_python(key)
+    except Exception:  # it is none of that field's; the database may take it all the same
+        key = str(key)
+    return f"{label_of(kind)}:{key}"
 
 
 def label_of(value: Any) -> str | None:

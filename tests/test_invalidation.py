@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
+from contextlib import contextmanager
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -29,7 +31,7 @@ def backend(request, tmp_path):
         return
     name = {"redis": "django_cache.DjangoCacheBackend", "tiered": "tiered.TieredBackend"}[request.param]
     known = {"default": caches.settings["default"], "llm": stores.alias_for("redis", tmp_path)}
-    chosen = {"BACKEND": f"django_llmcache.backends.{name}", "OPTIONS": {"ALIAS": "llm"}}
+    chosen = {"BACKEND": f"django_llmcache.backends.{name}", "OPTIONS": {"ALIAS": "llm", **stores.PATIENT}}
     with override_settings(CACHES=known, LLMCACHE=chosen):
         yield
         backends.current().close()
@@ -116,6 +118,18 @@ def test_taking_a_relation_away_clears_what_has_either_end(user, side, clear):
     assert not ask(tagged)
 
 
+@contextmanager
+def tables(*kinds):
+    """Let models have their tables."""
+    with connection.constraint_checks_disabled(), connection.schema_editor() as editor:
+        for kind in kinds:
+            editor.create_model(kind)
+    yield
+    with connection.constraint_checks_disabled(), connection.schema_editor() as editor:
+        for kind in reversed(kinds):
+            editor.delete_model(kind)
+
+
 @pytest.fixture
 def inheriting():
     """Yield a model, and one that inherits its table."""
@@ -133,13 +147,8 @@ def inheriting():
             class Meta:
                 app_label = "tests"
 
-        with connection.constraint_checks_disabled(), connection.schema_editor() as editor:
-            editor.create_model(Document)
-            editor.create_model(Report)
-        yield Document, Report
-        with connection.constraint_checks_disabled(), connection.schema_editor() as editor:
-            editor.delete_model(Report)
-            editor.delete_model(Document)
+        with tables(Document, Report):
+            yield Document, Report
 
 
 @pytest.mark.parametrize("tagged_by", ["object", "model"])
@@ -152,6 +161,85 @@ def test_a_change_of_an_object_is_one_of_what_it_inherits_from(inheriting, tagge
     changed.save()
 
     assert not ask(tag)
+
+
+@pytest.mark.parametrize("tagged_by", ["object", "model"])
+def test_a_change_of_an_object_is_one_of_what_inherits_from_it(inheriting, tagged_by):
+    document, report = inheriting
+    inherits = report.objects.create(title="a", pages=1)
+    tag = inherits if tagged_by == "object" else report
+    ask(tag)
+    document.objects.get().save()
+
+    assert not ask(tag)
+
+
+@pytest.fixture
+def identified():
+    """Yield a model whose keys are UUIDs."""
+    with isolate_apps("tests"):
+
+        class Identified(models.Model):  # noqa: DJ008 - nobody shows it
+            id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+
+            class Meta:
+                app_label = "tests"
+
+        with tables(Identified):
+            yield Identified
+
+
+@pytest.mark.parametrize(
+    "written", [str, lambda key: key.hex, lambda key: str(key).upper()], ids=["text", "hex", "upper"]
+)
+def test_it_makes_no_difference_how_a_key_is_written(identified, written):
+    document = identified.objects.create()
+    ask(identified.objects.get())
+
+    document.pk = written(document.pk)
+    document.save()
+
+    assert not ask(identified.objects.get())
+
+
+@pytest.fixture
+def labelled():
+    """Yield two models, of which one is related to the other by a table that names it by its slug."""
+    with isolate_apps("tests"):
+
+        class Label(models.Model):  # noqa: DJ008 - nobody shows it
+            slug = models.SlugField(unique=True)
+
+            class Meta:
+                app_label = "tests"
+
+        class Article(models.Model):  # noqa: DJ008 - nobody shows it
+            labels = models.ManyToManyField(Label, through="Labelling")
+
+            class Meta:
+                app_label = "tests"
+
+        class Labelling(models.Model):  # noqa: DJ008 - nobody shows it
+            article = models.ForeignKey(Article, models.CASCADE)
+            label = models.ForeignKey(Label, models.CASCADE, to_field="slug")
+
+            class Meta:
+                app_label = "tests"
+
+        with tables(Label, Article, Labelling):
+            yield Article, Label
+
+
+@pytest.mark.parametrize("act", ["add", "remove", "clear"])
+def test_an_end_that_is_related_by_another_field_than_its_key_is_cleared_too(labelled, act):
+    article, label = labelled
+    one, other = article.objects.create(), label.objects.create(slug="news")
+    if act != "add":
+        one.labels.add(other)
+    ask(other)
+    getattr(one.labels, act)(*([] if act == "clear" else [other]))
+
+    assert not ask(other)
 
 
 def test_a_transaction_that_is_managed_by_hand_stays_as_it_is(user):
