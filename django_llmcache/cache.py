@@ -122,8 +122,10 @@ def clear(
         ConfigurationError: a condition that is no text, or none that can be stored; nothing was removed.
     """
     selector = selector_of(provider=provider, model=model, scope=scope, tag=tag, key=key)
-    cleared = backends.current().clear(selector)
-    workers.tell(selector)
+    backend = backends.current()
+    cleared = backend.clear(selector)
+    if backend.in_process:  # what all share is cleared for all, and what was stored since is to stay
+        workers.tell(selector)
     return cleared
 
 

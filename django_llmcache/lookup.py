@@ -128,30 +128,54 @@ async def aask(request: LLMRequest, question: Question, sender: Any) -> LLMRespo
 
 def look_again(plan: Plan, sender: Any) -> LLMResponse | None:
     """Return the answer that has come since the look-up, to somebody who asked the same; of the body that has it."""
-    backend = plan.backend
-    try:
-        if backend.immediate:
-            entry = backend.get(plan.key)
-            late = 0.0 if entry is None else backend.lateness(entry)
-        else:
-            found = backend.find(plan.key, plan.route.groups)
-            entry, late = found.entry, found.late
-    except Exception as error:
-        emit_failure(error, sender, key=plan.key, operation="get")
-        return None
-    return _handed_out(entry, plan, sender) if late <= 0 else None
+    found = _stored(plan, sender)
+    return _handed_out(found.entry, plan, sender) if found is not None and found.late <= 0 else None
 
 
 async def alook_again(plan: Plan, sender: Any) -> LLMResponse | None:
     """Do what ``look_again`` does on the event loop."""
-    if plan.backend.immediate:
-        return look_again(plan, sender)
+    found = await _astored(plan, sender)
+    return _handed_out(found.entry, plan, sender) if found is not None and found.late <= 0 else None
+
+
+def spare_of(plan: Plan, sender: Any) -> LLMResponse | None:
+    """Return the plan's spare as it stands now: it may have been cleared since, or become another."""
+    return _still_spare(plan, _stored(plan, sender))
+
+
+async def aspare_of(plan: Plan, sender: Any) -> LLMResponse | None:
+    """Do what ``spare_of`` does on the event loop."""
+    return _still_spare(plan, await _astored(plan, sender))
+
+
+def _still_spare(plan: Plan, found: Found | None) -> LLMResponse | None:
+    if found is None:  # nobody knows; it was good a moment ago
+        return plan.spare
+    return None if found.entry is None else LLMResponse.from_entry(found.entry, plan.key, plan.backend.name, "stale")
+
+
+def _stored(plan: Plan, sender: Any) -> Found | None:
+    """Return what is stored by now, ``None`` where the backend can't say."""
+    backend = plan.backend
     try:
-        found = await plan.backend.afind(plan.key, plan.route.groups)
+        if not backend.immediate:
+            return backend.find(plan.key, plan.route.groups)
+        entry = backend.get(plan.key)
+        return Found(entry, None, late=0.0 if entry is None else backend.lateness(entry))
     except Exception as error:
         emit_failure(error, sender, key=plan.key, operation="get")
         return None
-    return _handed_out(found.entry, plan, sender) if found.late <= 0 else None
+
+
+async def _astored(plan: Plan, sender: Any) -> Found | None:
+    """Do what ``_stored`` does on the event loop."""
+    if plan.backend.immediate:
+        return _stored(plan, sender)
+    try:
+        return await plan.backend.afind(plan.key, plan.route.groups)
+    except Exception as error:
+        emit_failure(error, sender, key=plan.key, operation="get")
+        return None
 
 
 def _answered(request: LLMRequest, question: Question, found: Found, sender: Any) -> LLMResponse | Late | Plan | Bypass:

@@ -44,15 +44,7 @@ class ProductionStrategy:
             return found.answer
         if isinstance(found, Bypass) or found.route.refresh:
             return self.ask(request, call, found)
-        try:
-            flown = sharing.do(self, request, call, found)
-        except Exception as error:
-            return self._spared(request, found, error)
-        if not flown.shared:
-            return flown.value
-        if not sharing.suits(flown.value, found):
-            return self.ask(request, call, found)
-        return self._told_by_another(request, flown.value, found)
+        return self._share(request, call, found)
 
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Return the stored answer, or what ``await call(request)`` gives."""
@@ -70,15 +62,7 @@ class ProductionStrategy:
             return found.answer
         if isinstance(found, Bypass) or found.route.refresh:
             return await self.aask(request, call, found)
-        try:
-            flown = await sharing.ado(self, request, call, found)
-        except Exception as error:
-            return self._spared(request, found, error)
-        if not flown.shared:
-            return flown.value
-        if not sharing.suits(flown.value, found):
-            return await self.aask(request, call, found)
-        return self._told_by_another(request, flown.value, found)
+        return await self._ashare(request, call, found)
 
     def ask(self, request: LLMRequest, call: Call, found: Plan | Bypass) -> LLMResponse:
         """Return what ``call(request)`` gives, and store it where it may be stored."""
@@ -88,10 +72,10 @@ class ProductionStrategy:
             with Upstream():
                 answer = as_response(call(request))
         except Exception as error:
-            if (spare := _spare(request, found, error)) is None:
+            if (spare := self._spare(request, found, error)) is None:
                 raise
             return spare
-        if (spare := _spare(request, found, answer)) is not None:
+        if (spare := self._spare(request, found, answer)) is not None:
             return spare
         return keep(request, answer, found, latency=time.perf_counter() - started, sender=type(self))
 
@@ -103,12 +87,44 @@ class ProductionStrategy:
             with Upstream():
                 answer = as_response(await awaitable(call(request)))
         except Exception as error:
-            if (spare := _spare(request, found, error)) is None:
+            if (spare := await self._aspare(request, found, error)) is None:
                 raise
             return spare
-        if (spare := _spare(request, found, answer)) is not None:
+        if (spare := await self._aspare(request, found, answer)) is not None:
             return spare
         return await akeep(request, answer, found, latency=time.perf_counter() - started, sender=type(self))
+
+    def _share(self, request: LLMRequest, call: Call, found: Plan) -> LLMResponse:
+        """Return the answer to this call, or to that of another who asked the same."""
+        try:
+            flown = sharing.do(self, request, call, found)
+        except Exception as error:
+            if (spare := self._spare(request, found, error)) is None:
+                raise
+            return self._spared(request, found, spare)
+        if not flown.shared:
+            return flown.value
+        if not sharing.suits(flown.value, found):
+            return self.ask(request, call, found)
+        if (spare := self._spare(request, found, flown.value)) is not None:
+            return self._spared(request, found, spare)
+        return self._told_by_another(request, flown.value, found)
+
+    async def _ashare(self, request: LLMRequest, call: AsyncCall, found: Plan) -> LLMResponse:
+        """Do what ``_share`` does on the event loop."""
+        try:
+            flown = await sharing.ado(self, request, call, found)
+        except Exception as error:
+            if (spare := await self._aspare(request, found, error)) is None:
+                raise
+            return self._spared(request, found, spare)
+        if not flown.shared:
+            return flown.value
+        if not sharing.suits(flown.value, found):
+            return await self.aask(request, call, found)
+        if (spare := await self._aspare(request, found, flown.value)) is not None:
+            return self._spared(request, found, spare)
+        return self._told_by_another(request, flown.value, found)
 
     def look_again(self, plan: Plan) -> LLMResponse | None:
         """Return the answer that has come since the look-up, to somebody who asked the same."""
@@ -118,18 +134,25 @@ class ProductionStrategy:
         """Do what ``look_again`` does on the event loop."""
         return await lookup.alook_again(plan, type(self))
 
-    def _spared(self, request: LLMRequest, found: Plan, error: Exception) -> LLMResponse:
-        """Return what this caller may be served in place of the error of a call; raise that where there is nothing."""
-        if (spare := _spare(request, found, error)) is None:
-            raise error
+    def _spare(self, request: LLMRequest, found: Plan | Bypass, came: Exception | LLMResponse) -> LLMResponse | None:
+        """Return the stored answer where the provider failed and there is one that may be served."""
+        plan = _with_use_of_spare(found, came)
+        return None if plan is None else _counted(request, lookup.spare_of(plan, type(self)))
+
+    async def _aspare(
+        self, request: LLMRequest, found: Plan | Bypass, came: Exception | LLMResponse
+    ) -> LLMResponse | None:
+        """Do what ``_spare`` does on the event loop."""
+        plan = _with_use_of_spare(found, came)
+        return None if plan is None else _counted(request, await lookup.aspare_of(plan, type(self)))
+
+    def _spared(self, request: LLMRequest, found: Plan, spare: LLMResponse) -> LLMResponse:
+        """Return what this caller is served in place of how another's call has ended."""
         self._tell_miss(request, found)
         return spare
 
     def _told_by_another(self, request: LLMRequest, answer: LLMResponse, plan: Plan) -> LLMResponse:
         """Return the answer to somebody else's call as this caller's own."""
-        if (spare := _spare(request, plan, answer)) is not None:
-            self._tell_miss(request, plan)
-            return spare
         entry = answer._entry
         if entry is None and answer._reason not in sharing.SHORT:
             self._tell_miss(request, plan)
@@ -168,15 +191,18 @@ class TestStrategy(ProductionStrategy):
         return _replayed(as_response(await awaitable(call(request))))
 
 
-def _spare(request: LLMRequest, found: Plan | Bypass, came: Exception | LLMResponse) -> LLMResponse | None:
-    """Return the stored answer where the provider failed and there is one that may be served."""
+def _with_use_of_spare(found: Plan | Bypass, came: Exception | LLMResponse) -> Plan | None:
+    """Return the plan where the provider failed and something is stored, else ``None``."""
     if isinstance(found, Bypass) or found.spare is None:
         return None
     failed = is_outage(came) if isinstance(came, Exception) else is_outage_status(came.status)
-    if not failed:
-        return None
-    counters.add("stale", request.provider, request.model)
-    return found.spare
+    return found if failed else None
+
+
+def _counted(request: LLMRequest, spare: LLMResponse | None) -> LLMResponse | None:
+    if spare is not None:
+        counters.add("stale", request.provider, request.model)
+    return spare
 
 
 def _recording() -> bool:

@@ -158,6 +158,10 @@ def running(name) -> Server:
     return {"redis": redis, "memcached": memcached, "postgres": postgres}[name]().start()
 
 
+PATIENT = {"READ_TIMEOUT": 20, "WRITE_TIMEOUT": 20}
+"""Deadlines for tests that are not about them: a busy machine is no failure."""
+
+
 def alias_for(name, tmp_path, *, prefix="", server=None, **options):
     """Return the setting of an alias of ``CACHES`` in which nothing is kept yet.
 

@@ -69,7 +69,7 @@ def clock(request, tmp_path):
     if request.param != "memory":
         known["llm"] = stores.alias_for("redis", tmp_path)
         path = {"redis": "django_cache.DjangoCacheBackend", "tiered": "tiered.TieredBackend"}[request.param]
-        chosen |= {"BACKEND": f"django_llmcache.backends.{path}", "OPTIONS": {"ALIAS": "llm"}}
+        chosen |= {"BACKEND": f"django_llmcache.backends.{path}", "OPTIONS": {"ALIAS": "llm", **stores.PATIENT}}
     with override_settings(CACHES=known, LLMCACHE=chosen):
         backend = backends.current()
         backend.clock = ticking
@@ -321,6 +321,27 @@ def test_a_clear_removes_what_is_stale(provider, clock):
     cache.clear()
 
     assert ask(provider).cache.status == "miss"
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("clear", [{}, {"tag": "doc"}, {"provider": "openai"}], ids=["all", "tag", "provider"])
+def test_what_was_cleared_while_the_provider_failed_is_not_served(provider, clear, wait):
+    wishes = {"tags": ["doc"], "refresh": True}
+    ask(provider, **wishes)
+
+    def fail(request):
+        cache.clear(**clear)
+        raise ServerError("made up", provider="openai", status=500)
+
+    async def afail(request):
+        await asyncio.to_thread(cache.clear, **clear)
+        raise ServerError("made up", provider="openai", status=500)
+
+    with pytest.raises(ServerError):
+        if wait:
+            asyncio.run(cache.awith_cache(question(**wishes), afail))
+        else:
+            cache.with_cache(question(**wishes), fail)
 
 
 def test_a_stale_answer_is_a_hit_and_counted_as_stale(provider, clock):

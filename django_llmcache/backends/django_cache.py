@@ -27,7 +27,8 @@ from .options import SharedOptions
 from .packing import Packer
 from .payer import Payer
 from .sitecounts import Share, totalling
-from .steps import EVERYTHING, EntrySteps, Look, Now, Result, Steps
+from .stamping import Now, Result, Steps
+from .steps import EVERYTHING, EntrySteps, Look, Put
 from .stores import Store, alias_of, store_of
 
 _OWED: Final = 10_000
@@ -120,16 +121,16 @@ class DjangoCacheBackend(BaseBackend):
     async def aput(self, entry: Entry, mark: Hashable = None) -> bool:
         return await self.akeep(entry, mark) is not None
 
-    def keep(self, entry: Entry, mark: Hashable = None) -> Now | None:
-        """Do what ``put`` does; return the stamps that the entry bears, ``None`` where it was not stored."""
-        return self._count_put(self._run(self._steps.putting(entry, mark, self._largest)))
+    def keep(self, entry: Entry, mark: Hashable = None, others: tuple[str, ...] = ()) -> Put | None:
+        """Do what ``put`` does; return under which stamps, of other groups too; ``None`` if it was not stored."""
+        return self._count_put(self._run(self._steps.putting(entry, mark, self._largest, others)))
 
-    async def akeep(self, entry: Entry, mark: Hashable = None) -> Now | None:
+    async def akeep(self, entry: Entry, mark: Hashable = None, others: tuple[str, ...] = ()) -> Put | None:
         """Do what ``keep`` does on the event loop."""
-        return self._count_put(await self._arun(self._steps.putting(entry, mark, self._largest)))
+        return self._count_put(await self._arun(self._steps.putting(entry, mark, self._largest, others)))
 
     def delete(self, key: str) -> bool:
-        return self._run(self._steps.deleting(key))
+        return self._store.keeps and self._run(self._steps.deleting(key))
 
     def clear(self, selector: Selector) -> None:
         if self._store.keeps:
@@ -259,10 +260,10 @@ class DjangoCacheBackend(BaseBackend):
         next((self._misses if look.found.entry is None else self._hits).steps)
         return look
 
-    def _count_put(self, borne: Now | None) -> Now | None:
-        if borne is not None:
+    def _count_put(self, put: Put | None) -> Put | None:
+        if put is not None:
             next(self._puts.steps)
-        return borne
+        return put
 
     def _fail(self, error: Exception, operation: str) -> None:
         next(self._errors.steps)
@@ -284,6 +285,7 @@ def _connect_anew() -> None:
     """Leave the parent's connections to the parent: two processes on one would read each other's answers."""
     for backend in list(_made):
         backend.connect()
+        backend.breaker = Breaker(backend.name)  # the parent's may be locked by a thread that the child doesn't have
 
 
 if hasattr(os, "register_at_fork"):

@@ -81,8 +81,10 @@ class Ledger(NamedTuple):
             return True
         return since > 0 and any(selector.matches(entry) for selector in self.clears[-since:])
 
-    def with_clear(self, selector: Selector) -> Ledger:
-        """Return the ledger after one clear more."""
+    def after(self, selector: Selector | None) -> Ledger:
+        """Return the ledger after one clear more, of everything for ``None``."""
+        if selector is None or not self.epoch:
+            return new_ledger()
         return Ledger(self.epoch, self.number + 1, (*self.clears, selector)[-KEPT:])
 
     def encode(self) -> bytes:

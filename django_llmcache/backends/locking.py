@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from .generations import key_of_group
-from .steps import Steps
+from .stamping import Steps
 
 _SLACK: Final = 5.0
 """Seconds for which the store keeps a lock beyond its time: it may count in whole ones."""

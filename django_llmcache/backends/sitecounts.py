@@ -17,7 +17,7 @@ import orjson
 
 from django_llmcache.counts import Batch, Count, Counts, SiteCounts
 
-from .steps import Steps
+from .stamping import Steps
 
 SLOTS: Final = 256
 """Processes that count at a time. What others count is added up once a slot is free."""

@@ -1,35 +1,25 @@
-"""What a shared backend does with its store, step by step, apart from how it waits for it.
-
-Each procedure is a generator that yields what the store is to do (the name of a ``Store``'s method and its arguments,
-or ``"sleep"`` and seconds), is sent what the store gave, and returns its result. So threads and event loops share them.
-"""
+"""What a shared backend does with its store, step by step, apart from how it waits for it (see ``stamping``)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Mapping
-from secrets import token_hex
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import Final, NamedTuple
 
 from django_llmcache.entry import Entry, Selector
-from django_llmcache.exceptions import EntryFormatError, EntryTooLargeError, LLMCacheError
+from django_llmcache.exceptions import EntryFormatError, EntryTooLargeError
 
 from .base import Found, groups_of
 from .generations import (
     GROUP_LASTS,
-    LEDGER,
     NO_LEDGER,
-    Ledger,
     Mark,
     age_of,
     group_of,
     key_of_group,
-    new_ledger,
     new_stamp,
 )
 from .packing import Packed, Packer
-
-Result = TypeVar("Result")
-Steps = Generator[tuple[Any, ...], Any, Result]
+from .stamping import Now, StampSteps, Steps
 
 GAP: Final = b"LLMX"
 """What is left in the place of an entry that was deleted, before the stamp of the deletion."""
@@ -40,31 +30,17 @@ _GAP_LASTS: Final = 3600.0
 EVERYTHING: Final = ""
 """Stands for all tags; none is empty."""
 
-_LEDGER_LOCK: Final = "llmcache:lock:ledger"
-_LEDGER_SECONDS: Final = 5.0
-_LEDGER_TRIES: Final = 20
-_LEDGER_PAUSE: Final = 0.05
 
-
-class Now(NamedTuple):
-    """What is in force on the store at this moment.
+class Put(NamedTuple):
+    """Under which stamps an entry was stored.
 
     Attributes:
-        ledger: the ledger.
-        stamps: by group.
+        mark: what it bears.
+        now: the stamps that were in force before it was stored.
     """
 
-    ledger: Ledger
-    stamps: dict[str, str]
-
-    def mark(self, gap: str = "") -> Mark:
-        """Return the stamp of an answer that is asked for now."""
-        return Mark(self.ledger.epoch, self.ledger.number, tuple(self.stamps.items()), gap)
-
-    def overtook(self, mark: Mark, entry: Entry) -> bool:
-        """Return whether a clear that concerns the entry came after the mark."""
-        stale = any(self.stamps.get(group) != stamp for group, stamp in mark.groups if group in self.stamps)
-        return stale or self.ledger.concerns(mark, entry)
+    mark: Mark
+    now: Now
 
 
 class Look(NamedTuple):
@@ -81,7 +57,7 @@ class Look(NamedTuple):
     packed: Packed | None = None
 
 
-class EntrySteps:
+class EntrySteps(StampSteps):
     """The procedures on entries.
 
     Args:
@@ -90,44 +66,9 @@ class EntrySteps:
     """
 
     def __init__(self, packer: Packer, clock: Callable[[], float]) -> None:
+        super().__init__()
         self._packer = packer
         self._clock = clock
-        self._ledger: tuple[bytes, Ledger] = (b"", NO_LEDGER)
-
-    def reading(self, key: str, groups: Iterable[str]) -> Steps[tuple[bytes | None, Now]]:
-        """Return what is stored under a key, and the stamps in force; begin those that the store doesn't have."""
-        keys = {key_of_group(group): group for group in groups}
-        got = yield "read", [key, LEDGER, *keys]
-        missing = [name for name in (LEDGER, *keys) if name not in got]
-        if missing:
-            for name in missing:
-                if name == LEDGER:
-                    yield "add", name, new_ledger().encode(), None
-                else:
-                    yield "add", name, new_stamp().encode(), GROUP_LASTS
-            got |= yield "read", missing
-        stamps = {group: got[name].decode("ascii", "replace") for name, group in keys.items() if name in got}
-        try:
-            ledger = self._ledger_in(got.get(LEDGER))
-        except EntryFormatError:  # somebody else wrote there: nothing of before counts any more
-            ledger = new_ledger()
-            yield "write", LEDGER, ledger.encode(), None
-        return got.get(key), Now(ledger, stamps)
-
-    def _ledger_in(self, stored: bytes | None) -> Ledger:
-        """Return the ledger; there is none where the store keeps nothing. Raises ``EntryFormatError``."""
-        if stored is None:
-            return NO_LEDGER
-        known, ledger = self._ledger
-        if stored != known:
-            ledger = Ledger.decode(stored)
-            self._ledger = (stored, ledger)
-        return ledger
-
-    def marking(self) -> Steps[Mark]:
-        """Return the stamp of an answer that is asked for now, of which no scope or tag is known."""
-        _, now = yield from self.reading(LEDGER, ())
-        return now.mark()
 
     def finding(self, key: str, groups: tuple[str, ...]) -> Steps[Look]:
         """Return what is stored under a key, in one round trip unless it has tags that the groups don't name."""
@@ -149,8 +90,16 @@ class EntrySteps:
             return Look(Found(None, now.mark(packed.mark.gap)), now, packed)
         return Look(Found(packed.entry, now.mark(packed.mark.gap), late=max(0.0, late)), now, packed)
 
-    def putting(self, entry: Entry, mark: Hashable, largest: int | None) -> Steps[Now | None]:
-        """Store an entry; return the stamps that it bears, ``None`` where it was not stored.
+    def putting(
+        self, entry: Entry, mark: Hashable, largest: int | None, others: tuple[str, ...] = ()
+    ) -> Steps[Put | None]:
+        """Store an entry; return under which stamps, ``None`` where it was not stored.
+
+        Args:
+            entry: what to store.
+            mark: the stamps that were in force when its answer was asked for.
+            largest: bytes that the store takes, ``None`` where nobody says.
+            others: groups that are none of the entry's, of which the caller wants the stamps of before it was stored.
 
         Raises:
             EntryTooLargeError: it takes more bytes than ``largest``.
@@ -158,7 +107,8 @@ class EntrySteps:
         ttl = entry.ttl
         if ttl is not None and ttl <= 0:
             return None
-        value, now = yield from self.reading(entry.key, groups_of(entry.scope, entry.tags))
+        value, read = yield from self.reading(entry.key, (*groups_of(entry.scope, entry.tags), *others))
+        now = read.without(others)
         if now.ledger is NO_LEDGER:
             return None
         gap = self._gap_in(value, entry.key)
@@ -169,7 +119,7 @@ class EntrySteps:
             raise EntryTooLargeError(f"The store takes values of {largest} bytes; the entry has {len(packed)}.")
         yield "write", entry.key, packed, None if ttl is None else ttl + entry.stale_for
         yield from self._outliving(now.stamps, ttl)
-        return now
+        return Put(now.mark(gap), read)
 
     def _gap_in(self, value: bytes | None, key: str) -> str:
         """Return the last deletion of a key, as what is stored there tells of it: a gap, or what filled it."""
@@ -189,18 +139,18 @@ class EntrySteps:
 
     def deleting(self, key: str) -> Steps[bool]:
         look = yield from self.finding(key, ())
-        yield "write", key, GAP + new_stamp().encode(), _GAP_LASTS
+        yield from self.writing(key, GAP + new_stamp().encode(), _GAP_LASTS)
         return look.found.entry is not None
 
     def clearing(self, selector: Selector) -> Steps[None]:
         if selector.everything:
-            yield from self._noting(None)
+            yield from self.noting(None)
         elif (group := group_of(selector)) is not None:
             yield from self.restamping(group)
         elif selector.key is not None and len(selector.as_dict()) == 1:
             yield from self.deleting(selector.key)
         else:
-            yield from self._noting(selector)
+            yield from self.noting(selector)
 
     def expiring(self, tags: Collection[str]) -> Steps[Collection[str]]:
         """Clear some tags, as far as there is anything that bears them; return those."""
@@ -212,36 +162,6 @@ class EntrySteps:
         for key in got:
             yield from self.restamping(f"t:{keys[key]}")
         return [keys[key] for key in got]
-
-    def _noting(self, selector: Selector | None) -> Steps[None]:
-        """Note a clear in the ledger, of everything for ``None``, one process at a time: else one would undo another's.
-
-        Where that can't be had, everything is cleared: no less.
-        """
-        token = token_hex(8).encode()
-        for _ in range(_LEDGER_TRIES):
-            if (yield "add", _LEDGER_LOCK, token, _LEDGER_SECONDS):
-                break
-            yield "sleep", _LEDGER_PAUSE
-        else:
-            yield from self._writing(LEDGER, new_ledger().encode())
-            return
-        _, now = yield from self.reading(LEDGER, ())
-        anew = selector is None or now.ledger is NO_LEDGER
-        ledger = new_ledger() if anew or selector is None else now.ledger.with_clear(selector)
-        yield from self._writing(LEDGER, ledger.encode())
-        if (yield "read", [_LEDGER_LOCK]).get(_LEDGER_LOCK) == token:  # else it was held for too long, and is another's
-            yield "remove", _LEDGER_LOCK
-
-    def restamping(self, group: str) -> Steps[None]:
-        """Give a group another stamp."""
-        yield from self._writing(key_of_group(group), new_stamp().encode(), GROUP_LASTS)
-
-    def _writing(self, key: str, value: bytes, seconds: float | None = None) -> Steps[None]:
-        """Write what must not be lost, and look whether it is there: some caches fail to store and say nothing."""
-        yield "write", key, value, seconds
-        if key not in (yield "read", [key]):
-            raise LLMCacheError("The store did not keep the note of a clear, so nothing may have been cleared.")
 
 
 def _gap_of(value: bytes) -> str:

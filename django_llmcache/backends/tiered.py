@@ -21,7 +21,8 @@ from .generations import Mark
 from .held import noted
 from .memory import MemoryBackend
 from .options import SHARED, refuse_unknown
-from .steps import Look, Now
+from .stamping import Now
+from .steps import Look, Put
 from .stores import Alias
 
 CHECK_EVERY: Final = 1.0
@@ -123,16 +124,10 @@ class TieredBackend(BaseBackend):
         return self._from_far(key, await self.far.alook(key, (*groups, DELETIONS)))
 
     def put(self, entry: Entry, mark: Hashable = None) -> bool:
-        borne = self.far.keep(entry, mark)
-        if borne is not None and DELETIONS not in self._stamps:
-            self._learnt(self.far.stamps((DELETIONS,)))
-        return self._kept(entry, borne)
+        return self._kept(entry, self.far.keep(entry, mark, (DELETIONS,)))
 
     async def aput(self, entry: Entry, mark: Hashable = None) -> bool:
-        borne = await self.far.akeep(entry, mark)
-        if borne is not None and DELETIONS not in self._stamps:
-            self._learnt(await self.far.astamps((DELETIONS,)))
-        return self._kept(entry, borne)
+        return self._kept(entry, await self.far.akeep(entry, mark, (DELETIONS,)))
 
     def mark(self) -> Hashable:
         return self.far.mark()
@@ -213,16 +208,15 @@ class TieredBackend(BaseBackend):
         next(self._hits.steps)
         return look.found
 
-    def _kept(self, entry: Entry, borne: Now | None) -> bool:
-        if borne is None:
+    def _kept(self, entry: Entry, put: Put | None) -> bool:
+        if put is None:
             return False
-        self._learnt(borne)
-        deletions, _ = self._stamps.get(DELETIONS, (None, 0.0))
-        self._take(entry, entry.ttl, borne.mark(), deletions)
+        self._learnt(put.now)
+        self._take(entry, entry.ttl, put.mark, put.now.stamps.get(DELETIONS))
         return True
 
     def _take(self, entry: Entry, seconds: float | None, mark: Mark, deletions: str | None) -> None:
-        """Keep an entry near, against the stamps that it bears and that of the latest deletion that is known of."""
+        """Keep an entry near, against the stamps that it bears and that of the last deletion before it was read."""
         if deletions is not None:
             held = mark._replace(groups=(*mark.groups, (DELETIONS, deletions)))
             self.near.keep(entry, seconds, note=held)

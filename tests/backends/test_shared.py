@@ -413,7 +413,7 @@ class TestAlias:
 class TestTime:
     def test_an_entry_expires_by_the_clock_that_all_share(self, alias):
         clock = Clock()
-        one, other = (DjangoCacheBackend({"ALIAS": "llm"}, clock=clock) for _ in range(2))
+        one, other = (DjangoCacheBackend({"ALIAS": "llm", **stores.PATIENT}, clock=clock) for _ in range(2))
         opened.extend((one, other))
         one.put(entry_of(ttl=60))
         clock.advance(60)
@@ -474,6 +474,15 @@ class TestTimes:
         assert backend.get(entry.key).body == entry.body
         backend.close()
 
+    @pytest.mark.parametrize("ttl", [9e10, 3e11, 9e13], ids=str)
+    def test_a_database_keeps_for_ever_what_is_to_live_beyond_its_calendar(self, tmp_path, django_db_blocker, ttl):
+        with django_db_blocker.unblock(), stores.table_in(stores.database_for("sqlite", tmp_path), tmp_path):
+            backend = backend_with(**stores.PATIENT)
+
+            assert backend.put(entry_of(ttl=ttl))
+            assert backend.get(entry_of().key) is not None
+            backend.close()
+
 
 class TestChecks:
     def messages(self, words):
@@ -487,6 +496,12 @@ class TestChecks:
 
         assert message.id == "llmcache.W006"
         assert "'llm'" in message.msg
+
+    def test_an_alias_whose_keys_are_too_long_for_memcached_is_named(self, tmp_path):
+        messages = self.messages(stores.alias_for("memcached", tmp_path, prefix="x" * 180))
+
+        assert "llmcache.E004" in [message.id for message in messages]
+        assert any("shorten its KEY_PREFIX" in message.msg for message in messages)
 
     @pytest.mark.parametrize(
         ("kind", "options"),

@@ -63,7 +63,7 @@ def clock():
 def workers(tmp_path, clock):
     """Return two workers' backends over one Redis."""
     with override_settings(CACHES=caches_with(stores.alias_for("redis", tmp_path))):
-        both = [TieredBackend({"ALIAS": "llm"}, clock=clock, wall_clock=clock) for _ in range(2)]
+        both = [TieredBackend({"ALIAS": "llm", **stores.PATIENT}, clock=clock, wall_clock=clock) for _ in range(2)]
         yield both
         for backend in both:
             backend.close()
@@ -165,6 +165,32 @@ def test_a_delete_in_one_worker_is_seen_in_the_other_within_a_check(workers, clo
     assert other.at_hand(entry_of("b").key) is not None  # near again, after one look at the far tier
 
 
+@pytest.mark.parametrize("wait", [False, True], ids=["sync", "async"])
+def test_what_is_deleted_while_it_is_stored_is_not_kept_near(workers, clock, monkeypatch, wait):
+    one, other = workers
+    keep, akeep = one.far.keep, one.far.akeep
+
+    def kept(*args):
+        put = keep(*args)
+        other.delete(entry_of().key)
+        return put
+
+    async def akept(*args):
+        put = await akeep(*args)
+        await asyncio.to_thread(other.delete, entry_of().key)
+        return put
+
+    monkeypatch.setattr(one.far, "keep", kept)
+    monkeypatch.setattr(one.far, "akeep", akept)
+    if wait:
+        asyncio.run(one.aput(entry_of()))
+    else:
+        one.put(entry_of())
+    clock.advance(CHECK_EVERY)
+
+    assert not has(one, entry_of())
+
+
 def test_a_deleted_entry_is_gone_from_the_near_tier_at_once(workers):
     one, _ = workers
     one.put(entry_of())
@@ -197,7 +223,7 @@ def test_an_entry_keeps_its_own_ttl_and_time_in_the_near_tier(workers, clock):
 
 def test_the_near_tier_is_bounded(tmp_path, clock):
     with override_settings(CACHES=caches_with(stores.alias_for("redis", tmp_path))):
-        backend = TieredBackend({"ALIAS": "llm", "MAX_ENTRIES": 2}, clock=clock, wall_clock=clock)
+        backend = TieredBackend({"ALIAS": "llm", "MAX_ENTRIES": 2, **stores.PATIENT}, clock=clock, wall_clock=clock)
         entries = [entry_of(f"{number}") for number in range(4)]
         for entry in entries:
             backend.put(entry)

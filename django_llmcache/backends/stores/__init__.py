@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.core.cache import caches
 from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.memcached import PyMemcacheCache
 from django.core.cache.backends.redis import RedisCache
@@ -16,6 +17,7 @@ from django_llmcache.exceptions import ConfigurationError
 
 from .base import Alias, Deadlines, Store
 from .over_alias import GuardedStore, LocMemStore
+from .over_files import FileStore
 
 __all__ = ["Alias", "Deadlines", "Store", "alias_of", "cure_for_pickle", "store_of"]
 
@@ -55,6 +57,8 @@ def store_of(alias: Alias, deadlines: Deadlines) -> Store:
         return MemcachedStore(alias, deadlines)
     if issubclass(alias.backend, LocMemCache | DummyCache):
         return LocMemStore(alias)
+    if issubclass(alias.backend, FileBasedCache):
+        return FileStore(alias, deadlines)
     return GuardedStore(alias, deadlines)
 
 

@@ -68,6 +68,14 @@ class Store(ABC):
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
         """Store a value where there is none, in one step that no other can share; return whether there was none."""
 
+    def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
+        """Store a value for ever in the place of another, in one step that no other can share.
+
+        Returns:
+            Whether the old one was there; ``None`` where the store can't do that.
+        """
+        return None
+
     @abstractmethod
     def remove(self, key: str) -> None:
         """Remove a value, if there is one."""
@@ -91,6 +99,10 @@ class Store(ABC):
     async def aadd(self, key: str, value: bytes, seconds: float | None) -> bool:
         """Do what ``add`` does without keeping the event loop waiting."""
         return await aside(self.add, key, value, seconds)
+
+    async def aswap(self, key: str, old: bytes, new: bytes) -> bool | None:
+        """Do what ``swap`` does without keeping the event loop waiting."""
+        return await aside(self.swap, key, old, new)
 
     async def aremove(self, key: str) -> None:
         """Do what ``remove`` does without keeping the event loop waiting."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
 from django.core.cache.backends.db import BaseDatabaseCache
@@ -23,6 +24,8 @@ Result = TypeVar("Result")
 
 THREADS: Final = 16
 """Operations under way at a time. Those of a store that hangs keep their threads until it lets go."""
+
+_LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 
 
 class LocMemStore(Store):
@@ -165,8 +168,11 @@ class _Job(Generic[Result]):
 
 
 def whole(seconds: float | None) -> int | None:
-    """Return the time-out that Django's caches take, who know whole seconds alone; the next larger one."""
-    return None if seconds is None else max(1, math.ceil(seconds))
+    """Return the time-out that Django's caches take, who know whole seconds alone: the next larger one.
+
+    ``None`` for ever, as beyond what a database can count to.
+    """
+    return None if seconds is None or time.time() + seconds >= _LAST_MOMENT else max(1, math.ceil(seconds))
 
 
 def _named(alias: Alias) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from django.core.cache import InvalidCacheKey
 from pymemcache import Client, HashClient
 from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
 
 from django_llmcache.backends.serializers import RawSerde
-from django_llmcache.exceptions import EntryTooLargeError
+from django_llmcache.exceptions import ConfigurationError, EntryTooLargeError
 
 from .base import Alias, Deadlines, Store
 from .deadline import TimedSocket
@@ -22,6 +23,9 @@ LARGEST: Final = 1_000_000
 
 _LAST_MOMENT: Final = 2**31
 """Seconds since the epoch that memcached can count to; an entry knows by itself when its time is over."""
+
+_LONGEST_KEY: Final = 160
+"""Bytes that a key of ours has at most, the alias' own prefix apart."""
 
 
 class _Timed(Client):  # type: ignore[misc] # it has no types
@@ -60,6 +64,13 @@ class MemcachedStore(Store):
 
     def __init__(self, alias: Alias, deadlines: Deadlines) -> None:
         self._reader, self._writer = (_made(alias, seconds) for seconds in deadlines)
+        try:
+            self._writer.make_and_validate_key("k" * _LONGEST_KEY)
+        except InvalidCacheKey as error:
+            raise ConfigurationError(
+                f"settings.CACHES[{alias.name!r}] makes keys that are too long for Memcached, which takes 250 bytes, "
+                f"{_LONGEST_KEY} of them ours; shorten its KEY_PREFIX."
+            ) from error
 
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:
         with _used(self._reader) as cache:
@@ -78,6 +89,12 @@ class MemcachedStore(Store):
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
         with _used(self._writer) as cache:
             return bool(cache.add(key, value, _lasting(seconds)))
+
+    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+        with _used(self._writer) as cache:
+            name = cache.make_and_validate_key(key)
+            found, unique = cache._cache.gets(name)  # Django has no way to it
+            return found == old and bool(cache._cache.cas(name, new, unique))
 
     def remove(self, key: str) -> None:
         with _used(self._writer) as cache:

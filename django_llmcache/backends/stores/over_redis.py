@@ -31,6 +31,14 @@ _WORDS_KEPT: Final = 4096
 _OURS: Final = ("serializer", "pool_class", "parser_class")
 """Options of Django's backend that are not redis-py's."""
 
+_SWAP: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    redis.call('SET', KEYS[1], ARGV[2])
+    return 1
+end
+return 0
+"""
+
 
 class RedisStore(Store):
     """Values as bytes, with a pool of connections for reads and one for writes, since they have other deadlines."""
@@ -56,6 +64,12 @@ class RedisStore(Store):
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
         return bool(self._writer.set(self._name(key), value, px=_milliseconds(seconds), nx=True))
 
+    def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
+        try:
+            return bool(self._writer.eval(_SWAP, 1, self._name(key), old, new))
+        except ResponseError:  # a server, or a user of it, that runs no scripts
+            return None
+
     def remove(self, key: str) -> None:
         self._writer.delete(self._name(key))
 
@@ -76,6 +90,13 @@ class RedisStore(Store):
     async def aadd(self, key: str, value: bytes, seconds: float | None) -> bool:
         async with within(self._deadlines.write):
             return bool(await (await self._here()).set(self._name(key), value, px=_milliseconds(seconds), nx=True))
+
+    async def aswap(self, key: str, old: bytes, new: bytes) -> bool | None:
+        async with within(self._deadlines.write):
+            try:
+                return bool(await (await self._here()).eval(_SWAP, 1, self._name(key), old, new))
+            except ResponseError:  # as above
+                return None
 
     async def aremove(self, key: str) -> None:
         async with within(self._deadlines.write):
