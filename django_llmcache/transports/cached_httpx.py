@@ -61,29 +61,24 @@ def cached_async_client(*, library: str = "httpx2", **options: Any) -> Any:
     return _async_client_class(module, module.AsyncClient)(**_with_defaults(module, options))
 
 
-def around(client: Any) -> Any:
-    """Return a copy of a client that is cached, with all that it has: transports, hooks, headers, its class' own ways.
+class Cached:
+    """What every cached client is, whichever library it is of."""
 
-    Args:
-        client: a ``Client`` or an ``AsyncClient`` of ``httpx2`` or ``httpx``.
+
+def class_for(client: Any) -> tuple[type, bool]:
+    """Return the class of cached clients that do what a client's own class does, and whether it is an async one.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is no client of ``httpx2`` or ``httpx``.
     """
     own: Any = type(client)
     for name in LIBRARIES:
         module = _installed(name)
-        for kind, make in (("Client", _client_class), ("AsyncClient", _async_client_class)):
-            if module is not None and isinstance(client, getattr(module, kind)):
-                return client if hasattr(client, "llmcache_inner") else _around(make(module, own), client)
-    raise TypeError(f"{type(client).__name__} is no client of httpx2 or httpx.")
-
-
-def _around(kind: Any, client: Any) -> Any:
-    made = kind.__new__(kind)
-    vars(made).update(vars(client))  # the transports too, which both have from here on
-    made.llmcache_inner = client
-    return made
+        if module is not None and isinstance(client, module.Client):
+            return _client_class(module, own), False
+        if module is not None and isinstance(client, module.AsyncClient):
+            return _async_client_class(module, own), True
+    raise TypeError(f"{own.__name__} is no client of httpx2 or httpx.")
 
 
 def send(
@@ -141,11 +136,8 @@ async def asend(
 
 @cache
 def _client_class(library: ModuleType, kind: Any) -> Any:
-    class CachedClient(kind):  # type: ignore[misc] # of whichever library
+    class CachedClient(Cached, kind):  # type: ignore[misc] # of whichever library
         """A client that answers LLM calls from the response cache where it may."""
-
-        llmcache_inner: Any = None
-        """The client that it is a copy of, which has the same transports and is closed with it."""
 
         def send(self, request: Any, **options: Any) -> Any:
             original = super().send
@@ -153,42 +145,19 @@ def _client_class(library: ModuleType, kind: Any) -> Any:
                 return original(request, **options)  # which says so
             return send(library, original, self, request, options)
 
-        def close(self) -> None:
-            super().close()
-            if self.llmcache_inner is not None:
-                self.llmcache_inner.close()
-
-        def __exit__(self, *error: object) -> None:
-            super().__exit__(*error)
-            if self.llmcache_inner is not None:
-                self.llmcache_inner.close()
-
     return CachedClient
 
 
 @cache
 def _async_client_class(library: ModuleType, kind: Any) -> Any:
-    class CachedAsyncClient(kind):  # type: ignore[misc] # of whichever library
+    class CachedAsyncClient(Cached, kind):  # type: ignore[misc] # of whichever library
         """An async client that answers LLM calls from the response cache where it may."""
-
-        llmcache_inner: Any = None
-        """The client that it is a copy of, which has the same transports and is closed with it."""
 
         async def send(self, request: Any, **options: Any) -> Any:
             original = super().send
             if self.is_closed:
                 return await original(request, **options)  # which says so
             return await asend(library, original, self, request, options)
-
-        async def aclose(self) -> None:
-            await super().aclose()
-            if self.llmcache_inner is not None:
-                await self.llmcache_inner.aclose()
-
-        async def __aexit__(self, *error: object) -> None:
-            await super().__aexit__(*error)
-            if self.llmcache_inner is not None:
-                await self.llmcache_inner.aclose()
 
     return CachedAsyncClient
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import requests
 
-from . import cached_httpx, cached_requests
+from . import cached_httpx, cached_requests, copied_httpx
 
 Client = TypeVar("Client")
 
@@ -26,7 +26,7 @@ def wrap(sdk_client: Client) -> Client:
     """Return a copy of an SDK's client whose calls are answered from the response cache where they may.
 
     The copy has the options of the original and asks through its connections, so that proxies, TLS settings, event
-    hooks and time-outs stay; closing one closes both. The original is left as it was.
+    hooks and time-outs stay; closing one closes both. The original is left as it was, also where the copy is dropped.
 
     Args:
         sdk_client: of ``openai``, ``anthropic``, ``groq``, or another SDK whose clients have ``with_options``; also a
@@ -41,7 +41,7 @@ def wrap(sdk_client: Client) -> Client:
     if isinstance(sdk_client, requests.Session):
         return cached_requests.around(sdk_client)  # type: ignore[return-value] # a session, too
     try:
-        return cached_httpx.around(sdk_client)  # type: ignore[no-any-return]
+        return copied_httpx.around(sdk_client)  # type: ignore[no-any-return]
     except TypeError:
         raise TypeError(_another_way(sdk_client)) from None
 
@@ -49,7 +49,7 @@ def wrap(sdk_client: Client) -> Client:
 def _cached(sdk_client: Any) -> Any:
     """Return a cached client around the one that the SDK sends with, or a new one where it shows none."""
     try:
-        return cached_httpx.around(getattr(sdk_client, "_client", None))
+        return copied_httpx.around(getattr(sdk_client, "_client", None))
     except TypeError:
         pass
     is_async = type(sdk_client).__name__.startswith("Async")

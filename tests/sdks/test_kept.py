@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import ssl
 import subprocess
@@ -300,6 +301,23 @@ class TestWrap:
         assert again == live
         assert type(client) is type(original)
 
+    def test_a_copy_that_is_collected_leaves_the_original_open(self, standin, name):
+        make, _, ask = WRAPPED[name]
+        with make(standin.url) as original:
+            ask(wrap(original))
+            gc.collect()
+
+            assert ask(original)
+
+    def test_closing_the_original_closes_the_copy(self, standin, name):
+        make, _, _ = WRAPPED[name]
+        original = make(standin.url)
+        client = wrap(original)
+
+        original.close()
+
+        assert client.is_closed()
+
     def test_an_async_client_that_exists(self, standin, name):
         _, make, ask = WRAPPED[name]
 
@@ -311,6 +329,18 @@ class TestWrap:
 
         assert standin.calls == 1
         assert again == live
+
+    def test_an_async_copy_that_is_collected_leaves_the_original_open(self, standin, name):
+        _, make, ask = WRAPPED[name]
+
+        async def both():
+            async with make(standin.url) as original:
+                await ask(wrap(original))
+                gc.collect()
+                await asyncio.sleep(0)
+                return await ask(original)
+
+        assert asyncio.run(both())
 
 
 def test_the_control_header_is_heeded_and_not_sent(standin):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import types
 
 import httpx
@@ -15,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from django_llmcache.transports import cached_client, cached_session, wrap
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+by_library = pytest.mark.parametrize("library", [httpx, httpx2])
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def url(provider):
         yield f"{provider.url}/v1/chat/completions"
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
+@by_library
 def test_a_client_keeps_what_it_has(provider, url, library):
     hooked = []
     transport = library.HTTPTransport(retries=1)
@@ -41,7 +43,7 @@ def test_a_client_keeps_what_it_has(provider, url, library):
     assert hooked == [200, 200, 200]
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
+@by_library
 def test_an_async_client_keeps_what_it_has(provider, url, library):
     async def ask():
         async with library.AsyncClient(headers={"x-team": "7"}) as client:
@@ -78,6 +80,72 @@ def test_leaving_the_copys_block_closes_the_original():
     assert aclient.is_closed
 
 
+@by_library
+def test_closing_the_original_closes_the_copy(provider, url, library):
+    client = library.Client()
+    wrapped = wrap(client)
+    wrapped.post(url, json=BODY)
+
+    client.close()
+
+    assert wrapped.is_closed
+    for body in (BODY, {**BODY, "seed": 1}):
+        with pytest.raises(RuntimeError, match="closed"):
+            wrapped.post(url, json=body)
+    assert provider.calls == 1
+
+
+@by_library
+def test_closing_the_original_closes_the_copy_on_an_event_loop_too(provider, url, library):
+    async def ask():
+        client = library.AsyncClient()
+        wrapped = wrap(client)
+        await wrapped.post(url, json=BODY)
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await wrapped.post(url, json=BODY)
+        return wrapped.is_closed
+
+    assert asyncio.run(ask())
+    assert provider.calls == 1
+
+
+@by_library
+def test_a_copy_that_is_collected_leaves_the_original_open(url, library):
+    class ClosingAtItsEnd(library.Client):
+        """What the SDKs send with, where they are given no client."""
+
+        def __del__(self):
+            self.close()
+
+    client = ClosingAtItsEnd()
+    wrap(client).post(url, json=BODY)
+
+    gc.collect()
+
+    assert client.post(url, json=BODY).status_code == 200
+    client.close()
+
+
+@by_library
+def test_a_copy_that_is_collected_leaves_the_original_open_on_an_event_loop_too(url, library):
+    class ClosingAtItsEnd(library.AsyncClient):
+        def __del__(self):
+            if not self.is_closed:
+                asyncio.get_running_loop().create_task(self.aclose())
+
+    async def ask():
+        client = ClosingAtItsEnd()
+        await wrap(client).post(url, json=BODY)
+        gc.collect()
+        await asyncio.sleep(0)
+        answer = await client.post(url, json=BODY)
+        await client.aclose()
+        return answer.status_code
+
+    assert asyncio.run(ask()) == 200
+
+
 def test_a_session_keeps_what_it_has(provider, url):
     class Marking(HTTPAdapter):
         def send(self, request, **options):
@@ -94,7 +162,7 @@ def test_a_session_keeps_what_it_has(provider, url):
     assert provider.requests[0]["headers"]["x-adapter"] == "mine"
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
+@by_library
 def test_a_client_of_a_class_of_ones_own_stays_one(provider, url, library):
     class Signing(library.Client):
         def build_request(self, *args, **words):
@@ -123,7 +191,7 @@ def test_a_session_of_a_class_of_ones_own_stays_one(provider, url):
     assert provider.requests[0]["headers"]["x-signed"] == "yes"
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
+@by_library
 def test_what_is_set_on_the_copy_holds_there_alone(provider, url, library):
     seen = []
     with library.Client() as client:
