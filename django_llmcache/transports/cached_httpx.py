@@ -94,6 +94,8 @@ def send(
         options: the other arguments of ``send``.
         by_chance: as ``Sending`` takes it.
     """
+    if client.is_closed:
+        return original(request, **options)  # which says so
     started, reader = time.perf_counter(), reader_of(library)
     sending = Sending(reader, original, request, options, by_chance=by_chance)
 
@@ -116,6 +118,8 @@ async def asend(
     library: ModuleType, original: Any, client: Any, request: Any, options: dict[str, Any], *, by_chance: bool = True
 ) -> Any:
     """Do what ``send`` does for an async client."""
+    if client.is_closed:
+        return await original(request, **options)  # which says so
     started, reader = time.perf_counter(), reader_of(library)
     sending = AsyncSending(reader, original, request, options, by_chance=by_chance)
 
@@ -140,10 +144,7 @@ def _client_class(library: ModuleType, kind: Any) -> Any:
         """A client that answers LLM calls from the response cache where it may."""
 
         def send(self, request: Any, **options: Any) -> Any:
-            original = super().send
-            if self.is_closed:
-                return original(request, **options)  # which says so
-            return send(library, original, self, request, options)
+            return send(library, super().send, self, request, options)
 
     return CachedClient
 
@@ -154,10 +155,7 @@ def _async_client_class(library: ModuleType, kind: Any) -> Any:
         """An async client that answers LLM calls from the response cache where it may."""
 
         async def send(self, request: Any, **options: Any) -> Any:
-            original = super().send
-            if self.is_closed:
-                return await original(request, **options)  # which says so
-            return await asend(library, original, self, request, options)
+            return await asend(library, super().send, self, request, options)
 
     return CachedAsyncClient
 

@@ -17,7 +17,7 @@ from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
 from django_llmcache.providers.encoding import encode
 from django_llmcache.providers.traffic import request_of
-from django_llmcache.upstream import under_way
+from django_llmcache.upstream import Upstream, under_way
 
 from .answers import CarriedAnswer, echoes, is_events
 
@@ -251,7 +251,10 @@ def answered(sending: Sending, hook: Callable[[Any], Any]) -> Any:
     if isinstance(answer, CarriedAnswer):
         return response
     hooked = hook(response)
-    return sending.untouched() if hooked is None else hooked
+    if hooked is not None:
+        return hooked
+    with Upstream():  # as any call that leaves: under INSTRUMENT, a cached client would look it up again
+        return sending.untouched()
 
 
 async def aanswered(sending: AsyncSending, hook: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -264,7 +267,10 @@ async def aanswered(sending: AsyncSending, hook: Callable[[Any], Awaitable[Any]]
     if isinstance(answer, CarriedAnswer):
         return response
     hooked = await hook(response)
-    return await sending.untouched() if hooked is None else hooked
+    if hooked is not None:
+        return hooked
+    with Upstream():
+        return await sending.untouched()
 
 
 @cache

@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from django_llmcache import achat, chat
 from django_llmcache.signals import cache_hit, cache_miss
-from django_llmcache.transports import cached_client, instrument, sending
+from django_llmcache.transports import cached_async_client, cached_client, instrument, sending
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -160,6 +160,66 @@ def test_nothing_is_looked_up_twice(provider, ask, middleware):
 
     assert provider.calls == 1
     assert len(told) == len(middleware)
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_nor_is_what_a_hook_of_a_cached_client_changes(instrumented, library):
+    def change(request):
+        request.headers["openai-beta"] = "x"
+        changed.append(request)
+
+    changed: list = []
+    url = f"{instrumented.url}/v1/chat/completions"
+    with cached_client(library=library) as plain:
+        plain.post(url, json=BODY)
+    with cached_client(library=library, event_hooks={"request": [change]}) as client:
+        answer = client.post(url, json=BODY)
+
+    assert "x-llmcache" not in answer.headers
+    assert len(changed) == 2  # of the answer that was found, and of the one that was asked for in its place
+
+
+def test_nor_on_an_event_loop(instrumented):
+    async def change(request):
+        request.headers["openai-beta"] = "x"
+        changed.append(request)
+
+    async def ask():
+        async with cached_async_client() as plain:
+            await plain.post(url, json=BODY)
+        async with cached_async_client(event_hooks={"request": [change]}) as client:
+            await client.post(url, json=BODY)
+
+    changed: list = []
+    url = f"{instrumented.url}/v1/chat/completions"
+
+    asyncio.run(ask())
+
+    assert len(changed) == 2
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_client_that_is_closed_answers_nothing(instrumented, library):
+    client = library.Client()
+    url = f"{instrumented.url}/v1/chat/completions"
+    client.post(url, json=BODY)
+    client.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        client.post(url, json=BODY)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_an_async_client_that_is_closed_answers_nothing(instrumented, library):
+    async def ask():
+        client = library.AsyncClient()
+        url = f"{instrumented.url}/v1/chat/completions"
+        await client.post(url, json=BODY)
+        await client.aclose()
+        await client.post(url, json=BODY)
+
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(ask())
 
 
 def test_mocks_of_a_test_stay_in_force(provider):
