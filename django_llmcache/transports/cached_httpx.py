@@ -96,6 +96,7 @@ def send(
     """
     if client.is_closed:
         return original(request, **options)  # which says so
+    _complete(request, client)
     started, reader = time.perf_counter(), reader_of(library)
     sending = Sending(reader, original, request, options, by_chance=by_chance)
 
@@ -120,6 +121,7 @@ async def asend(
     """Do what ``send`` does for an async client."""
     if client.is_closed:
         return await original(request, **options)  # which says so
+    _complete(request, client)
     started, reader = time.perf_counter(), reader_of(library)
     sending = AsyncSending(reader, original, request, options, by_chance=by_chance)
 
@@ -136,6 +138,12 @@ async def asend(
         return response
 
     return await aanswered(sending, hooked)
+
+
+def _complete(request: Any, client: Any) -> None:
+    """Let a request that says no time-out have the client's, as ``send`` of the library does."""
+    if "timeout" not in request.extensions:
+        request.extensions = {**request.extensions, "timeout": client.timeout.as_dict()}
 
 
 @cache

@@ -13,7 +13,8 @@ from typing import Any, Final
 import requests
 from requests.adapters import HTTPAdapter
 from requests.hooks import dispatch_hook
-from urllib3 import HTTPResponse
+from urllib3 import HTTPResponse, Timeout
+from urllib3.exceptions import TimeoutStateError
 
 from django_llmcache.control import HEADER
 from django_llmcache.headers import RawHeaders
@@ -112,7 +113,9 @@ class _Requests:
         return other
 
     def timeout_of(self, request: requests.PreparedRequest, options: dict[str, Any]) -> float | None:
-        said = options.get("timeout")
+        said: Any = options.get("timeout")
+        if isinstance(said, Timeout):
+            return _seconds_of(said)
         seconds = said[1] if isinstance(said, tuple) else said
         return seconds if isinstance(seconds, int | float) else None
 
@@ -141,6 +144,16 @@ class _Requests:
         if not options.get("stream"):
             response.content  # noqa: B018 - reads it
         return response
+
+
+def _seconds_of(timeout: Timeout) -> float | None:
+    """Return the seconds that urllib3 waits for an answer to begin, ``None`` where it waits for ever."""
+    try:
+        read: Any = timeout.read_timeout
+    except TimeoutStateError:  # it says how long all may take and no more, and has not begun
+        read = None
+    said = [seconds for seconds in (read, timeout.total) if isinstance(seconds, int | float)]
+    return min(said, default=None)
 
 
 def _held(body: bytes, status: int, headers: dict[str, str], request: requests.PreparedRequest) -> HTTPResponse:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,8 +14,9 @@ import httpx2
 import pytest
 import requests
 from django.test import override_settings
+from urllib3 import Timeout
 
-from django_llmcache.transports import cached_client, cached_session
+from django_llmcache.transports import cached_async_client, cached_client, cached_session
 from tests.pipeline.test_sharing import wanted
 
 from .loopback import LONG, Loopback, whole
@@ -155,6 +158,64 @@ def test_what_the_leaders_own_hook_raises_is_told_to_nobody_else(library):
             assert waiter.result(LONG) == 200
             assert isinstance(leader.exception(LONG), BudgetError)
         assert len(server.requests) == 2
+
+
+def calls(*asks):
+    """Return how many calls are made where so many ask at once."""
+
+    go = threading.Event()
+
+    def answer(connection):
+        assert go.wait(LONG)
+        connection.sendall(whole(GOOD))
+
+    with Loopback(answer) as server, ThreadPoolExecutor(len(asks)) as pool:
+        url = f"{server.url}/v1/chat/completions"
+        with override_settings(LLMCACHE={"PROVIDERS": {"openai": {"BASE_URL": f"{server.url}/v1"}}}):
+            asked = [pool.submit(ask, url) for ask in asks]
+            wanted(len(asks))
+            go.set()
+            assert [each.result(LONG).status_code for each in asked] == [200] * len(asks)
+        return len(server.requests)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_request_that_says_no_time_out_has_the_clients(library):
+    def says_none(url):
+        return client.send(library.Request("POST", url, content=BODY))
+
+    with cached_client(library=library.__name__, timeout=LONG) as client:
+        assert calls(lambda url: client.post(url, content=BODY), says_none) == 1
+        assert calls(lambda url: client.post(url, content=BODY, timeout=None), says_none) == 2
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_request_that_says_no_time_out_has_the_async_clients(library):
+    async def says_none(url):
+        async with cached_async_client(library=library.__name__, timeout=LONG) as client:
+            return await client.send(library.Request("POST", url, content=BODY))
+
+    with cached_client(library=library.__name__, timeout=LONG) as client:
+        assert calls(lambda url: client.post(url, content=BODY), lambda url: asyncio.run(says_none(url))) == 1
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds"),
+    [
+        ((1, LONG), LONG),
+        (Timeout(LONG), LONG),
+        (Timeout(read=LONG), LONG),
+        (Timeout(read=LONG, total=2 * LONG), LONG),
+        (Timeout(read=2 * LONG, total=LONG), LONG),
+        (Timeout(connect=LONG), None),
+    ],
+    ids=str,
+)
+def test_a_time_out_of_requests_is_read_in_every_form(timeout, seconds):
+    with cached_session() as session:
+        asked = [lambda url, said=said: session.post(url, data=BODY, timeout=said) for said in (seconds, timeout)]
+
+        assert calls(*asked) == 1
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
