@@ -76,6 +76,8 @@ class HTTPXMessages:
             response.status_code, headers=response.headers, content=raw, request=response.request
         )
         body: bytes = whole.content
+        if (elapsed := getattr(response.stream, "elapsed", None)) is not None:  # where httpx2 keeps it
+            response.elapsed = elapsed
         response.stream = self._library.ByteStream(raw)
         response.is_stream_consumed = response.is_closed = False
         return body

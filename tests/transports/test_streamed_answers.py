@@ -70,6 +70,31 @@ def test_of_httpx_on_an_event_loop(openai, library, way):
     assert openai.calls == 1
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_says_how_long_it_took(openai, library):
+    with cached_client(library=library) as client:
+        for _ in range(2):
+            with client.stream("POST", f"{openai.url}/v1/chat/completions", content=BODY) as response:
+                response.read()
+
+            assert response.elapsed.total_seconds() > 0
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_says_how_long_it_took_on_an_event_loop(openai, library):
+    async def ask():
+        async with cached_async_client(library=library) as client:
+            for _ in range(2):
+                async with client.stream("POST", f"{openai.url}/v1/chat/completions", content=BODY) as response:
+                    await response.aread()
+                yield response.elapsed.total_seconds()
+
+    async def both():
+        return [seconds async for seconds in ask()]
+
+    assert min(asyncio.run(both())) > 0
+
+
 @pytest.mark.parametrize(
     "way",
     [
