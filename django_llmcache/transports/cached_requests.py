@@ -13,6 +13,7 @@ from typing import Any, Final
 import requests
 from requests.adapters import HTTPAdapter
 from requests.hooks import dispatch_hook
+from requests.utils import resolve_proxies
 from urllib3 import HTTPResponse, Timeout
 from urllib3.exceptions import TimeoutStateError
 
@@ -32,7 +33,7 @@ class CachedSession(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a prepared request, or answer it from the cache; everything else is as in ``requests.Session``."""
-        return send(super().send if self.inner is None else self.inner.send, request, options)
+        return send(super().send if self.inner is None else self.inner.send, self, request, options)
 
 
 def cached_session() -> requests.Session:
@@ -64,12 +65,18 @@ def _kind_of(kind: type[requests.Session]) -> type[CachedSession]:
 
 
 def send(
-    original: Any, request: requests.PreparedRequest, options: dict[str, Any], *, by_chance: bool = True
+    original: Any,
+    session: requests.Session,
+    request: requests.PreparedRequest,
+    options: dict[str, Any],
+    *,
+    by_chance: bool = True,
 ) -> requests.Response:
     """Answer a request of ``requests`` from the cache where it may, else by ``original``.
 
     Args:
         original: what sends it: ``Session.send`` of a session.
+        session: whose ways the hooks of the request are told with a stored answer.
         request: what is sent.
         options: the other arguments of ``send``.
         by_chance: as ``Sending`` takes it.
@@ -78,11 +85,25 @@ def send(
 
     def hooked(response: requests.Response) -> requests.Response:
         response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        told: requests.Response = dispatch_hook("response", request.hooks, response, **options)  # type: ignore[no-untyped-call]
-        return told
+        hooks = request.hooks
+        if hooks and hooks.get("response"):
+            words = _words_for_hooks(session, request, options)
+            response = dispatch_hook("response", hooks, response, **words)  # type: ignore[no-untyped-call]
+        return response
 
     response: requests.Response = answered(Sending(_LIBRARY, original, request, options, by_chance=by_chance), hooked)
     return response
+
+
+def _words_for_hooks(
+    session: requests.Session, request: requests.PreparedRequest, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the keywords with which ``Session.send`` calls the hooks of a response."""
+    words = {"stream": session.stream, "verify": session.verify, "cert": session.cert} | options
+    words.pop("allow_redirects", None)
+    if "proxies" not in words:
+        words["proxies"] = resolve_proxies(request, session.proxies, session.trust_env)  # type: ignore[arg-type] # the stub's
+    return words
 
 
 _CODED: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})

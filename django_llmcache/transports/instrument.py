@@ -93,7 +93,7 @@ def _through_requests(original: Original, session: Any, args: tuple[Any, ...], o
     request, options = _split(args, options)
     if not _installed:
         return original(request, **options)
-    return cached_requests.send(original, request, options, by_chance=False)
+    return cached_requests.send(original, session, request, options, by_chance=False)
 
 
 def _through(library: ModuleType) -> dict[str, Wrapper]:

@@ -278,6 +278,23 @@ def test_hooks_see_a_stored_answer_as_a_live_one(client):
     assert seen == [200, 200]
 
 
+@pytest.mark.parametrize("way", ["post", "send"])
+def test_hooks_of_requests_are_told_the_same_of_a_stored_answer_as_of_a_live_one(openai, way):
+    told = []
+    url = f"{openai.url}/v1/chat/completions"
+    with cached_session() as session:
+        session.hooks["response"] = [lambda response, **words: told.append(words)]
+        for _ in range(2):
+            if way == "post":
+                session.post(url, json=BODY, timeout=5)
+            else:
+                session.send(session.prepare_request(requests.Request("POST", url, json=BODY)))
+
+    live, again = told
+    assert again == live
+    assert openai.calls == 1
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "requests"])
 def test_hooks_that_go_in_pairs_stay_in_pairs(openai, kind):
     seen = []
