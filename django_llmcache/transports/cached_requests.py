@@ -106,6 +106,9 @@ def _words_for_hooks(
     return words
 
 
+_VERSION: Final = 11
+"""HTTP/1.1, as urllib3 writes it."""
+
 _CODED: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -150,7 +153,8 @@ class _Requests:
         body = response.content
         if streamed:  # for who reads ``raw``: it comes decoded, and its headers say so
             headers = {name: value for name, value in response.raw.headers.items() if name.lower() not in _CODED}
-            response.raw = _held(body, response.status_code, headers, response.request)
+            version = getattr(response.raw, "version", _VERSION)
+            response.raw = _held(body, response.status_code, headers, response.request, version=version)
         return body
 
     def settle(self, response: requests.Response) -> None:
@@ -177,11 +181,13 @@ def _seconds_of(timeout: Timeout) -> float | None:
     return min(said, default=None)
 
 
-def _held(body: bytes, status: int, headers: dict[str, str], request: requests.PreparedRequest) -> HTTPResponse:
+def _held(
+    body: bytes, status: int, headers: dict[str, str], request: requests.PreparedRequest, *, version: int = _VERSION
+) -> HTTPResponse:
     """Return a response of urllib3's whose body is here already."""
     return HTTPResponse(
         BytesIO(body), headers=headers, status=status, reason=_reason(status), preload_content=False,
-        request_method=request.method,
+        version=version, request_method=request.method,
     )  # fmt: skip
 
 

@@ -86,10 +86,11 @@ class HTTPXMessages:
         """Do nothing: where a hook raises, the client closes the response, read or not."""
 
     def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
-        whole: dict[str, Any] = {"content": answer.body}
-        if options.get("stream"):  # its caller reads it, in whatever way
-            whole = {"stream": self._library.ByteStream(answer.body)}
-        return self._library.Response(answer.status, headers=headers_of(answer), request=request, **whole)
+        stream = self._library.ByteStream(answer.body)
+        response = self._library.Response(answer.status, headers=headers_of(answer), request=request, stream=stream)
+        if not options.get("stream"):  # else its caller reads it, in whatever way
+            response.read()
+        return response
 
 
 @cache

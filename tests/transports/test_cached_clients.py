@@ -296,6 +296,14 @@ def test_hooks_of_requests_are_told_the_same_of_a_stored_answer_as_of_a_live_one
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "requests"])
+def test_a_hit_says_how_many_bytes_it_has(openai, kind):
+    live, again = Client(kind, openai.url).post(BODY, BODY)
+
+    assert again.from_cache
+    assert again.response.num_bytes_downloaded == len(live.body)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "requests"])
 def test_hooks_that_go_in_pairs_stay_in_pairs(openai, kind):
     seen = []
 

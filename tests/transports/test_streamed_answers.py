@@ -113,6 +113,15 @@ def test_of_requests(openai, way):
     assert openai.calls == 1
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_of_requests_says_the_version_of_http(openai, stream):
+    with cached_session() as session:
+        url = f"{openai.url}/v1/chat/completions"
+        asked = [session.post(url, data=BODY, stream=stream, timeout=5) for _ in range(2)]
+
+    assert [response.raw.version for response in asked] == [11, 11]
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_an_answer_that_can_not_be_decoded_is_told_with_its_request(provider, library):
     provider.script(Reply(body=b"no gzip", headers=ZIPPED))
