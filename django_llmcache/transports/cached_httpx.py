@@ -13,6 +13,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
+from django_llmcache.control import HEADER
 from django_llmcache.exceptions import ConfigurationError
 
 from .httpx_messages import reader_of
@@ -63,6 +64,11 @@ def cached_async_client(*, library: str = "httpx2", **options: Any) -> Any:
 
 class Cached:
     """What every cached client is, whichever library it is of."""
+
+    def _send_single_request(self, request: Any) -> Any:
+        """Take out what an event hook or authentication has put in since the look-up: nothing public is as late."""
+        request.headers.pop(HEADER, None)
+        return super()._send_single_request(request)  # type: ignore[misc] # of a client
 
 
 def class_for(client: Any) -> tuple[type, bool]:

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from django_llmcache.transports import cached_async_client, cached_client
+from django_llmcache.transports import cached_async_client, cached_client, wrap
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
@@ -146,6 +146,40 @@ def test_a_hook_that_reads_the_answer_leaves_it_to_who_streams_it(openai, librar
                 assert response.json()["choices"]
 
     assert openai.calls == 1
+
+
+def says_no_cache(request):
+    request.headers["x-llmcache-control"] = "no-cache"
+
+
+def control_headers(openai):
+    return [request["headers"].get("x-llmcache-control") for request in openai.requests]
+
+
+@by_library
+@pytest.mark.parametrize("make", [cached_client, lambda library, **words: wrap(LIBRARIES[library].Client(**words))])
+def test_the_control_header_of_a_hook_comes_too_late_and_is_not_sent(openai, library, make):
+    with make(library=library, event_hooks={"request": [says_no_cache]}) as client:
+        asked = [_ask(client, openai) for _ in range(2)]
+
+    assert asked == [None, "hit"]
+    assert control_headers(openai) == [None]
+
+
+@by_library
+def test_the_control_header_of_authentication_is_not_sent_on_an_event_loop(openai, library):
+    class Saying(LIBRARIES[library].Auth):
+        def auth_flow(self, request):
+            says_no_cache(request)
+            yield request
+
+    async def ask():
+        async with cached_async_client(library=library, auth=Saying()) as client:
+            await client.post(f"{openai.url}/v1/chat/completions", json=BODY)
+
+    asyncio.run(ask())
+
+    assert control_headers(openai) == [None]
 
 
 @by_library
