@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from secrets import token_bytes
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -20,6 +22,9 @@ PARAMETERS: Final = frozenset({"access_token", "api-key", "api_key", "key", "sig
 _WORDS: Final = frozenset({
     "apikey", "auth", "authorization", "cookie", "credential", "key", "password", "secret", "signature", "token",
 })  # fmt: skip
+_ACCOUNTS: Final = frozenset({"account", "organization", "project", "tenant", "workspace"})
+_NAMING: Final = _WORDS | _ACCOUNTS
+_SECRET: Final = token_bytes()
 _ESCAPED: Final = {'"': b'\\"', "\\": b"\\\\", "/": b"\\/"}
 _USER: Final = re.compile(r"//[^/@\s]*@")
 
@@ -65,7 +70,22 @@ class Credentials:
 
 def carries(header: str) -> bool:
     """Return whether a request header of this name carries a credential, as ``x-api-key`` does."""
-    return not _WORDS.isdisjoint(re.split(r"[^a-z]+", header.lower()))
+    return not _WORDS.isdisjoint(_words_of(header))
+
+
+def account_of(headers: Mapping[str, str], url: str) -> bytes:
+    """Return what stands for the account that a request is for: its credentials, and what else names an account.
+
+    Nobody can tell from it what they are; it means nothing outside of this process.
+
+    Args:
+        headers: of the request, by their lower-case names.
+        url: where it goes.
+    """
+    said = sorted(pair for pair in headers.items() if not _NAMING.isdisjoint(_words_of(pair[0])))
+    queried = sorted(pair for pair in parse_qsl(url.partition("?")[2]) if pair[0].lower() in PARAMETERS)
+    named = repr((said, queried, _USER.findall(url))).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(named, key=_SECRET, digest_size=16).digest()
 
 
 def in_headers(headers: Mapping[str, str]) -> Iterator[str]:
@@ -89,6 +109,10 @@ def in_address(url: str) -> Iterator[str]:
 def shown(text: str) -> str:
     """Return a text about an address less the secrets that one may have: a query, a password."""
     return _USER.sub("//", text.partition("?")[0])
+
+
+def _words_of(header: str) -> list[str]:
+    return re.split(r"[^a-z]+", header.lower())
 
 
 def _is_in(text: str, body: bytes) -> bool:

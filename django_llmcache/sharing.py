@@ -8,19 +8,18 @@ import os
 import time
 from collections.abc import Hashable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from .backends.lease import Lease
-from .errorcopy import fresh
+from .flight import Caller, Outcome
 from .messages import LLMRequest, LLMResponse
 from .plans import ITS_OWN, AsyncCall, Call, Plan
-from .singleflight import Outcome, SingleFlight, Told
+from .singleflight import SingleFlight
 from .telemetry import emit_failure
 
 SLACK: Final = 1.0
 """Seconds beyond its own time-out for which a caller waits for somebody else's call: that one's is told first."""
 
-_OF_CREDENTIALS: Final = frozenset({401, 403})
 _NOTHING: Final[Any] = object()
 
 SHORT: Final = frozenset({"disabled", "empty", "not_kept", "refused", "truncated"})
@@ -29,6 +28,20 @@ SHORT: Final = frozenset({"disabled", "empty", "not_kept", "refused", "truncated
 flights: Final[SingleFlight[LLMResponse]] = SingleFlight()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=flights.forget)
+
+
+class Who(NamedTuple):
+    """Who asks, as far as a failure may be theirs alone: whoever is the same fails alike.
+
+    Attributes:
+        kind: what fails in one way: a library with its errors, or ours.
+        account: stands for the credentials, and for what else names an account.
+        ways: what of the caller's client has a hand in what comes: hooks, authentication, redirects.
+    """
+
+    kind: object
+    account: bytes
+    ways: Hashable = None
 
 
 class Asker(Protocol):
@@ -54,9 +67,10 @@ class Asker(Protocol):
 def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLMResponse]:
     """Return the answer to this call, or to that of another who asked the same; raises as the call does."""
 
+    def at_once() -> LLMResponse:
+        return _missed(asker, plan) or asker.ask(request, call, plan)
+
     def ask() -> LLMResponse:
-        if not _is_locked(plan):
-            return _missed(asker, plan) or asker.ask(request, call, plan)
         lease = _lease(asker, request, plan)
         while not lease.is_mine():
             time.sleep(lease.pause)
@@ -67,15 +81,19 @@ def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLM
         finally:
             lease.give_back()
 
-    return flights.do(_name(request, plan), ask, patience=_patience(request, plan), told=_told(request))
+    return flights.do(
+        _name(request, plan), ask if _is_locked(plan) else at_once,
+        patience=_patience(request, plan), caller=_Asking(request), again=at_once,
+    )  # fmt: skip
 
 
 async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> Outcome[LLMResponse]:
     """Do what ``do`` does on an event loop."""
 
+    async def at_once() -> LLMResponse:
+        return _missed(asker, plan) or await asker.aask(request, call, plan)
+
     async def ask() -> LLMResponse:
-        if not _is_locked(plan):
-            return _missed(asker, plan) or await asker.aask(request, call, plan)
         lease = _lease(asker, request, plan)
         try:
             while not await lease.ais_mine():
@@ -92,17 +110,48 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
         await lease.agive_back()
         return answer
 
-    return await flights.ado(_name(request, plan), ask, patience=_patience(request, plan), told=_told(request))
+    return await flights.ado(
+        _name(request, plan), ask if _is_locked(plan) else at_once,
+        patience=_patience(request, plan), caller=_Asking(request), again=at_once,
+    )  # fmt: skip
 
 
 def suits(answer: LLMResponse, plan: Plan) -> bool:
-    """Return whether an answer to another's call is one to this caller's.
-
-    Nobody gets a stale one who takes none, nor what a provider said to another's credential.
-    """
-    if answer._reason in ITS_OWN or answer.status in _OF_CREDENTIALS:
+    """Return whether an answer to another's call is one to this caller's; nobody gets a stale one who takes none."""
+    if answer._reason in ITS_OWN:
         return False
     return answer._result != "stale" or plan.spare is not None
+
+
+class _Asking(Caller[LLMResponse]):
+    """Who asks this, as the flights know callers."""
+
+    who: Who | None
+
+    def __init__(self, request: LLMRequest) -> None:
+        self._target = request._target
+        self.who = getattr(self._target, "who", None)
+
+    def takes(self, answer: LLMResponse, led_by: Hashable) -> bool:
+        """Return whether an answer is for this caller, too.
+
+        What a provider refuses, it may refuse to one account: by 401 and 403, by 404 for a model, by 429 for a quota,
+        by 400 for a bad key (Gemini) or a balance (Anthropic). A redirect is an answer to who follows none.
+        """
+        if answer._reason != "error" or led_by == self.who:
+            return True
+        return answer.status >= 500 and _is_of_a_kind(led_by, self.who)
+
+    def told(self, error: BaseException, led_by: Hashable) -> BaseException | None:
+        alike = led_by == self.who
+        if self.who is None:
+            return super().told(error, led_by) if alike else None
+        told: BaseException | None = self._target.told(error, alike=alike) if _is_of_a_kind(led_by, self.who) else None
+        return told
+
+
+def _is_of_a_kind(one: Hashable, other: Hashable) -> bool:
+    return isinstance(one, Who) and isinstance(other, Who) and one.kind == other.kind
 
 
 def _is_locked(plan: Plan) -> bool:
@@ -125,12 +174,6 @@ def _name(request: LLMRequest, plan: Plan) -> Hashable:
     """Return the name under which callers share a call: what they would wait for it, and do with it, is the same."""
     policy = plan.route.policy
     return (*plan.flight, _own_timeout(request, plan), policy.tags, policy.store)
-
-
-def _told(request: LLMRequest) -> Told:
-    """Return what makes an error for this caller of one in which another's call has ended."""
-    told: Told = getattr(request._target, "told", fresh)
-    return told
 
 
 def _patience(request: LLMRequest, plan: Plan) -> float:

@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from django_llmcache.flight import Caller
 from django_llmcache.singleflight import SingleFlight
 
 PATIENCE = 20.0
@@ -353,6 +354,13 @@ def test_nothing_is_kept_of_calls_that_have_ended(flights):
     assert not any(ref() for ref in made)
 
 
+class Deaf(Caller):
+    """One who is told of nobody's error."""
+
+    def told(self, error, led_by):
+        return None
+
+
 @pytest.mark.parametrize("way", ["threads", "tasks"])
 def test_where_an_error_is_the_leaders_alone_all_the_others_call_at_once(flights, way):
     waiting, begun = 3, []
@@ -370,10 +378,8 @@ def test_where_an_error_is_the_leaders_alone_all_the_others_call_at_once(flights
     def do(number):
         with suppress(ValueError):
             if way == "threads":
-                return flights.do("a", lambda: call(number), patience=PATIENCE, told=lambda error: None).value
-            made = flights.ado(
-                "a", partial(asyncio.to_thread, call, number), patience=PATIENCE, told=lambda error: None
-            )
+                return flights.do("a", lambda: call(number), patience=PATIENCE, caller=Deaf()).value
+            made = flights.ado("a", partial(asyncio.to_thread, call, number), patience=PATIENCE, caller=Deaf())
             return asyncio.run(made).value
         return None
 
@@ -386,3 +392,44 @@ def test_where_an_error_is_the_leaders_alone_all_the_others_call_at_once(flights
 
     assert sorted(each for each in given if each is not None) == sorted(begun[1:])
     assert given.count(None) == 1
+
+
+class Guest(Caller):
+    """One who takes what came to their own kind alone."""
+
+    def __init__(self, who):
+        self.who = who
+
+    def takes(self, value, led_by):
+        return led_by == self.who
+
+
+@pytest.mark.parametrize("way", ["threads", "tasks"])
+def test_those_for_whom_it_was_not_make_one_call_for_each_who(flights, way):
+    guests, begun = ["a", "a", "b", "b", "b", "c"], []
+    everybody = threading.Event()
+
+    def call(who):
+        begun.append(who)
+        if len(begun) == 1:
+            assert everybody.wait(PATIENCE)
+        while len(begun) > 1 and flights._flights["key", who].wanted < guests.count(who):
+            threading.Event().wait(0.001)
+        return who
+
+    def do(who):
+        if way == "threads":
+            return flights.do("key", lambda: call(who), patience=PATIENCE, caller=Guest(who)).value
+        made = flights.ado("key", partial(asyncio.to_thread, call, who), patience=PATIENCE, caller=Guest(who))
+        return asyncio.run(made).value
+
+    with ThreadPoolExecutor(len(guests)) as pool:
+        answers = [pool.submit(do, guests[0])]
+        waiting(flights, 1)
+        answers += [pool.submit(do, who) for who in guests[1:]]
+        waiting(flights, len(guests))
+        everybody.set()
+        given = [each.result(PATIENCE) for each in answers]
+
+    assert given == guests
+    assert sorted(begun) == ["a", "b", "c"]

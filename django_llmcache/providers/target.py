@@ -8,11 +8,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django_llmcache import conf
-from django_llmcache.credentials import Credentials, in_headers
+from django_llmcache.credentials import Credentials, account_of, in_headers
+from django_llmcache.errorcopy import fresh
 from django_llmcache.events import error_of
-from django_llmcache.exceptions import ConfigurationError, InvalidAnswerError, MissingAPIKeyError, ProviderError
+from django_llmcache.exceptions import (
+    ConfigurationError,
+    InvalidAnswerError,
+    MissingAPIKeyError,
+    ProviderConnectionError,
+    ProviderError,
+    ServerError,
+)
 from django_llmcache.headers import unsendable
 from django_llmcache.messages import LLMRequest, LLMResponse
+from django_llmcache.sharing import Who
 from django_llmcache.transports import over_requests
 from django_llmcache.transports.wire import WireAnswer, WireRequest, kept
 
@@ -51,6 +60,20 @@ class Target:
     def timeout(self) -> float:
         """Return the seconds to wait for a connection and for each piece of an answer."""
         return conf.current().timeout_for(self.provider.name) if self._timeout is None else self._timeout
+
+    @property
+    def who(self) -> Who:
+        """Return who asks, as far as a failure may be theirs alone."""
+        return Who(Target, account_of(self._all_headers(self._key(), stream=False), ""))
+
+    def told(self, error: BaseException, *, alike: bool) -> BaseException | None:
+        """Return an error like the one in which another's call has ended; ``None`` where that may be another's alone.
+
+        Args:
+            error: that of the other, which has no credential in it.
+            alike: whether the other has the same credential.
+        """
+        return fresh(error) if alike or isinstance(error, ServerError | ProviderConnectionError) else None
 
     def send(self, request: LLMRequest) -> LLMResponse:
         """Return the provider's answer; an ``LLMStream`` where the request asks for a stream.

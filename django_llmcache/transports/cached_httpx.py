@@ -104,7 +104,7 @@ def send(
         return original(request, **options)  # which says so
     _complete(request, client)
     started, reader = time.perf_counter(), reader_of(library)
-    sending = Sending(reader, original, request, options, by_chance=by_chance)
+    sending = Sending(reader, original, request, options, by_chance=by_chance, client=client)
 
     def hooked(response: Any) -> Any:
         response.elapsed = timedelta(seconds=time.perf_counter() - started)
@@ -129,7 +129,7 @@ async def asend(
         return await original(request, **options)  # which says so
     _complete(request, client)
     started, reader = time.perf_counter(), reader_of(library)
-    sending = AsyncSending(reader, original, request, options, by_chance=by_chance)
+    sending = AsyncSending(reader, original, request, options, by_chance=by_chance, client=client)
 
     async def hooked(response: Any) -> Any:
         response.elapsed = timedelta(seconds=time.perf_counter() - started)

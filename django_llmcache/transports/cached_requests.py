@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -117,6 +118,9 @@ class _Requests:
 
     failed = "request"
     errors: type[Exception] = requests.RequestException
+    disconnected: frozenset[type[Exception]] = frozenset({
+        requests.ConnectionError, requests.ConnectTimeout, requests.ReadTimeout,
+    })  # fmt: skip
 
     def outgoing(self, request: requests.PreparedRequest) -> tuple[str, str, RawHeaders, bytes | None]:
         body: Any = request.body
@@ -142,6 +146,10 @@ class _Requests:
             return _seconds_of(said)
         seconds = said[1] if isinstance(said, tuple) else said
         return seconds if isinstance(seconds, int | float) else None
+
+    def ways_of(self, client: Any, request: requests.PreparedRequest, options: dict[str, Any]) -> Hashable:
+        hooks = map(id, request.hooks.get("response", ()))
+        return options.get("allow_redirects", True), repr(options.get("cert")), *hooks
 
     def first_of(self, response: requests.Response) -> requests.PreparedRequest:
         return (response.history[0] if response.history else response).request

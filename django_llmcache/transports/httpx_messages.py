@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,10 @@ class HTTPXMessages:
     def __init__(self, library: ModuleType) -> None:
         self._library = library
         self.errors = library.HTTPError
+        self.disconnected: frozenset[type[Exception]] = frozenset({
+            library.ConnectError, library.ConnectTimeout, library.ReadError, library.ReadTimeout,
+            library.RemoteProtocolError, library.WriteError, library.WriteTimeout,
+        })  # fmt: skip
 
     def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
         try:
@@ -42,6 +47,18 @@ class HTTPXMessages:
         return self._library.Request(
             request.method, request.url, headers=headers, extensions=dict(request.extensions), **whole
         )
+
+    def ways_of(self, client: Any, request: Any, options: dict[str, Any]) -> Hashable:
+        auth, follows = (self._said(client, options, name) for name in ("auth", "follow_redirects"))
+        hooks = client.event_hooks
+        if hooks["request"] or (auth is not None and type(auth) is not self._library.BasicAuth):
+            return object()  # each request may get a credential of its own
+        return id(auth), follows, *map(id, hooks["response"])
+
+    def _said(self, client: Any, options: dict[str, Any], name: str) -> Any:
+        """Return an option of ``send``, or the client's own where that is left to it."""
+        said = options.get(name, self._library.USE_CLIENT_DEFAULT)
+        return getattr(client, name) if said is self._library.USE_CLIENT_DEFAULT else said
 
     def first_of(self, response: Any) -> Any:
         return (response.history[0] if response.history else response).request

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from copy import copy
+from collections.abc import Awaitable, Callable, Hashable
 from functools import cache
 from typing import Any, Final, Protocol
 
 from django_llmcache import pipeline
 from django_llmcache.control import HEADER, policy_of
-from django_llmcache.errorcopy import fresh
-from django_llmcache.exceptions import ConfigurationError, LLMCacheError
+from django_llmcache.credentials import account_of
+from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
 from django_llmcache.providers.encoding import encode
 from django_llmcache.providers.traffic import request_of
+from django_llmcache.sharing import Who
 from django_llmcache.upstream import Upstream, under_way
 
+from . import told_errors
 from .answers import CarriedAnswer, echoes, is_events
 
 logger = logging.getLogger("django_llmcache")
@@ -36,6 +37,9 @@ class Library(Protocol):
     errors: type[Exception]
     """What it raises of a call that failed."""
 
+    disconnected: frozenset[type[Exception]]
+    """Those that any client would have got: of the connection, and not of what was sent, a proxy or a pool."""
+
     def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
         """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet."""
         ...
@@ -50,6 +54,10 @@ class Library(Protocol):
 
     def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
         """Return the seconds that the caller waits for an answer to begin, ``None`` where it doesn't say."""
+        ...
+
+    def ways_of(self, client: Any, request: Any, options: dict[str, Any]) -> Hashable:
+        """Return what of a client has a hand in the answers; equal to nothing where nobody knows what it sends."""
         ...
 
     def first_of(self, response: Any) -> Any:
@@ -82,14 +90,23 @@ class Sending:
         http: the library's request.
         options: the other arguments of ``send``.
         by_chance: whether a common port of this machine is a provider's though the settings don't say so.
+        client: whose ``send`` it is.
     """
 
-    __slots__ = ("_asked", "_by_chance", "_http", "_library", "_options", "_send")
+    __slots__ = ("_asked", "_by_chance", "_client", "_http", "_library", "_options", "_send")
 
     def __init__(
-        self, library: Library, send: Callable[..., Any], http: Any, options: dict[str, Any], *, by_chance: bool
+        self,
+        library: Library,
+        send: Callable[..., Any],
+        http: Any,
+        options: dict[str, Any],
+        *,
+        by_chance: bool,
+        client: Any = None,
     ) -> None:
         self._library = library
+        self._client = client
         self._send = send
         self._http = http
         self._options = options
@@ -119,6 +136,13 @@ class Sending:
         return self._library.timeout_of(self._http, self._options)
 
     @property
+    def who(self) -> Who:
+        """Return who asks, as far as a failure may be theirs alone."""
+        _, url, headers, _ = self._library.outgoing(self._http)
+        ways = self._library.ways_of(self._client, self._http, self._options)
+        return Who(self._library, account_of(joined(headers), url), ways)
+
+    @property
     def _is_streamed(self) -> bool:
         """Return whether the caller reads the answer itself, whatever the provider makes of it."""
         return bool(self._options.get("stream"))
@@ -142,26 +166,9 @@ class Sending:
         body = self._library.read(response, streamed=self._is_streamed)
         return self._whole(response, body, changed=self._was_changed(response, request, asked))
 
-    def told(self, error: BaseException) -> BaseException | None:
-        """Return an error like the one in which another's call has ended, with this request in it.
-
-        The libraries' errors keep the request that failed: another caller's has that caller's credential in it. What
-        is neither the library's nor ours is that caller's own, as a hook of its client raises it: then ``None``.
-        """
-        if not isinstance(error, self._library.errors | LLMCacheError):
-            return None
-        other = fresh(error)
-        if other is not error:
-            self._claim(other)
-        return other
-
-    def _claim(self, error: Any) -> None:
-        """Let an error, and the response in it, have this request for theirs."""
-        if getattr(error, self._library.failed, None) is not None:
-            error.request = self._http
-        if getattr(error, "response", None) is not None:
-            error.response = copy(error.response)
-            error.response.request = self._http
+    def told(self, error: BaseException, *, alike: bool) -> BaseException | None:
+        """Return an error like the one in which another's call has ended; ``None`` where this caller asks itself."""
+        return told_errors.told(error, self._library, self._http, alike=alike)
 
     def response(self, answer: LLMResponse) -> Any:
         """Return what the library's caller gets of an answer."""
