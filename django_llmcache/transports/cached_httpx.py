@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 from django_llmcache.control import HEADER
 from django_llmcache.exceptions import ConfigurationError
 
+from .httpx_auth import aauthenticated, authenticated
 from .httpx_messages import reader_of
 from .sending import AsyncSending, Sending, aanswered, answered
 
@@ -108,8 +109,12 @@ def send(
 
     def hooked(response: Any) -> Any:
         response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        if hooks := client.event_hooks["request"]:
-            response.request = seen = reader.copied(response.request)
+        hooks, auth = client.event_hooks["request"], reader.auth_of(client, options)
+        if hooks or auth is not None:
+            seen = reader.copied(response.request)
+            if auth is not None and (seen := authenticated(auth, seen, original)) is None:
+                return None
+            response.request = seen
             for hook in hooks:
                 hook(seen)
             if not sending.is_as_asked(seen):
@@ -133,8 +138,12 @@ async def asend(
 
     async def hooked(response: Any) -> Any:
         response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        if hooks := client.event_hooks["request"]:
-            response.request = seen = reader.copied(response.request)
+        hooks, auth = client.event_hooks["request"], reader.auth_of(client, options)
+        if hooks or auth is not None:
+            seen = reader.copied(response.request)
+            if auth is not None and (seen := await aauthenticated(auth, seen, original)) is None:
+                return None
+            response.request = seen
             for hook in hooks:
                 await hook(seen)
             if not sending.is_as_asked(seen):

@@ -151,8 +151,12 @@ class _Requests:
         hooks = map(id, request.hooks.get("response", ()))
         return options.get("allow_redirects", True), repr(options.get("cert")), *hooks
 
-    def first_of(self, response: requests.Response) -> requests.PreparedRequest:
-        return (response.history[0] if response.history else response).request
+    def answered_by(self, response: requests.Response) -> requests.PreparedRequest:
+        for earlier in reversed(response.history):
+            if not earlier.is_redirect:
+                break
+            response = earlier
+        return response.request
 
     def head_of(self, response: requests.Response) -> tuple[int, list[tuple[str, str]]]:
         return response.status_code, list(response.headers.items())

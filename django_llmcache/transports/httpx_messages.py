@@ -22,6 +22,7 @@ class HTTPXMessages:
     def __init__(self, library: ModuleType) -> None:
         self._library = library
         self.errors = library.HTTPError
+        self._with_credential_alone = (library.BasicAuth, library.DigestAuth, library.NetRCAuth)
         self.disconnected: frozenset[type[Exception]] = frozenset({
             library.ConnectError, library.ConnectTimeout, library.ReadError, library.ReadTimeout,
             library.RemoteProtocolError, library.WriteError, library.WriteTimeout,
@@ -55,13 +56,22 @@ class HTTPXMessages:
             return object()  # each request may get a credential of its own
         return id(auth), follows, *map(id, hooks["response"])
 
+    def auth_of(self, client: Any, options: dict[str, Any]) -> Any:
+        """Return what authenticates a request where it may change more than the credential, else ``None``."""
+        auth = self._said(client, options, "auth")
+        return None if isinstance(auth, tuple) or type(auth) in self._with_credential_alone else auth
+
     def _said(self, client: Any, options: dict[str, Any], name: str) -> Any:
         """Return an option of ``send``, or the client's own where that is left to it."""
         said = options.get(name, self._library.USE_CLIENT_DEFAULT)
         return getattr(client, name) if said is self._library.USE_CLIENT_DEFAULT else said
 
-    def first_of(self, response: Any) -> Any:
-        return (response.history[0] if response.history else response).request
+    def answered_by(self, response: Any) -> Any:
+        for earlier in reversed(response.history):
+            if not earlier.has_redirect_location or earlier.next_request is not None:  # which was not followed
+                break
+            response = earlier
+        return response.request
 
     def changed(self, request: Any, url: str, body: bytes) -> Any:
         framing = (b"content-length", b"transfer-encoding")

@@ -60,8 +60,8 @@ class Library(Protocol):
         """Return what of a client has a hand in the answers; equal to nothing where nobody knows what it sends."""
         ...
 
-    def first_of(self, response: Any) -> Any:
-        """Return the request that was sent for a response, the first where others were sent after it."""
+    def answered_by(self, response: Any) -> Any:
+        """Return the request that a response answers: before redirects, and not what authentication asked first."""
         ...
 
     def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
@@ -195,7 +195,7 @@ class Sending:
         return method, url, body, joined(headers, request._endpoint.rules._raw_headers | _LENGTH)
 
     def _was_changed(self, response: Any, request: LLMRequest, asked: tuple[Any, ...]) -> bool:
-        return self._snapshot(self._library.first_of(response), request) != asked
+        return self._snapshot(self._library.answered_by(response), request) != asked
 
     def _whole(self, response: Any, body: bytes, *, changed: bool) -> CarriedAnswer:
         status, headers = self._library.head_of(response)

@@ -11,7 +11,8 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from django_llmcache.transports import cached_async_client, cached_client, wrap
+from django_llmcache.contrib.demo.standin import Reply
+from django_llmcache.transports import cached_async_client, cached_client, cached_session, wrap
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
@@ -121,6 +122,110 @@ def test_a_header_that_counts_and_comes_of_authentication_keeps_answers_apart(op
 
     assert asked == [None, None]
     assert ask(library, openai) == [None]
+
+
+def beta(request):
+    request.headers["openai-beta"] = "x"
+    return request
+
+
+@by_library
+def test_authentication_that_changes_what_counts_gets_no_answer_to_another_question(openai, library):
+    ask(library, openai)
+
+    with cached_client(library=library, auth=beta) as client:
+        assert _ask(client, openai) is None
+        assert client.post(f"{openai.url}/v1/chat/completions", json=BODY, auth=None).headers["x-llmcache"] == "hit"
+    assert [request["headers"].get("openai-beta") for request in openai.requests] == [None, "x"]
+
+
+@by_library
+def test_nor_that_of_one_request_on_an_event_loop(openai, library):
+    async def both():
+        async with cached_async_client(library=library) as client:
+            asked = [
+                await client.post(f"{openai.url}/v1/chat/completions", json=BODY, auth=auth)
+                for auth in (None, beta, None)
+            ]
+            return [answer.headers.get("x-llmcache") for answer in asked]
+
+    assert asyncio.run(both()) == [None, None, "hit"]
+
+
+def token_auth(library, openai):
+    """Return an authentication that fetches a token first, and keeps it."""
+
+    class TokenAuth(LIBRARIES[library].Auth):
+        token = None
+
+        def auth_flow(self, request):
+            if self.token is None:
+                answer = yield LIBRARIES[library].Request("POST", f"{openai.url}/token", json={})
+                self.token = f"token-{answer.status_code}"
+            request.headers["authorization"] = f"Bearer {self.token}"
+            yield request
+
+    return TokenAuth()
+
+
+def paths(openai):
+    return [request["path"] for request in openai.requests]
+
+
+@by_library
+def test_an_answer_that_authentication_asked_a_token_for_is_stored(openai, library):
+    with cached_client(library=library, auth=token_auth(library, openai)) as client:
+        asked = [_ask(client, openai) for _ in range(3)]
+
+    assert asked == [None, "hit", "hit"]
+    assert paths(openai) == ["/token", "/v1/chat/completions"]
+
+
+@by_library
+def test_a_stored_answer_is_found_by_who_needs_a_token_first(openai, library):
+    ask(library, openai)
+
+    async def asked():
+        async with cached_async_client(library=library, auth=token_auth(library, openai)) as client:
+            return (await client.post(f"{openai.url}/v1/chat/completions", json=BODY)).headers.get("x-llmcache")
+
+    with cached_client(library=library, auth=token_auth(library, openai)) as client:
+        assert _ask(client, openai) == "hit"
+    assert asyncio.run(asked()) == "hit"
+    assert paths(openai) == ["/v1/chat/completions", "/token", "/token"]
+
+
+@by_library
+def test_the_answer_to_what_authentication_asks_in_place_of_a_refused_question_is_not_stored(openai, library):
+    class Fallback(LIBRARIES[library].Auth):
+        def auth_flow(self, request):
+            answer = yield request
+            if answer.status_code == 401:
+                yield LIBRARIES[library].Request("POST", request.url, json=BODY | {"model": "another"})
+
+    openai.script(Reply(401, b"{}"))
+    with cached_client(library=library, auth=Fallback()) as client:
+        assert _ask(client, openai) is None
+
+    assert ask(library, openai, times=2) == [None, "hit"]
+
+
+def test_what_a_hook_of_requests_asks_in_place_of_it_is_not_stored(openai):
+    def fall_back(response, **options):
+        if response.status_code != 401:
+            return None
+        other = response.request.copy()
+        other.prepare_body(None, None, json=BODY | {"model": "another"})
+        answer = response.connection.send(other, **options)
+        answer.history.append(response)
+        return answer
+
+    openai.script(Reply(401, b"{}"))
+    with cached_session() as session:
+        url = f"{openai.url}/v1/chat/completions"
+        assert session.post(url, json=BODY, hooks={"response": fall_back}).ok
+
+        assert [session.post(url, json=BODY).headers.get("x-llmcache") for _ in range(2)] == [None, "hit"]
 
 
 @by_library
