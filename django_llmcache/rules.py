@@ -19,6 +19,9 @@ UNKEYED: Final = frozenset({
 })  # fmt: skip
 """Top-level names that cannot change an answer. Isolation between users is the job of ``scope``."""
 
+GATEWAYS: Final = frozenset({"x-portkey-config", "x-portkey-custom-host", "x-portkey-provider"})
+"""Request headers that tell a gateway where it sends the request, whatever API that speaks."""
+
 STATEFUL: Final = frozenset({
     "agent_id", "assistant_id", "background", "cachedContent", "cached_content", "connectors", "container",
     "conversation", "conversation_id", "dataSources", "data_sources", "enable_search", "mcp_servers", "plugins",
@@ -81,6 +84,7 @@ class RequestRules:
         "_raw_headers",
         "_searches",
         "_watched",
+        "_watched_headers",
         "client_tools",
         "headers",
         "is_stateful",
@@ -109,6 +113,7 @@ class RequestRules:
         put(self, "unkeyed", frozenset(unkeyed))
         put(self, "headers", frozenset(name.lower() for name in headers))
         put(self, "_raw_headers", frozenset(name.encode() for name in self.headers))
+        put(self, "_watched_headers", self._raw_headers | {b"host"})
         put(self, "stateful", frozenset(stateful))
         put(self, "stored", frozenset(stored))
         put(self, "client_tools", frozenset(client_tools))
@@ -130,6 +135,8 @@ class RequestRules:
     is_stateful: Callable[[Mapping[str, Any]], bool] | None
     _raw_headers: frozenset[bytes]
     """``headers`` as they go over the wire."""
+    _watched_headers: frozenset[bytes]
+    """The same with ``host``, which counts where it is not that of the address."""
     _watched: frozenset[str]
     _searches: dict[str, bool]
 

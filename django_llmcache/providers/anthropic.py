@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django_llmcache.rules import RequestRules
+from django_llmcache.rules import GATEWAYS, RequestRules
 
 from .base import Messages, Place, Provider, is_portable
 
@@ -14,7 +14,7 @@ MAX_TOKENS: Final = 4096
 """Sent where the call says nothing: the API requires a value."""
 
 RULES: Final = RequestRules(
-    headers=frozenset({"anthropic-beta", "anthropic-version"}),
+    headers=GATEWAYS | {"anthropic-beta", "anthropic-version"},
     client_tools=frozenset({"custom"}),
 )
 

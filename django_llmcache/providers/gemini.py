@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.rules import UNKEYED, RequestRules
+from django_llmcache.rules import GATEWAYS, UNKEYED, RequestRules
 
 from .base import Messages, Place, Provider, is_portable
 
@@ -28,7 +28,11 @@ def stream_by_path(method: str, path: str, payload: Mapping[str, Any]) -> bool:
     return ":streamGenerateContent" in path
 
 
-RULES: Final = RequestRules(unkeyed=UNKEYED | {"labels"}, is_stream=stream_by_path)
+RULES: Final = RequestRules(
+    unkeyed=UNKEYED | {"labels"},
+    headers=GATEWAYS | {"x-goog-fieldmask"},  # a part of the answer (cloud.google.com/apis/docs/system-parameters)
+    is_stream=stream_by_path,
+)
 
 
 class Gemini(Provider):

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django_llmcache.rules import STATEFUL, UNKEYED, RequestRules
+from django_llmcache.rules import GATEWAYS, STATEFUL, UNKEYED, RequestRules
 
 from .base import Messages, Provider
 
-HEADERS: Final = frozenset({
+HEADERS: Final = GATEWAYS | {
     "openai-beta",
     "azureml-model-deployment", "extra-parameters",  # Azure AI: which deployment answers, what it does with the rest
     "groq-model-version",
-    "x-portkey-config", "x-portkey-provider",  # a gateway's: where it sends the request
-})  # fmt: skip
+}  # fmt: skip
 """Request headers that change an answer."""
 
 RULES: Final = RequestRules(

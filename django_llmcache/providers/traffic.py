@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -15,6 +16,7 @@ from django_llmcache.endpoints import Pairs, shared
 from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMRequest
 from django_llmcache.policies import CachePolicy
+from django_llmcache.rules import RequestRules
 
 from . import built_in, get, names
 from .base import Place, Provider
@@ -44,12 +46,17 @@ class _Known(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What is at an address."""
+    """What is at an address.
+
+    Attributes:
+        host: as a request there names it, with its port.
+    """
 
     provider: Provider
     base_url: str
     place: Place
     by_chance: bool
+    host: str
 
 
 class _Said(NamedTuple):
@@ -97,7 +104,13 @@ def request_of(
     if said is None:
         return None
     rules, place = found.provider.rules, found.place
-    kept = tuple(sorted(joined(headers, rules._raw_headers).items()))
+    named = joined(headers, rules._watched_headers)
+    if "host" in named and "host" not in rules.headers:
+        if named["host"].lower() == found.host:
+            del named["host"]
+        else:
+            rules = _with_host(rules)
+    kept = tuple(sorted(named.items()))
     endpoint = shared(found.provider.name, place.operation, found.base_url, place.path, _counted(query), kept, rules)
     model, stream, payload, digest = said
     if not digest:
@@ -138,10 +151,18 @@ def host_of(parts: SplitResult) -> str:
     return host if port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f"{host}:{port}"
 
 
+@lru_cache(maxsize=64)
+def _with_host(rules: RequestRules) -> RequestRules:
+    """Return the rules for a request that names another host than its address: one of several that are there."""
+    return rules.with_headers(("host",))
+
+
 def _counted(query: str) -> Pairs:
+    """Return what counts of a query. Bytes that are no UTF-8 come as surrogates, with which there is no key."""
     if not query:
         return ()
-    return tuple(sorted(pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0].lower() not in PARAMETERS))
+    pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    return tuple(sorted(pair for pair in pairs if pair[0].lower() not in PARAMETERS))
 
 
 class _Table:
@@ -194,9 +215,10 @@ class _Table:
         host = host_of(parts)
         if not host:
             return None
-        root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        named = parts.netloc.rpartition("@")[2]
+        root = f"{parts.scheme}://{named}"
         founds = [
-            _Found(known.provider, f"{root}{place.root}", place, known.by_chance)
+            _Found(known.provider, f"{root}{place.root}", place, known.by_chance, named.lower())
             for known in self.known
             if fnmatchcase(host, known.host) and (place := known.provider.place_of(parts.path)) is not None
         ]

@@ -25,7 +25,7 @@ from .answers import CarriedAnswer, echoes, is_events
 logger = logging.getLogger("django_llmcache")
 
 _CONTROL: Final = frozenset({HEADER.encode()})
-_LENGTH: Final = frozenset({b"content-length"})
+_FRAMING: Final = frozenset({b"content-length", b"host"})
 
 
 class Library(Protocol):
@@ -192,7 +192,7 @@ class Sending:
     def _snapshot(self, http: Any, request: LLMRequest) -> tuple[Any, ...]:
         """Return all of a request that counts. Hooks and authentication change it where it lies."""
         method, url, headers, body = self._library.outgoing(http)
-        return method, url, body, joined(headers, request._endpoint.rules._raw_headers | _LENGTH)
+        return method, url, body, joined(headers, request._endpoint.rules._raw_headers | _FRAMING)
 
     def _was_changed(self, response: Any, request: LLMRequest, asked: tuple[Any, ...]) -> bool:
         return self._snapshot(self._library.answered_by(response), request) != asked

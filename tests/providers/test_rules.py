@@ -54,6 +54,10 @@ def test_a_providers_own_field_for_its_books_is_not_in_the_key(ask, name, fields
         ("groq", "Groq-Model-Version"),
         ("anthropic", "anthropic-beta"),
         ("anthropic", "Anthropic-Version"),
+        ("anthropic", "x-portkey-config"),
+        ("gemini", "x-portkey-provider"),
+        ("gemini", "X-Goog-FieldMask"),
+        ("openai", "x-portkey-custom-host"),
     ],
 )
 def test_a_header_that_may_change_the_answer_is_in_the_key(ask, name, header):

@@ -128,6 +128,26 @@ def test_it_shares_answers_with_chat(client, openai):
     assert openai.calls == 1
 
 
+def test_hosts_at_one_address_are_kept_apart(client, openai):
+    hosts = [client.post(BODY, headers={"host": name})[0] for name in ("a.example", "b.example", "a.example")]
+
+    assert [seen.from_cache for seen in hosts] == [False, False, True]
+    assert not client.post(BODY)[0].from_cache
+
+
+def test_the_host_of_the_address_is_no_other_host(client, openai):
+    client.post(BODY)
+
+    assert client.post(BODY, headers={"host": openai.url.removeprefix("http://").upper()})[0].from_cache
+
+
+def test_bytes_in_a_query_that_are_no_text_are_kept_apart(client, openai):
+    asked = [client.post(BODY, path=f"/v1/chat/completions?deployment={name}")[0] for name in ("%ff", "%fe", "%c3%bf")]
+
+    assert [seen.from_cache for seen in asked] == [False] * 3
+    assert openai.calls == 3
+
+
 def test_headers_that_the_settings_name_keep_answers_apart(client, openai):
     with override_settings(LLMCACHE={**settings.LLMCACHE, "KEY_HEADERS": ["X-Model-Route"]}):
         routes = [client.post(BODY, headers={"x-model-route": route})[0] for route in ("fast", "cheap", "fast")]

@@ -124,6 +124,16 @@ def test_a_header_that_counts_and_comes_of_authentication_keeps_answers_apart(op
     assert ask(library, openai) == [None]
 
 
+@by_library
+def test_a_host_that_a_hook_names_is_another_one(openai, library):
+    def to_another(request):
+        request.headers["host"] = "b.example"
+
+    ask(library, openai)
+
+    assert ask(library, openai, to_another, times=2) == [None, None]
+
+
 def beta(request):
     request.headers["openai-beta"] = "x"
     return request
