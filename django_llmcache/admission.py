@@ -15,6 +15,8 @@ NOTHING: Final[frozenset[str]] = frozenset()
 SPOKEN: Final = frozenset({"chat", "completions", "generate", "responses"})
 """Operations whose answer says something, or calls a tool; others are free to answer what they will."""
 
+_OF_MODELS: Final = SPOKEN | {"embeddings"}
+
 TRUNCATED: Final = frozenset({
     "compaction", "incomplete", "length", "max_output_tokens", "max_tokens", "model_context_window_exceeded",
     "model_length", "pause_turn",
@@ -34,6 +36,9 @@ FAILED: Final = frozenset({
 })  # fmt: skip
 """Words for an answer that broke, or is not there yet."""
 
+_NO_STATUS: Final = frozenset({"error", "fail", "failed", "failure"})
+"""Words in ``status`` by which a gateway says that it has no answer."""
+
 
 def reason_against(
     request: LLMRequest, response: LLMResponse, *, max_bytes: int, admit: frozenset[str] = NOTHING
@@ -43,7 +48,8 @@ def reason_against(
     * ``error``: an HTTP status other than 2xx, an error inside a 200, a generation that failed, or a body that is
       not JSON, such as the HTML page of a proxy;
     * ``too_large``;
-    * ``truncated`` or ``refused``: by the provider's own word for why it ended, in any of several answers;
+    * ``truncated`` or ``refused``: by the provider's own word for why it ended, in any of several answers, or that it
+      has not ended;
     * ``empty``: neither text nor a tool call in an answer of a model, no vector in one of embeddings, nothing but empty
       values in what a ``@cached`` function returned. Other operations are free to answer what they will.
 
@@ -61,7 +67,7 @@ def reason_against(
         data = response.data
     except InvalidAnswerError:
         return "error"
-    if _has_error(data):
+    if _has_error(data) or (request.operation in _OF_MODELS and _says_it_failed(data)):
         return "error"
     return next((reason for reason in _shortcomings(request, data) if reason not in admit), None)
 
@@ -77,11 +83,18 @@ def _has_error(data: Any) -> bool:
     return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("error") for choice in choices)
 
 
+def _says_it_failed(data: Any) -> bool:
+    """Return whether a gateway says in its own words that there is no answer, whatever is beside them."""
+    if not isinstance(data, dict):
+        return False
+    return data.get("success") is False or bool(data.get("errors")) or str(data.get("status")).lower() in _NO_STATUS
+
+
 def _shortcomings(request: LLMRequest, data: Any) -> Iterator[str]:
     endings = {word.lower() for word in bodies.finish_reasons_of(data)}
     if endings & FAILED:
         yield "error"
-    if endings & TRUNCATED or (isinstance(data, dict) and data.get("done") is False):
+    if endings & TRUNCATED or _is_unfinished(data):
         yield "truncated"
     if endings & REFUSED or bodies.refusal_of(data):
         yield "refused"
@@ -95,3 +108,18 @@ def _shortcomings(request: LLMRequest, data: Any) -> Iterator[str]:
         )
     if not said:
         yield "empty"
+
+
+def _is_unfinished(data: Any) -> bool:
+    """Return whether an answer says that it has not ended: Ollama's ``done``, a ``null`` for why it ended.
+
+    By ``null`` OpenAI, Azure and Anthropic mean an answer that is still coming, or was lost on its way.
+    """
+    if not isinstance(data, dict):
+        return False
+    if data.get("done") is False or (data.get("type") == "message" and data.get("stop_reason", "") is None):
+        return True
+    choices = data.get("choices")
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason", "") is None for choice in choices
+    )

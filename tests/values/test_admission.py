@@ -99,6 +99,27 @@ def test_an_error_inside_a_200_and_what_is_no_json_are_errors(body):
     assert reason(body, admit=ADMITTABLE) == "error"
 
 
+FAILURES = [
+    {"status": "error"}, {"status": "FAILED"}, {"success": False}, {"errors": [{"message": "no"}]}, {"errors": "no"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", FAILURES, ids=str)
+def test_a_gateway_that_says_that_it_failed_has_no_answer_whatever_is_beside_that(said):
+    assert reason({**said, "response": "backend down", "content": "no"}, admit=ADMITTABLE) == "error"
+    assert reason({**said, "data": [{"embedding": [0.1]}]}, operation="embeddings") == "error"
+
+
+@pytest.mark.parametrize("said", FAILURES, ids=str)
+def test_but_a_function_may_return_that(said):
+    assert reason({**said, "answer": "Hi"}, operation="function") is None
+
+
+@pytest.mark.parametrize("said", [{"status": "completed"}, {"success": True, "errors": []}, {"errors": None}], ids=str)
+def test_one_that_says_that_it_did_not_has_one(said):
+    assert reason({**chat(), **said}) is None
+
+
 @pytest.mark.parametrize("said", [None, "", {}, []])
 def test_an_error_field_without_an_error_is_none(said):
     assert reason({**chat(), "error": said}) is None
@@ -149,12 +170,28 @@ def test_no_word_means_two_things():
         ({"output": [], "status": "queued"}, "error"),
         ({"output": [{"content": [{"type": "refusal", "refusal": "No."}]}], "status": "completed"}, "refused"),
         ({"message": {"content": "Hi"}, "done": False}, "truncated"),
+        (chat(None), "truncated"),
+        ({"choices": [*chat()["choices"], *chat(None)["choices"]]}, "truncated"),
+        ({"type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": None}, "truncated"),
         ({"message": {"content": "Hi"}, "done": True, "done_reason": "length"}, "truncated"),
         (chat(refusal="I cannot."), "refused"),
     ],
 )
 def test_each_dialect_says_it_its_own_way(body, expected):
     assert reason(body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [{"message": {"content": "Hi"}}]},
+        {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop", "stop_reason": None}]},
+        {"content": [{"type": "text", "text": "Hi"}]},
+    ],
+    ids=["openai", "vllm", "anthropic"],
+)
+def test_one_that_does_not_say_why_it_ended_is_whole(body):
+    assert reason(body) is None
 
 
 def test_one_of_several_answers_that_was_cut_short_counts():
