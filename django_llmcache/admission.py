@@ -72,6 +72,14 @@ def reason_against(
     return next((reason for reason in _shortcomings(request, data) if reason not in admit), None)
 
 
+def is_error(response: LLMResponse) -> bool:
+    """Return whether an answer is none: by its status, or by what it says."""
+    try:
+        return not 200 <= response.status < 300 or _has_error(response.data)
+    except InvalidAnswerError:
+        return True
+
+
 def _has_error(data: Any) -> bool:
     if isinstance(data, list):
         return any(map(_has_error, data))

@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
+from .admission import is_error
 from .backends.lease import Lease
 from .flight import Caller, Outcome
 from .messages import LLMRequest, LLMResponse
@@ -138,7 +139,7 @@ class _Asking(Caller[LLMResponse]):
         What a provider refuses, it may refuse to one account: by 401 and 403, by 404 for a model, by 429 for a quota,
         by 400 for a bad key (Gemini) or a balance (Anthropic). A redirect is an answer to who follows none.
         """
-        if answer._reason != "error" or led_by == self.who:
+        if answer._reason != "error" or led_by == self.who or not is_error(answer):  # but one that could not be stored
             return True
         return answer.status >= 500 and _is_of_a_kind(led_by, self.who)
 

@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 
 from django_llmcache import chat
+from django_llmcache.backends.memory import MemoryBackend
 from django_llmcache.exceptions import AuthenticationError, ServerError
 from django_llmcache.transports import cached_async_client, cached_client, cached_session
 from tests.pipeline.test_sharing import wanted
@@ -236,24 +237,26 @@ class Turns:
         others: how many wait.
         headers: of the answer that ends it.
         then: what further calls are answered.
+        settings: of ``LLMCACHE``, besides.
     """
 
     def __init__(
-        self, ended: str | None, others: int = 1, headers: tuple[str, ...] = (), then: bytes = whole(GOOD)
+        self, ended: str | None, others: int = 1, headers: tuple[str, ...] = (), then: bytes = whole(GOOD), **settings
     ) -> None:
+        self.settings = settings
         self.others = others
         self.server = Loopback(self._end, then) if ended else Loopback(then)
-        self._answer = whole(b'{"error": {"message": "no"}}', status=ended or "", headers=headers)
+        self.answer = whole(b'{"error": {"message": "no"}}', status=ended or "", headers=headers)
 
     def _end(self, connection):
         wanted(1 + self.others)
-        connection.sendall(self._answer)
+        connection.sendall(self.answer)
 
     def of(self, leader, waiter):
         """Return what the leader and each who waits get, errors too; each is called with the address."""
         with self.server as server, ThreadPoolExecutor(1 + self.others) as pool:
             words = {"BASE_URL": f"{server.url}/v1"}
-            with override_settings(LLMCACHE={"PROVIDERS": {"openai": words, "gemini": words}}):
+            with override_settings(LLMCACHE={"PROVIDERS": {"openai": words, "gemini": words}, **self.settings}):
                 asked = [pool.submit(leader, f"{server.url}/v1")]
                 wanted(1)
                 asked += [pool.submit(waiter, f"{server.url}/v1") for _ in range(self.others)]
@@ -320,6 +323,28 @@ def test_one_key_of_two_organizations_is_two_accounts():
     one, other = (asking("sk-one", headers={"openai-organization": name}) for name in ("org-a", "org-b"))
 
     assert Turns("429 Too Many Requests").of(one, other) == [429, 200]
+
+
+class BrokenBackend(MemoryBackend):
+    """A store that takes nothing."""
+
+    def put(self, entry, mark):
+        raise OSError("full")
+
+
+def test_an_answer_is_for_all_accounts_where_the_store_fails():
+    turns = Turns("200 OK", others=4, BACKEND=f"{__name__}.BrokenBackend")
+    turns.answer = whole(GOOD)
+
+    assert turns.of(asking("sk-one"), asking("sk-two")) == [200] * 5
+    assert turns.calls == 1
+
+
+def test_an_error_inside_a_success_may_be_that_of_one_account():
+    turns = Turns("200 OK")
+
+    assert turns.of(asking("sk-one"), asking("sk-two")) == [200, 200]
+    assert turns.calls == 2
 
 
 def test_a_provider_that_fails_is_asked_once_by_all_accounts():
