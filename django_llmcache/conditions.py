@@ -6,7 +6,7 @@ from typing import Any
 
 from .entry import Selector
 from .exceptions import ConfigurationError
-from .keys import scope_digest
+from .keys import is_key, scope_digest
 from .tags import label_of, tag_of
 
 
@@ -39,6 +39,8 @@ def selector_of(
             raise ConfigurationError(
                 f"{name} is {value!r}, which no answer has: it has half of a character in it. Nothing was removed."
             )
+    if key is not None and not is_key(key):
+        raise ConfigurationError(f"key is {key!r:.80}, which is none; give response.cache.key. Nothing was removed.")
     digest = None if scope is None else scope_digest(scope)
     return Selector(provider=provider, model=model, scope=digest, tag=tag_of(tag) if tag else tag, key=key)
 

@@ -149,9 +149,10 @@ async def aspare_of(plan: Plan, sender: Any) -> LLMResponse | None:
 
 
 def _still_spare(plan: Plan, found: Found | None) -> LLMResponse | None:
-    if found is None:  # nobody knows; it was good a moment ago
-        return plan.spare
-    return None if found.entry is None else LLMResponse.from_entry(found.entry, plan.key, plan.backend.name, "stale")
+    if found is None:  # nobody knows: it was good a moment ago, but where this process has to clear something yet
+        return None if plan.backend.owes else plan.spare
+    entry, late = found.entry, found.late
+    return None if entry is None else _with_spare(plan._replace(spare=None), entry, late).spare
 
 
 def _stored(plan: Plan, sender: Any) -> Found | None:

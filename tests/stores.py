@@ -134,11 +134,13 @@ def redis() -> Server:
     return Server([program, *words])
 
 
-def memcached() -> Server:
+def memcached(*options) -> Server:
     """Return a new Memcached, not started."""
     _need_package("pymemcache", "django-llmcache[memcached]")
     program = _need("memcached", "apt-get install memcached")
-    return Server([program, *(["-u", "nobody"] if os.getuid() == 0 else []), "-l", "127.0.0.1", "-p", "{port}"])
+    return Server(
+        [program, *(["-u", "nobody"] if os.getuid() == 0 else []), "-l", "127.0.0.1", "-p", "{port}", *options]
+    )
 
 
 def postgres() -> Server:

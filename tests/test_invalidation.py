@@ -17,7 +17,7 @@ from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from django_llmcache import CachePolicy, LLMRequest, backends, cache, chat, policy
-from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.exceptions import ConfigurationError, ServerError
 from tests import stores
 
 ANSWER = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
@@ -352,6 +352,20 @@ class TestWhileTheStoreIsAway:
         backends.current().breaker.succeed()
 
         assert not ask(user)
+
+    def test_nor_is_served_what_was_to_be_cleared_where_the_provider_fails(self, server, user):
+        request = LLMRequest("openai", payload={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+        wishes = CachePolicy(tags=[user], refresh=True, stale_for=60)
+        cache.with_cache(request, lambda request: ANSWER, policy=wishes)
+
+        def fail(request):
+            server.freeze()
+            change(user)
+            raise ServerError("made up", provider="openai", status=500)
+
+        with pytest.raises(ServerError):
+            cache.with_cache(request, fail, policy=wishes)
+        server.thaw()
 
     @pytest.mark.parametrize("closed", [False, True], ids=["used", "closed-before"])
     def test_and_for_others_where_nobody_looks_anything_up(self, server, user, closed):

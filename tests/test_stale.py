@@ -344,6 +344,18 @@ def test_what_was_cleared_while_the_provider_failed_is_not_served(provider, clea
             cache.with_cache(question(**wishes), fail)
 
 
+def test_none_is_served_that_became_too_old_while_the_provider_failed(provider, clock):
+    ask(provider)
+    clock.advance(TTL)
+
+    def fail(request):
+        clock.advance(3)
+        raise ServerError("made up", provider="openai", status=500)
+
+    with pytest.raises(ServerError):
+        cache.with_cache(question(refresh=True, stale_for=1), fail)
+
+
 def test_a_stale_answer_is_a_hit_and_counted_as_stale(provider, clock):
     heard = []
 

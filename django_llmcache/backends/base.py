@@ -108,6 +108,11 @@ class BaseBackend(ABC):
         It is kept for ``entry.stale_for`` seconds after it has expired; ``lateness`` tells.
         """
 
+    @property
+    def owes(self) -> bool:
+        """Return whether there are tags that are still to be cleared, since the store was away."""
+        return False
+
     def lateness(self, entry: Entry) -> float:
         """Return the seconds since an entry expired that ``get`` gave; not above 0 where it has not.
 

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from django.core.cache import caches
 
@@ -26,6 +26,7 @@ from .generations import LEDGER
 from .options import SharedOptions
 from .packing import Packer
 from .payer import Payer
+from .perloop import PerLoop
 from .sitecounts import Share, totalling
 from .stamping import Now, Result, Steps
 from .steps import EVERYTHING, EntrySteps, Look, Put
@@ -63,7 +64,7 @@ class DjangoCacheBackend(BaseBackend):
         self.settings = SharedOptions(self.options)
         packer = Packer(compress_over=self.settings.compress_over, cipher=self.settings.cipher())
         self._steps = EntrySteps(packer, lambda: self.clock())  # noqa: PLW0108 - tests set another
-        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._gates: PerLoop[asyncio.Semaphore] = PerLoop()
         self._owed: dict[str, object] = {}
         self._payer = Payer(self)
         self.connect()
@@ -142,13 +143,15 @@ class DjangoCacheBackend(BaseBackend):
             self._run(self._steps.restamping(group))
 
     def expire(self, tags: Collection[str]) -> Collection[str]:
+        if not self._store.keeps:
+            return ()
         change = object()
         self._owed |= dict.fromkeys(tags, change)
-        if len(self._owed) > _OWED:
-            self._owed = {EVERYTHING: change}
         try:
             return self.pay()
         except Exception:
+            if len(self._owed) > _OWED:
+                self._owed = {EVERYTHING: change}
             self._payer.wake()
             raise
 
@@ -271,11 +274,7 @@ class DjangoCacheBackend(BaseBackend):
             self.breaker.fail(error)
 
     def _gate(self) -> asyncio.Semaphore:
-        loop = asyncio.get_running_loop()
-        gate = self._gates.get(loop)
-        if gate is None:
-            gate = self._gates[loop] = asyncio.Semaphore(_AT_ONCE)
-        return gate
+        return self._gates.get() or self._gates.put(asyncio.Semaphore(_AT_ONCE))
 
 
 _made: WeakSet[DjangoCacheBackend] = WeakSet()

@@ -75,7 +75,8 @@ class Packer:
         if len(content) >= self._compress_over:
             content, done = zlib.compress(content, _LEVEL), _COMPRESSED
         if self._cipher is not None:
-            content, done = self._cipher.seal(content, entry.key), done | _SEALED
+            done |= _SEALED
+            content = self._cipher.seal(content, _bound(entry.key, done))
         return b"".join((_MAGIC, bytes((FORMAT, done)), content))
 
     def unpack(self, stored: Any, key: str) -> Packed:
@@ -101,8 +102,13 @@ class Packer:
         if bool(done & _SEALED) is not (self._cipher is not None):
             raise EntryFormatError("The stored entry is sealed, or is not, other than ENCRYPT says.")
         if self._cipher is not None:
-            content = self._cipher.open(content, key)
+            content = self._cipher.open(content, _bound(key, done))
         return _decompressed(content) if done & _COMPRESSED else content
+
+
+def _bound(key: str, done: int) -> str:
+    """Return what a seal holds for: the key, and how the content was made."""
+    return f"{key}:{FORMAT}.{done}"
 
 
 def _decompressed(content: bytes) -> bytes:

@@ -60,17 +60,17 @@ class StampSteps:
     def reading(self, key: str, groups: Iterable[str]) -> Steps[tuple[bytes | None, Now]]:
         """Return what is stored under a key, and the stamps in force; begin those that the store doesn't have.
 
-        One that can't be begun, as where a database is busy, is unknown: no entry has ever borne it.
+        One that can't be begun, as where a database is busy or a server full, is unknown: no entry has ever borne it.
         """
         keys = {key_of_group(group): group for group in groups}
-        got = yield "read", [key, LEDGER, *keys]
+        got = yield "read", [LEDGER, *keys, key]  # the stamps are none that came after the entry
         missing = [name for name in (LEDGER, *keys) if name not in got]
         if missing:
             for name in missing:
                 if name == LEDGER:
-                    yield "add", name, new_ledger().encode(), None
+                    yield "begin", name, new_ledger().encode(), None
                 else:
-                    yield "add", name, new_stamp().encode(), GROUP_LASTS
+                    yield "begin", name, new_stamp().encode(), GROUP_LASTS
             got |= yield "read", missing
         stamps = {
             group: got[name].decode("ascii", "replace") if name in got else new_stamp() for name, group in keys.items()

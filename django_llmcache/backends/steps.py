@@ -27,6 +27,9 @@ GAP: Final = b"LLMX"
 _GAP_LASTS: Final = 3600.0
 """Seconds: longer than any answer is on its way."""
 
+_AT_A_TIME: Final = 500
+"""Stamps that one read asks for, so that it keeps to its deadline."""
+
 EVERYTHING: Final = ""
 """Stands for all tags; none is empty."""
 
@@ -158,10 +161,12 @@ class EntrySteps(StampSteps):
             yield from self.clearing(Selector())
             return tags
         keys = {key_of_group(f"t:{tag}"): tag for tag in tags}
-        got = yield "read", list(keys)
-        for key in got:
+        names, found = list(keys), []
+        for start in range(0, len(names), _AT_A_TIME):
+            found += yield "read", names[start : start + _AT_A_TIME]
+        for key in found:
             yield from self.restamping(f"t:{keys[key]}")
-        return [keys[key] for key in got]
+        return [keys[key] for key in found]
 
 
 def _gap_of(value: bytes) -> str:

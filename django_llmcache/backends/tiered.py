@@ -83,6 +83,10 @@ class TieredBackend(BaseBackend):
         """Return the alias of the far tier."""
         return self.far.alias
 
+    @property
+    def owes(self) -> bool:
+        return self.far.owes
+
     def get(self, key: str) -> Entry | None:
         return self.find(key).entry
 

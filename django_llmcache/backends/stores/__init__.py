@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.core.cache import caches
+from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
@@ -17,6 +18,7 @@ from django_llmcache.exceptions import ConfigurationError
 
 from .base import Alias, Deadlines, Store
 from .over_alias import GuardedStore, LocMemStore
+from .over_database import DatabaseStore
 from .over_files import FileStore
 
 __all__ = ["Alias", "Deadlines", "Store", "alias_of", "cure_for_pickle", "store_of"]
@@ -59,6 +61,8 @@ def store_of(alias: Alias, deadlines: Deadlines) -> Store:
         return LocMemStore(alias)
     if issubclass(alias.backend, FileBasedCache):
         return FileStore(alias, deadlines)
+    if issubclass(alias.backend, DatabaseCache):
+        return DatabaseStore(alias, deadlines)
     return GuardedStore(alias, deadlines)
 
 

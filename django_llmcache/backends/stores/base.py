@@ -68,6 +68,14 @@ class Store(ABC):
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
         """Store a value where there is none, in one step that no other can share; return whether there was none."""
 
+    def begin(self, key: str, value: bytes, seconds: float | None) -> None:
+        """Do what ``add`` does, unless the store refuses it."""
+        try:
+            self.add(key, value, seconds)
+        except Exception as error:
+            if not self.refuses(error):
+                raise
+
     def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
         """Store a value for ever in the place of another, in one step that no other can share.
 
@@ -99,6 +107,14 @@ class Store(ABC):
     async def aadd(self, key: str, value: bytes, seconds: float | None) -> bool:
         """Do what ``add`` does without keeping the event loop waiting."""
         return await aside(self.add, key, value, seconds)
+
+    async def abegin(self, key: str, value: bytes, seconds: float | None) -> None:
+        """Do what ``begin`` does without keeping the event loop waiting."""
+        try:
+            await self.aadd(key, value, seconds)
+        except Exception as error:
+            if not self.refuses(error):
+                raise
 
     async def aswap(self, key: str, old: bytes, new: bytes) -> bool | None:
         """Do what ``swap`` does without keeping the event loop waiting."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,6 +27,9 @@ Result = TypeVar("Result")
 
 THREADS: Final = 16
 """Operations under way at a time. Those of a store that hangs keep their threads until it lets go."""
+
+DAMAGED: Final = (zlib.error, pickle.UnpicklingError, EOFError, ValueError)
+"""What Django's caches raise of a file or a row that was cut short, or is none of theirs."""
 
 _LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 
@@ -87,7 +93,7 @@ class GuardedStore(Store):
         self._late = -math.inf
 
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:
-        return _bytes_of(self._within(self._deadlines.read, lambda cache: cache.get_many(keys)))
+        return _bytes_of(self._within(self._deadlines.read, lambda cache: _whole_of(cache, keys)))
 
     def write(self, key: str, value: bytes, seconds: float | None) -> None:
         self._within(self._deadlines.write, lambda cache: cache.set(key, value, whole(seconds)))
@@ -173,6 +179,18 @@ def whole(seconds: float | None) -> int | None:
     ``None`` for ever, as beyond what a database can count to.
     """
     return None if seconds is None or time.time() + seconds >= _LAST_MOMENT else max(1, math.ceil(seconds))
+
+
+def _whole_of(cache: Any, keys: Sequence[str]) -> dict[str, Any]:
+    """Return what is there; a value that is damaged is not, and is written anew as if there were none."""
+    try:
+        found: dict[str, Any] = cache.get_many(keys)
+    except DAMAGED:
+        found = {}
+        for key in keys:
+            with suppress(*DAMAGED):
+                found[key] = cache.get(key)
+    return found
 
 
 def _named(alias: Alias) -> str:

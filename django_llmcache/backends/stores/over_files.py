@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Final
 
-from .over_alias import GuardedStore, whole
+from django.core.files import locks
+
+from .over_alias import DAMAGED, GuardedStore, whole
+
+_GATE: Final = "llmcache.lock"
+"""The file that is locked while a value is swapped. The system frees it with whoever has it."""
 
 
 class FileStore(GuardedStore):
@@ -15,10 +21,16 @@ class FileStore(GuardedStore):
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
         return self._within(self._deadlines.write, lambda cache: _added(cache, key, value, whole(seconds)))
 
+    def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
+        return self._within(self._deadlines.write, lambda cache: _swapped(cache, key, old, new))
+
 
 def _added(cache: Any, key: str, value: bytes, timeout: int | None) -> bool:
-    if cache.has_key(key):  # removes one that has expired
-        return False
+    try:
+        if cache.has_key(key):  # removes one that has expired
+            return False
+    except DAMAGED:
+        cache.delete(key)
     draft = f"{key}:{token_hex(8)}"
     cache.set(draft, value, timeout)
     try:
@@ -30,3 +42,14 @@ def _added(cache: Any, key: str, value: bytes, timeout: int | None) -> bool:
     finally:
         cache.delete(draft)
     return True
+
+
+def _swapped(cache: Any, key: str, old: bytes, new: bytes) -> bool | None:
+    cache._createdir()
+    with (Path(cache._dir) / _GATE).open("ab") as gate:
+        if not locks.lock(gate, locks.LOCK_EX):  # a system without such locks
+            return None
+        if cache.get(key) != old:
+            return False
+        cache.set(key, new, None)
+        return True

@@ -24,6 +24,9 @@ LARGEST: Final = 1_000_000
 _LAST_MOMENT: Final = 2**31
 """Seconds since the epoch that memcached can count to; an entry knows by itself when its time is over."""
 
+_NO_CAS: Final = b"0"
+"""What a server says in place of a value's number that was told not to have any (memcached(1), ``-C``)."""
+
 _LONGEST_KEY: Final = 160
 """Bytes that a key of ours has at most, the alias' own prefix apart."""
 
@@ -90,10 +93,12 @@ class MemcachedStore(Store):
         with _used(self._writer) as cache:
             return bool(cache.add(key, value, _lasting(seconds)))
 
-    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+    def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
         with _used(self._writer) as cache:
             name = cache.make_and_validate_key(key)
             found, unique = cache._cache.gets(name)  # Django has no way to it
+            if unique == _NO_CAS:
+                return None
             return found == old and bool(cache._cache.cas(name, new, unique))
 
     def remove(self, key: str) -> None:

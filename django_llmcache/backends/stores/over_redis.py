@@ -6,14 +6,13 @@ server of ``LOCATION``; a replica may not have heard of a clear yet.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 from redis import ConnectionPool, Redis
 from redis.asyncio import ConnectionPool as AsyncConnectionPool
@@ -21,8 +20,10 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ResponseError, WatchError
 from redis.retry import Retry
+
+from django_llmcache.backends.perloop import PerLoop
 
 from .base import Alias, Deadlines, Store
 from .deadline import TimedSocket, within
@@ -30,14 +31,7 @@ from .deadline import TimedSocket, within
 _WORDS_KEPT: Final = 4096
 _OURS: Final = ("serializer", "pool_class", "parser_class")
 """Options of Django's backend that are not redis-py's."""
-
-_SWAP: Final = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-    redis.call('SET', KEYS[1], ARGV[2])
-    return 1
-end
-return 0
-"""
+_BYTES: Final[dict[str, Any]] = {"decode_responses": False}
 
 
 class RedisStore(Store):
@@ -52,7 +46,7 @@ class RedisStore(Store):
         self._words: dict[str, bytes] = {}
         self._reader = _Connections(self._pool(deadlines.read))
         self._writer = Redis(connection_pool=self._pool(deadlines.write))
-        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
+        self._of_loop: PerLoop[_OfLoop] = PerLoop()
 
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:
         words = [self._words.get(key) or self._worded(key) for key in keys]
@@ -64,11 +58,16 @@ class RedisStore(Store):
     def add(self, key: str, value: bytes, seconds: float | None) -> bool:
         return bool(self._writer.set(self._name(key), value, px=_milliseconds(seconds), nx=True))
 
-    def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
-        try:
-            return bool(self._writer.eval(_SWAP, 1, self._name(key), old, new))
-        except ResponseError:  # a server, or a user of it, that runs no scripts
-            return None
+    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+        name = self._name(key)
+        with self._writer.pipeline() as commands, suppress(WatchError):  # no script: not everybody may run one
+            commands.watch(name)  # type: ignore[no-untyped-call]
+            if commands.get(name) == old:
+                commands.multi()
+                commands.set(name, new)
+                commands.execute()
+                return True
+        return False
 
     def remove(self, key: str) -> None:
         self._writer.delete(self._name(key))
@@ -91,12 +90,17 @@ class RedisStore(Store):
         async with within(self._deadlines.write):
             return bool(await (await self._here()).set(self._name(key), value, px=_milliseconds(seconds), nx=True))
 
-    async def aswap(self, key: str, old: bytes, new: bytes) -> bool | None:
-        async with within(self._deadlines.write):
-            try:
-                return bool(await (await self._here()).eval(_SWAP, 1, self._name(key), old, new))
-            except ResponseError:  # as above
-                return None
+    async def aswap(self, key: str, old: bytes, new: bytes) -> bool:
+        name = self._name(key)
+        async with within(self._deadlines.write), (await self._here()).pipeline() as commands:
+            with suppress(WatchError):
+                await commands.watch(name)
+                if await commands.get(name) == old:
+                    commands.multi()  # type: ignore[no-untyped-call]
+                    commands.set(name, new)
+                    await commands.execute()
+                    return True
+        return False
 
     async def aremove(self, key: str) -> None:
         async with within(self._deadlines.write):
@@ -128,21 +132,22 @@ class RedisStore(Store):
     def _pool(self, seconds: float) -> ConnectionPool:
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         pool = ConnectionPool.from_url(self._url, **self._options, retry=retry)
-        pool.connection_kwargs |= {"socket_timeout": seconds, "socket_connect_timeout": seconds}  # over the address'
+        pool.connection_kwargs |= _BYTES | {
+            "socket_timeout": seconds,
+            "socket_connect_timeout": seconds,
+        }  # over the address'
         pool.connection_class = _timed(pool.connection_class)
         return pool
 
     async def _here(self) -> AsyncRedis:
         """Return the client of this event loop: a connection belongs to the loop that opened it."""
-        loop = asyncio.get_running_loop()
-        known = self._of_loop.get(loop)
+        known = self._of_loop.get()
         if known is not None:
             return known.client
         retry = AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         pool = AsyncConnectionPool.from_url(self._url, **self._options, retry=retry)
-        pool.connection_kwargs |= {"socket_timeout": None, "socket_connect_timeout": None}  # the caller keeps time
-        made = _OfLoop(AsyncRedis(connection_pool=pool), _closed_at_the_end(pool))
-        self._of_loop[loop] = made
+        pool.connection_kwargs |= _BYTES | {"socket_timeout": None, "socket_connect_timeout": None}  # the caller's
+        made = self._of_loop.put(_OfLoop(AsyncRedis(connection_pool=pool), _closed_at_the_end(pool)))
         await anext(made.end)
         return made.client
 

@@ -1,0 +1,39 @@
+"""A table, through Django's ``DatabaseCache``, with one statement more than that has."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from typing import Any, Final
+
+from django.db import connections, router
+
+from .over_alias import GuardedStore
+
+_COMPARING: Final = frozenset({"mysql", "postgresql", "sqlite"})
+"""Databases that compare texts of any length."""
+
+
+class DatabaseStore(GuardedStore):
+    """As any alias; a value is swapped by an ``UPDATE`` of the row that has the old one."""
+
+    def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
+        return self._within(self._deadlines.write, lambda cache: _swapped(cache, key, old, new))
+
+
+def _swapped(cache: Any, key: str, old: bytes, new: bytes) -> bool | None:
+    connection = connections[router.db_for_write(cache.cache_model_class)]
+    if connection.vendor not in _COMPARING:
+        return None
+    table = connection.ops.quote_name(cache._table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET value = %s WHERE cache_key = %s AND value = %s",  # noqa: S608 - as Django quotes it
+            [_kept(cache, new), cache.make_and_validate_key(key), _kept(cache, old)],
+        )
+        return bool(cursor.rowcount)
+
+
+def _kept(cache: Any, value: bytes) -> str:
+    """Return the text that Django keeps a value as."""
+    return base64.b64encode(pickle.dumps(value, cache.pickle_protocol)).decode("ascii")
