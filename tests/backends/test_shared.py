@@ -466,7 +466,7 @@ class TestEventLoop:
         backend.put(entry_of())
 
         async def work():
-            return await asyncio.gather(*(backend.afind(entry_of().key, ("s:-",)) for _ in range(4000)))
+            return await asyncio.gather(*(backend.afind(entry_of().key, ("s:-",)) for _ in range(10_000)))
 
         assert all(found.entry is not None for found in asyncio.run(work()))
         assert backend.breaker.failures == 0
