@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from .contents import SideFile
 from .fields import FixtureError
 
-Stamp = tuple[int, int, int]
-"""Time of change, size and number of a file."""
+Stamp = tuple[int, int, int, int]
+"""Times of change of a file's content and of its status, its size and its number."""
 
 SIDE: Final = SideFile.SUFFIX
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
@@ -24,12 +24,14 @@ _BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows alone
 
 
 def names_in(folder: str) -> list[str]:
-    """Return the names of the fixtures and side files in a key's folder, sorted."""
+    """Return the names of the fixtures in a key's folder and of their side files, sorted."""
     try:
         names = os.listdir(folder)  # noqa: PTH208 - not Paths: this is on the way of a replayed call
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(name for name in names if name.endswith((".json", SIDE)) and name[0] != ".")
+    fixtures = [name for name in names if name.endswith(".json") and name[0] != "."]
+    sides = {side_of(name) for name in fixtures}.intersection(names) if len(names) > len(fixtures) else ()
+    return sorted((*fixtures, *sides))
 
 
 def side_of(file: str) -> str:
@@ -47,7 +49,7 @@ def stamp_of(file: str) -> Stamp:
 
 
 def _stamp(status: os.stat_result) -> Stamp:
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def folders_in(parent: Path) -> list[Path]:
@@ -73,7 +75,7 @@ def fixtures_in(folder: Path) -> list[Path]:
 def leftovers_in(folder: Path) -> list[Path]:
     """Return what writers that were killed have left in a key's folder, or are still about to finish."""
     lonely = (side for side in folder.glob(f"*{SIDE}") if not side.with_suffix(".json").exists())
-    return [*folder.glob(".*.json.tmp"), *lonely]
+    return [path for path in (*folder.glob(".*.json.tmp"), *lonely) if not path.is_dir()]
 
 
 class File(NamedTuple):

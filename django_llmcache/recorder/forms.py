@@ -1,7 +1,7 @@
 """One form for all bodies that say the same, whatever the order of their fields or the boundary between their parts.
 
-JSON is taken as the response cache takes it (``keys``), and with it the same remainder: integers beyond 64 bits count
-as the number that a double makes of them. A body that is not what its type says counts byte by byte.
+JSON is taken as the response cache takes it (``keys``). A body that is not what its type says, or has an integer beyond
+64 bits, counts byte by byte.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import orjson
 
 from django_llmcache.exceptions import UncacheableRequest
 from django_llmcache.keys import OPTIONS, canonical_body, without
+from django_llmcache.parsing import exactly
 
 from .credentials import REDACTED, is_named, is_parameter
 
 _REDACTED: Final = REDACTED.encode()
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _PARAMETER: Final = re.compile(r';\s*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
 
@@ -63,6 +65,8 @@ def shown_form(content_type: str, body: bytes) -> dict[str, str] | None:
 def _json(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
     try:
         data = orjson.loads(body)
+        if _LONG_NUMBER.search(body):
+            data = exactly(data, body)  # orjson does not write it again, so that the body counts byte by byte
         if _REDACTED in body:
             data = _without_credentials(data)
         if data.__class__ is dict:

@@ -232,6 +232,9 @@ class Session:
             raise self.miss(asked.request, asked.provider, refused.why, key=asked.key) from None
         except FixtureError as error:
             raise self._damaged(error, asked.key) from error
+        except OSError as error:  # such as one that belongs to another user
+            damage = FixtureError(error.filename, "", f"it can't be read ({error.strerror})")
+            raise self._damaged(damage, asked.key) from error
 
     def _faulty(self, asked: Asked, timeout: float | None) -> Replay | None:
         fault = self.options.fault

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from .fixture import Fixture
+from .fixture import Fixture, FixtureError
 
 _BLOCK: Final = re.compile(r" <\d+>$")
 """What the id of a test has that asks in a block of its own, but the first."""
@@ -36,6 +36,22 @@ class Take(NamedTuple):
         numbers = {one.sequence for one in self.fixtures}
         last = self.fixtures[-1]
         return numbers == set(range(max(last.answers, last.sequence + 1)))
+
+    def without_copies(self) -> Take:
+        """Return the take less the copies of its files.
+
+        Raises:
+            FixtureError: two differ that are to be the same answer of the take.
+        """
+        kept: list[Fixture] = []
+        for one in self.fixtures:
+            if not kept or kept[-1].sequence != one.sequence:
+                kept.append(one)
+            elif kept[-1].response != one.response:
+                raise FixtureError(
+                    one.file, "sequence", f"it is {one.sequence}, as in {kept[-1].file}; keep one of them"
+                )
+        return self if len(kept) == len(self.fixtures) else self._replace(fixtures=tuple(kept))
 
     def is_of(self, test: str, *, any_block: bool = False) -> bool:
         """Return whether a test recorded it, whichever runner it ran under.
@@ -100,6 +116,9 @@ def choose(
         now: seconds since the epoch.
         sample: which of several answers to the same request.
         test: the id of the test that asks.
+
+    Raises:
+        FixtureError: two files of that take can't both be of it.
     """
     made = takes(fixture for fixture in fixtures if fixture.sample == sample)
     found = [take for take in made if take.whole]
@@ -111,6 +130,7 @@ def choose(
     take = found[-1]
     if fallback == "latest_success":
         take = next((one for one in reversed(found) if one.ok), take)
+    take = take.without_copies()
     expired = ttl is not None and now - take.recorded_at >= ttl
     if fallback == "error" and (expired or not take.ok):
         return Choice(None, expired=expired, why="failing" if not take.ok else "expired")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .fixture import Fixture
+from .fixture import Fixture, FixtureError
 from .store import FixtureStore
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def write_take(store: FixtureStore, fixtures: Iterable[Fixture]) -> list[tuple[Fixture, Path]]:
@@ -31,6 +37,25 @@ def note_test(store: FixtureStore, replayed: Iterable[Fixture], test: str) -> No
 
     So it keeps to these, whoever refreshes theirs.
     """
-    for path, fixture in {one.path: one for one in replayed}.items():
-        if path is not None and test not in fixture.tests:
-            store.move(path, fixture.changed(tests=(*fixture.tests, test)))
+    for path in dict.fromkeys(one.path for one in replayed if one.path is not None):
+        with suppress(FileNotFoundError, FixtureError), _alone(path):  # removed or damaged meanwhile
+            there = store.read(path)
+            if test not in there.tests:
+                store.move(path, there.changed(tests=(*there.tests, test)))
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one process after the other change a file that each replaces by another of the same name.
+
+    Windows can't replace a file that is open; there the last of several who come at once is noted alone.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    while True:
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(held.fileno()), path.stat()):
+                yield
+                return

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import django_llmcache
 from django_llmcache import conf, telemetry
-from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.session import Session, current
 from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.usage import UsageLog
@@ -76,8 +76,9 @@ def running_test() -> str | None:
 def next_block() -> str | None:
     """Return what the next block or function of the running test is recorded as: each has recordings of its own."""
     global _blocks
-    test = running_test()
-    _blocks = (test, _blocks[1] + 1 if _blocks[0] == test else 0)
+    test, session = running_test(), current()
+    first = 1 if session is not None and session.test == test else 0  # else the test's own recordings are under its id
+    _blocks = (test, _blocks[1] + 1 if _blocks[0] == test else first)
     return f"{test} <{_blocks[1]}>" if test and _blocks[1] else test
 
 

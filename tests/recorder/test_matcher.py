@@ -42,6 +42,13 @@ def test_the_format_of_keys_is_what_it_was():
 
 
 class TestBody:
+    @pytest.mark.parametrize("number", [2**64, 2**64 + 1, -(2**63) - 1, -(2**63) - 2, 10**30, 10**30 + 1])
+    def test_whole_numbers_of_any_length_are_told_apart(self, number):
+        others = [number - 1, number + 1, float(number)]
+
+        assert key_of({"seed": number}) not in {key_of({"seed": other}) for other in others}
+        assert key_of({"seed": number}) == key_of({"seed": number})
+
     @given(BODIES, VALUES, st.data())
     def test_changing_any_field_at_any_depth_changes_the_key(self, body, value, data):
         body = {name: inner for name, inner in body.items() if name not in UNKEYED}

@@ -325,3 +325,56 @@ class TestLeft:
         self.recorded(run, b'{"a": "plainkeyword secret"}', answer=b'{"a": "100% & more"}')
 
         assert len(list(run.store.all())) == 1
+
+
+class TestGoingOn:
+    """A test is noted at the recordings of others that it went on from while it recorded."""
+
+    def go_on(self, run, test, *, meanwhile=lambda: None):
+        session = run.session(Mode.ONCE, test=test)
+        session.begin(asked("Hi"))
+        answered(session.begin(asked(f"More, says {test}")))
+        meanwhile()
+        session.end(passed=True)
+
+    def noted(self, run):
+        return [set(one.tests) for one in run.store.all() if b"More" not in one.request.body]
+
+    def test_two_at_once_are_both_noted(self, run):
+        run.record(b'{"n":1}', test="first")
+
+        self.go_on(run, "second", meanwhile=lambda: self.go_on(run, "third"))
+
+        assert self.noted(run) == [{"first", "second", "third"}]
+
+    def test_what_somebody_edited_meanwhile_stays(self, run):
+        run.record(b'{"n":1}', test="first")
+        (path,) = run.store.paths()
+
+        self.go_on(run, "second", meanwhile=lambda: path.write_text(path.read_text().replace('"n": 1', '"n": 2')))
+
+        assert run.store.read(path).response.body == b'{"n":2}'
+        assert self.noted(run) == [{"first", "second"}]
+
+    def test_what_somebody_removed_meanwhile_stays_away(self, run):
+        run.record(b'{"n":1}', test="first")
+        (path,) = run.store.paths()
+
+        self.go_on(run, "second", meanwhile=path.unlink)
+
+        assert self.noted(run) == []
+
+
+@pytest.mark.parametrize("mode", [Mode.REPLAY, Mode.ONCE])
+def test_a_fixture_that_may_not_be_read_fails_the_test_whoever_swallows_it(run, monkeypatch, mode):
+    run.record(b'{"n":1}')
+    session = run.session(mode)
+
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied", "the/file.json")
+
+    monkeypatch.setattr(FixtureStore, "take", refuse)
+    with pytest.raises(FixtureMiss, match=r"the/file\.json.*can't be read \(Permission denied\)"):
+        session.begin(asked())
+
+    assert len(session.misses) == 1

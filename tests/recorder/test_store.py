@@ -303,6 +303,22 @@ class TestTaking:
         with pytest.raises(FixtureError, match="come and go faster"):
             taken(fixtures)
 
+    def test_a_change_is_seen_whatever_the_clock_of_the_file_says(self, fixtures):
+        path = fixtures.write(fixture(b'{"n":1}'))
+        taken(fixtures)
+        times = path.stat()
+        path.write_bytes(path.read_bytes().replace(b'"n": 1', b'"n": 2'))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+        assert taken(fixtures)[0].response.body == b'{"n":2}'
+
+    def test_a_folder_beside_a_fixture_is_none_of_its_files(self, fixtures):
+        path = fixtures.write(fixture())
+        (path.parent / "another.body").mkdir()
+
+        assert len(taken(fixtures)) == 1
+        assert fixtures.sweep(time.time() + 60) == 0
+
     def test_other_files_are_no_fixtures(self, fixtures):
         path = fixtures.write(fixture())
         for name in ("README.md", ".2026.json.tmp", ".DS_Store", "2026.json~", ".hidden.json"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from django_llmcache.recorder.fixture import FixtureError
 from django_llmcache.recorder.takes import choose, takes
 
 from .made import NOON, answered, fixture
@@ -43,6 +44,19 @@ class TestTakes:
         (take,) = takes(members)
 
         assert take.fixtures == (members[2], members[1], members[0])
+
+    def test_a_copy_of_a_file_counts_once(self):
+        members = [recorded("a", file="1"), recorded("a", file="1 (copy)"), recorded("a", sequence=1, file="2")]
+
+        choice = choose(members, fallback="latest_success", ttl=None, now=NOON)
+
+        assert choice.take.fixtures == (members[0], members[2])
+
+    def test_two_files_that_differ_and_are_the_same_answer_of_a_take_are_told(self):
+        members = [recorded("a", file="one.json"), recorded("a", file="other.json", truncated=True)]
+
+        with pytest.raises(FixtureError, match=r"other\.json: sequence: it is 0, as in one\.json; keep one of them"):
+            choose(members, fallback="latest_success", ttl=None, now=NOON)
 
     def test_takes_are_sorted_by_age(self):
         found = takes([recorded("newest", day=3), recorded("oldest", day=1), recorded("between", day=2)])

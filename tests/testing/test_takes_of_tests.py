@@ -34,6 +34,23 @@ BLOCKS = """
             second = [ask("Hi")]
         print("told", first, second, helped(), helped())
 """
+INNER_BLOCKS = """
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    @live_api(repeat="fail")
+    def helped():
+        return ask("Hi")
+
+
+    @live_api
+    def test_inner():
+        outer = ask("Hi")
+        with live_api():
+            inner = ask("Hi")
+        print("told", outer, inner, helped(), ask("Goes on from " + outer))
+"""
 FIXTURES = """
     import pytest
     from asking import ask
@@ -94,7 +111,9 @@ def told(done):
     return sorted(line.rpartition("told ")[2] for line in done.text.splitlines() if "told " in line)
 
 
-@pytest.mark.parametrize("code", [BLOCKS, FIXTURES, PARAMETERS], ids=["blocks", "fixtures", "parameters"])
+@pytest.mark.parametrize(
+    "code", [BLOCKS, INNER_BLOCKS, FIXTURES, PARAMETERS], ids=["blocks", "inner", "fixtures", "parameters"]
+)
 def test_each_replays_what_it_recorded(project, code):
     project.write("asking.py", ASK)
     project.write("test_it.py", code)
