@@ -62,7 +62,7 @@ class Take(NamedTuple):
         """
         names = {_dotted(one) for fixture in self.fixtures for one in fixture.tests}
         if any_block:
-            return _BLOCK.sub("", _dotted(test)) in {_BLOCK.sub("", name) for name in names}
+            return without_block(_dotted(test)) in map(without_block, names)
         return _dotted(test) in names
 
 
@@ -79,6 +79,11 @@ class Choice(NamedTuple):
     take: Take | None
     expired: bool
     why: str
+
+
+def without_block(test: str) -> str:
+    """Return the id of a test that asked in a block of its own."""
+    return _BLOCK.sub("", test)
 
 
 def takes(fixtures: Iterable[Fixture]) -> list[Take]:

@@ -17,6 +17,7 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.fixture import Fixture
 from django_llmcache.recorder.reading import usage_of
 from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.takes import without_block
 
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
 
@@ -94,7 +95,7 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
         unused: fixtures that no test of a full run asked for.
     """
     noted = [line for line in _lines() if "test" in line]
-    ran = [line for line in noted if line["is_test"]]
+    ran = _with_blocks([line for line in noted if line["is_test"]])
     if not ran and not any(line["calls"][name] for line in noted for name in COUNTS):
         return []
     calls: Counter[str] = Counter()
@@ -113,6 +114,21 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
     left = sorted(map(str, unused))
     shown += [f"fixtures that no test used: {len(left)}", *(f"  {each}" for each in left[:_SHOWN])] if left else []
     return shown
+
+
+def _with_blocks(ran: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a line for each test, with the calls of the blocks that it asked in."""
+    tests = [line | {"calls": Counter(line["calls"])} for line in ran if without_block(line["test"]) == line["test"]]
+    named = {line["test"]: line for line in tests}
+    for line in ran:
+        test = without_block(line["test"])
+        if test == line["test"]:
+            continue
+        if test not in named:
+            named[test] = {"test": test, "calls": Counter()}
+            tests.append(named[test])
+        named[test]["calls"].update(line["calls"])
+    return tests
 
 
 _SHOWN: Final = 20

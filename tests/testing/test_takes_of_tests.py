@@ -125,6 +125,15 @@ def test_each_replays_what_it_recorded(project, code):
     assert told(first) == told(second) != []
 
 
+def test_one_with_blocks_is_one_test(project):
+    project.write("asking.py", ASK)
+    project.write("test_it.py", INNER_BLOCKS)
+
+    done = project.pytest("--llmcache-mode", "refresh", **ON)
+
+    assert "live_api: 1 tests: 1 recorded" in done.text
+
+
 def test_a_refresh_of_one_test_leaves_what_another_has_gone_on_from(project):
     project.write("asking.py", ASK)
     project.write("test_it.py", FIRST_TURNS)
