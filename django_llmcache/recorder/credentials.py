@@ -46,6 +46,12 @@ SIGNED: Final = ("xamz", "xgoog")
 SIGNATURES: Final = ("credential", "signature", "token")
 """How those of them end that nobody may see."""
 
+SIGNING: Final = frozenset({
+    "xamzalgorithm", "xamzdate", "xamzexpires", "xamzsignedheaders",
+    "xgoogalgorithm", "xgoogdate", "xgoogexpires", "xgoogsignedheaders",
+})  # fmt: skip
+"""The others of them: what a signature was made with. Not ``x-amz-acl`` and the like, which say what is asked."""
+
 HEADERS: Final = frozenset({
     "anthropic-organization-id", "api-key", "authorization", "cookie", "ocp-apim-subscription-key",
     "openai-organization", "openai-project", "proxy-authorization", "set-cookie", "x-amz-security-token", "x-api-key",
@@ -145,7 +151,7 @@ def is_parameter(name: str) -> bool:
 @lru_cache(maxsize=4096)
 def is_signing(name: str) -> bool:
     """Return whether a query parameter of this name is a credential, or was made with one and differs each time."""
-    return is_parameter(name) or plain(name).startswith(SIGNED)
+    return is_parameter(name) or plain(name) in SIGNING
 
 
 @lru_cache(maxsize=4096)

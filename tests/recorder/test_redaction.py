@@ -152,7 +152,10 @@ class TestAddress:
             assert Redactor().request(request_of(url=f"{URL}?{query}")).url == f"{URL}?alt=sse"
         assert Redactor().request(request_of(url=f"{URL}?{name}=abc")).url == URL
 
-    @pytest.mark.parametrize("query", ["alt=sse&api-version=2024-02-01&pageToken=abc", "a=b%20c&d", "b=2&a=1&&c="])
+    @pytest.mark.parametrize(
+        "query",
+        ["alt=sse&api-version=2024-02-01&pageToken=abc", "a=b%20c&d", "b=2&a=1&&c=", "x-google-lang=de&x-amz-acl=a"],
+    )
     def test_the_rest_of_the_query_stays_as_it_is(self, query):
         assert Redactor().request(request_of(url=f"{URL}?{query}")).url == f"{URL}?{query}"
 
