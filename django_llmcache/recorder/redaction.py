@@ -149,7 +149,7 @@ class Redactor:
             lower = name.lower()
             if lower in self._request_headers:
                 kept.append((lower, value))
-            elif lower in HEADERS:
+            elif lower in HEADERS or _still_named(lower, value.rpartition(" ")[2]):
                 self._remember_header(lower, value)
         return kept
 

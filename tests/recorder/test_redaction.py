@@ -441,6 +441,22 @@ class TestKnown:
 
         assert redactor.text(self.KEY) == REDACTED
 
+    @pytest.mark.parametrize("value", [KEY, f"Bearer {KEY}"])
+    def test_one_in_a_header_of_a_telling_name_is_known_too(self, value):
+        redactor = Redactor()
+        redactor.request(request_of(headers=[("X-My-Token", value)]))
+
+        assert json.loads(redactor.response(answer_of({"echo": f"<{self.KEY}>"})).body) == {"echo": "<REDACTED>"}
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("x-my-token", "someone@example.org"), ("x-trace", KEY), ("idempotency-key", KEY)]
+    )
+    def test_what_stands_in_any_other_header_is_not_known(self, name, value):
+        redactor = Redactor()
+        redactor.request(request_of(headers=[(name, value)]))
+
+        assert redactor.text(f"It was {value}") == f"It was {value}"
+
     def test_a_header_that_was_harmless_before_is_read_again(self):
         redactor = Redactor()
         answer = answer_of({}, headers=[("x-request-id", self.KEY)])
