@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from .credentials import REDACTED, Span, is_credential, is_named, is_opaque, is_parameter, is_watched, merged
 from .hints import may_hold_credentials
@@ -23,8 +23,11 @@ FORM: Final = "application/x-www-form-urlencoded"
 BINARY: Final = ("application/octet-stream", "application/vnd.amazon.eventstream", "audio/", "image/", "video/")
 """Media types of what breaks when a byte of it is replaced."""
 
-_LINE: Final = re.compile(r"(?:data:[ \t]*)?([^\r\n]+)")
-_FIRST_EVENT: Final = re.compile(r"(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry):|:)")
+_BOM: Final = r"(?:\xef\xbb\xbf|\ufeff)?"  # in wire text, or in any other
+_JSON: Final = re.compile(rf"{_BOM}\s*[{{\[]")
+_FIRST_EVENT: Final = re.compile(rf"{_BOM}\s*(?:(?:data|event|id|retry):|:)")
+_LINE: Final = re.compile(rf"{_BOM}(data:[ \t]*)?([^\r\n]*)(?:\r\n?|\n|\Z)")
+_BYTE: Final = re.compile(r"%[0-9a-fA-F]{2}|.", re.DOTALL)
 _PAIR: Final = re.compile(r"([^&=]+)=([^&]+)")
 _PART: Final = re.compile(r'(?<![\w*])name="([^"\r\n]*)"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)(?=\r\n--)', re.DOTALL)
 _INSIDE: Final = frozenset({"key", "raw", "secret", "token", "value"})
@@ -63,7 +66,7 @@ def findings(
     search = _Search(text, look, named, empty=empty)
     if content_type.startswith(EVENTS) or _FIRST_EVENT.match(text):
         search.lines()
-    elif text.lstrip()[:1] in ("{", "["):
+    elif _JSON.match(text):
         search.json([(0, len(text))])
     elif content_type.startswith(FORM):
         search.form()
@@ -86,12 +89,16 @@ def may_find(body: bytes, content_type: str, known: Iterable[bytes] = ()) -> boo
 
 
 def in_text(text: str, look: Look, *, named: Named = is_credential, empty: bool = False) -> list[Span]:
-    """Return where credentials stand in a text, which may be JSON."""
+    """Return where credentials stand in a text, which may be JSON or an event stream."""
     found = look(text)
-    if text.lstrip()[:1] in ("{", "[") and '"' in text:
+    is_json = _JSON.match(text)
+    if '"' in text and (is_json or _FIRST_EVENT.match(text)):
         wired = wire(text)
         search = _Search(wired, look, named, empty=empty)
-        search.json([(0, len(wired))])
+        if is_json:
+            search.json([(0, len(wired))])
+        else:
+            search.lines()
         for start, end, replacement, _ in search.found():
             found.append(Span(len(unwire(wired[:start])), len(unwire(wired[:end])), replacement))
     return merged(found)
@@ -133,28 +140,54 @@ class _Search:
         ]
 
     def lines(self) -> None:
-        """Search an event stream, line by line."""
-        regions = []
+        """Search an event stream: each line, and what the lines of data in an event say together."""
+        lines: list[tuple[int, int]] = []
+        events: list[tuple[int, int]] = []
+        gaps: list[tuple[int, int]] = []
+        goes_on = False
         for line in _LINE.finditer(self._text):
-            if line[1][:1] in ("{", "["):
-                regions.append(line.span(1))
+            start, end = line.span(2)
+            if line[1] and goes_on:
+                gaps.append((events[-1][1], start))
+                events[-1] = (events[-1][0], end)
+            elif line[1]:
+                events.append((start, end))
+            goes_on = bool(line[1]) or (goes_on and start < end)  # other fields may stand between
+            if start < end:
+                lines.append((start, end))
+        self._texts(lines)
+        if gaps:
+            # A line break and white space: JSON reads over it, and positions stay.
+            self._text = _blanked(self._text, gaps)
+            self._texts(events)
+
+    def _texts(self, regions: list[tuple[int, int]]) -> None:
+        """Search texts of which some are JSON, perhaps the pieces of a longer one."""
+        texts = []
+        for region in regions:
+            if _JSON.match(self._text, *region):
+                texts.append(region)
             else:
-                self.plain(*line.span(1))
-        self.json(regions)
+                self.plain(*region)
+        self.json(texts)
 
     def form(self) -> None:
-        """Search pairs of names and values."""
+        """Search pairs of names and values, of which some are JSON."""
         for pair in _PAIR.finditer(self._text):
             name, value = unquote_plus(pair[1]), unquote_plus(pair[2])
-            if value != REDACTED and (is_parameter(name) or self._named(name, value) or self._look(value)):
+            if value == REDACTED:
+                continue
+            if is_parameter(name) or self._named(name, value):
                 self._found.append(Finding(*pair.span(2), REDACTED, name))
+            elif spans := in_text(value, self._look, named=self._named, empty=self._empty):
+                self._found += _in_pair(pair, name, value, spans)
 
     def parts(self) -> None:
         """Search the fields of a multipart body by their names, and those that are JSON, or lines of it."""
         for part in _PART.finditer(self._text):
             if part[2] != REDACTED and self._named(part[1], part[2]):
                 self._found.append(Finding(*part.span(2), REDACTED, part[1]))
-            elif part[2].lstrip()[:1] in ("{", "["):
+            elif _JSON.match(part[2]):
                 self.json([part.span(2)])
 
     def json(self, regions: list[tuple[int, int]]) -> None:
@@ -227,3 +260,23 @@ class _Search:
         for start, end, replacement in spans:
             written = json.dumps(replacement)[1:-1]
             self._found.append(Finding(places[start], places[end], written, piece.leaf.place))
+
+
+def _blanked(text: str, gaps: list[tuple[int, int]]) -> str:
+    """Return a text of the same length that is white space in the gaps."""
+    pieces, at = [], 0
+    for start, end in gaps:
+        pieces += [text[at:start], "\n".ljust(end - start)]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def _in_pair(pair: re.Match[str], name: str, value: str, spans: list[Span]) -> list[Finding]:
+    """Return what is found in a value of a form, where it stands in JSON; else the value as a whole."""
+    places = [*(byte.start() for byte in _BYTE.finditer(pair.string, *pair.span(2))), pair.end(2)]
+    if not _JSON.match(value) or len(places) != len(wire(value)) + 1:
+        return [Finding(*pair.span(2), REDACTED, name)]
+    return [
+        Finding(places[len(wire(value[:start]))], places[len(wire(value[:end]))], quote_plus(replacement), name)
+        for start, end, replacement in spans
+    ]

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from itertools import pairwise
+from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -242,6 +243,17 @@ class TestNames:
 
         assert answer.body == wrapped(REDACTED).encode()
 
+    def test_json_behind_a_byte_order_mark_is_read_too(self):
+        body = b"\xef\xbb\xbf" + json.dumps({"a": "\ufeff" + json.dumps({"password": "hunter2"})}).encode()
+        request, answer = request_of(body), answer_of(body)
+
+        assert (
+            Redactor().request(request).body
+            == Redactor().response(answer).body
+            == body.replace(b"hunter2", b"REDACTED")
+        )
+        assert leaks(request) == ["request.body.a"]
+
     def test_fields_of_forms_are_redacted_by_name(self):
         form = Outgoing(
             "POST", URL, (("content-type", "application/x-www-form-urlencoded"),), b"a=1&client_secret=x%20y"
@@ -261,7 +273,15 @@ class TestNames:
             'name="api_key"; filename="k"',
         ],
     )
-    @pytest.mark.parametrize("content", ['{"n": {"api_key": "hunter2"}}', '{"a": 1}\n{"password": "hunter2"}\n', "[]"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            '{"n": {"api_key": "hunter2"}}',
+            '{"a": 1}\n{"password": "hunter2"}\n',
+            '\ufeff{"password": "hunter2"}',
+            "[]",
+        ],
+    )
     def test_parts_of_a_form_are_redacted_by_what_is_in_them(self, disposition, content):
         body = (
             f"--x\r\nContent-Disposition: form-data; {disposition}\r\nContent-Type: application/json\r\n\r\n"
@@ -274,6 +294,28 @@ class TestNames:
         assert b"hunter2" not in redacted.body
         assert ("hunter2" in content or "api_key" in disposition) == (b"REDACTED" in redacted.body)
         assert bool(leaks(request)) == (b"REDACTED" in redacted.body)
+        assert leaks(redacted) == []
+
+    @pytest.mark.parametrize("encode", [quote, quote_plus, lambda text: quote(text, safe="{}: '/")])
+    @pytest.mark.parametrize(
+        ("payload", "expected"),
+        [
+            ('{"text": "é / +", "password": "hunter2"}', '{"text": "é / +", "password": "REDACTED"}'),
+            ('[{"text": "é ' + TOKENS["groq"] + ' é"}]', '[{"text": "é REDACTED é"}]'),
+            ('{"' + TOKENS["groq"] + '": 1}', '{"REDACTED": 1}'),
+            ('{"text": "100 %", "max_tokens": 5}', '{"text": "100 %", "max_tokens": 5}'),
+        ],
+    )
+    def test_json_in_a_field_of_a_form_is_redacted_where_a_credential_stands(self, encode, payload, expected):
+        body = f"a=1&payload={encode(payload)}&b=2".encode()
+        request = request_of(body, headers=[("content-type", "application/x-www-form-urlencoded")])
+
+        redacted = Redactor().request(request)
+
+        assert parse_qs(redacted.body.decode())["payload"] == parse_qs(f"payload={quote(expected)}")["payload"]
+        assert redacted.body.startswith(b"a=1&payload=")
+        assert redacted.body.endswith(b"&b=2")
+        assert bool(leaks(request)) == (payload != expected)
         assert leaks(redacted) == []
 
     def test_the_password_of_a_login_and_every_cookie_are_known(self):
@@ -626,6 +668,26 @@ class TestStreams:
         redacted = Redactor().response(answer_of(body, headers=EVENTS)).body
 
         assert redacted == b": REDACTED\nevent: x\ndata: REDACTED\r\ndata: [DONE]\n\n"
+
+    @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+    @pytest.mark.parametrize(
+        ("body", "expected"),
+        [
+            ('data: {"password":\ndata: "hunter2"}', 'data: {"password":\ndata: "REDACTED"}'),
+            ('data:{\ndata\ndata:"password":\nid: 5\ndata: "hunter2"}',
+             'data:{\ndata\ndata:"password":\nid: 5\ndata: "REDACTED"}'),
+            ('\ufeffdata: {"password":\ndata: "hunter2"}', '\ufeffdata: {"password":\ndata: "REDACTED"}'),
+            ('data: Look:\ndata: {"password": "hunter2"}', 'data: Look:\ndata: {"password": "REDACTED"}'),
+            ('data: {"password":\n\ndata: "hunter2"}', 'data: {"password":\n\ndata: "hunter2"}'),
+            ("\n".join(f"data: {line}" for line in TOKENS["private-key"].split("\n")), "data: REDACTED"),
+        ],
+        ids=["json", "fields-between", "byte-order-mark", "json-below-text", "two-events", "private-key"],
+    )  # fmt: skip
+    def test_the_lines_of_data_in_an_event_are_one_text(self, newline, body, expected):
+        stream, clean = (f'{text}\n\ndata: {{"n": 1}}\n\n'.replace("\n", newline) for text in (body, expected))
+
+        assert Redactor().response(answer_of(stream.encode(), headers=EVENTS)).body == clean.encode()
+        assert sent({"echo": stream}) == answered({"echo": stream}) == {"echo": clean}
 
     def test_a_stream_is_known_without_its_type(self):
         redacted = Redactor().response(answer_of(events({"password": "hunter2"}), headers=()))
