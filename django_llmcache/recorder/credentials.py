@@ -104,7 +104,18 @@ _PRIVATE_KEY: Final = re.compile(
     r"(?:(?:(?!-----BEGIN ).){0,20000}?-----END [A-Z0-9 ]*PRIVATE KEY-----|(?:\\[nr]|[\sA-Za-z0-9+/=:,-])*)",
     re.DOTALL,
 )
-_LOGIN: Final = re.compile(r"(?<=://)[^\s/?#@:\"'<>\\]*:[^\s/?#@\"'<>\\]+(?=@)")
+_LOGIN: Final = re.compile(
+    r"""
+    (?<=://)(?:
+      # Before the first @ that a host comes after, also where the password has a / or @; no port with a path after it.
+      [^\s/?#@:"'<>\\[]*:(?!(?:\d*|\$?\{[^{}]*\}|\$?(?i:port))[/?#])[^\s"'<>\\]{1,200}?
+      (?=@(?:[\w.-]+(?::\d+)?[,;]?(?:[/?#\s"'<>()`\\]|\Z)|\[))
+    | # Or before the last @ that no path comes before, whatever stands for the host.
+      (?!REDACTED@)[^\s/?#:"'<>\\]*:[^\s/?#"'<>\\]+(?=@)
+    )
+    """,
+    re.VERBOSE,
+)
 _BEARER: Final = re.compile(
     r"bearer\s+(?P<value>(?=[A-Za-z._~+/=-]*\d)[A-Za-z0-9._~+/=-]{16,}|[A-Za-z0-9._~+/=-]{24,})", re.IGNORECASE
 )

@@ -21,7 +21,7 @@ _START: Final = re.compile(
     rb"|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|xapp-|AIza|ya29\.|AQ\.|1//0|A(?:KIA|SIA|BIA|CCA|BSK)|dapi[0-9a-f]"
     rb"|SG\.|eyJ[A-Za-z0-9_-]{8,}\."
 )
-_LOGIN: Final = re.compile(rb"/[^\s/@\"'<>]*:[^\s/@\"'<>]+@")
+_LOGIN: Final = re.compile(rb":\\*/\\*/[^\s/:\"'<>]*:(?:[^\s/\"'<>]+|[^\s\"'<>]{1,1200})@")
 _PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])")
 
 

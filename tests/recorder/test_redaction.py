@@ -63,6 +63,10 @@ HARMLESS = [
     "a task-based, risk-averse, disk-intensive approach; sk-learn is fine",
     "xai-grok-4-fast-reasoning pplx-70b-chat hf_hub_download_something r8_t",
     "mail me@example.org or https://example.org:8080/me@home and http://localhost:3000",
+    "https://example.com/@user/x https://example.com/a:b@c/d http://[::1]:8080/@me",
+    "http://localhost:80?to=me@example.org http://localhost:8080#@me docker://a:1/b@sha256:0a1b",
+    "fetch(`http://localhost:${port}/@vite/client`) http://localhost:{port}/@me http://localhost:PORT/@me file:///c:/a@b",
+    "git+ssh://git@github.com:django/django.git@main git@github.com:a/b.git mailto:me@example.org ssh://git@host/a:b@c",
     "https://example.org/page?page=2&max_tokens=100&sort=key&tokens=5&keyword=a1b2c3d4e5f6",
     "chatcmpl-BkYtHxq1Z3gq0F3vJtQ8o9p1 req_011CRbXxLLnRT7FYiRdsa3YF toolu_01A09q90qw90lq917835lq9",
     "2f1c1d8e-92d4-4f0a-9d52-3b0d4e5a6c7b 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -366,6 +370,22 @@ class TestShapes:
         assert sent({"content": text}) == {"content": expected}
         assert answered({"content": text}) == {"content": expected}
         assert Redactor().text(text) == expected
+
+    @pytest.mark.parametrize(
+        "password",
+        ["hunter2", "p@ssw0rd", "@@", "pa/ss", "pa?ss", "p#s/s", "1a/b/c@d", "a/s@s:1@", "a:b/c", "p@s:w/d", "é/é"],
+    )
+    @pytest.mark.parametrize(
+        "host", ["db.example/x", "localhost:5432/x?a=b@c", "[::1]/x", "db, and me@example.org", "db.example.", "db"]
+    )
+    def test_no_part_of_a_login_is_left(self, password, host):
+        text, clean = f"postgres://app:{password}@{host}", f"postgres://REDACTED@{host}"
+
+        assert sent({"content": text}) == answered({"content": text}) == {"content": clean}
+        assert Redactor().text(clean) == clean
+
+    def test_the_user_of_a_login_may_be_an_address(self):
+        assert Redactor().text("smtp://me@example.org:hunter2@a.example:25") == "smtp://REDACTED@a.example:25"
 
     @pytest.mark.parametrize("text", HARMLESS)
     def test_prose_identifiers_and_code_are_left_alone(self, text):
