@@ -229,6 +229,11 @@ def raises(response, *args, **options):
     response.raise_for_status()
 
 
+CLOSE = "connection: close"
+"""As the server does: who shares a pool of connections with another must not try that one again."""
+LAST = whole(GOOD, headers=("content-type: application/json", CLOSE))
+
+
 class Turns:
     """One caller who leads, and others who wait for its call; each is a function.
 
@@ -241,12 +246,12 @@ class Turns:
     """
 
     def __init__(
-        self, ended: str | None, others: int = 1, headers: tuple[str, ...] = (), then: bytes = whole(GOOD), **settings
+        self, ended: str | None, others: int = 1, headers: tuple[str, ...] = (), then: bytes = LAST, **settings
     ) -> None:
         self.settings = settings
         self.others = others
         self.server = Loopback(self._end, then) if ended else Loopback(then)
-        self.answer = whole(b'{"error": {"message": "no"}}', status=ended or "", headers=headers)
+        self.answer = whole(b'{"error": {"message": "no"}}', status=ended or "", headers=(CLOSE, *headers))
 
     def _end(self, connection):
         wanted(1 + self.others)
