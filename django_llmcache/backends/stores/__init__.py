@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.core.cache import caches
-from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.db import BaseDatabaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
@@ -61,7 +61,7 @@ def store_of(alias: Alias, deadlines: Deadlines) -> Store:
         return LocMemStore(alias)
     if issubclass(alias.backend, FileBasedCache):
         return FileStore(alias, deadlines)
-    if issubclass(alias.backend, DatabaseCache):
+    if issubclass(alias.backend, BaseDatabaseCache):
         return DatabaseStore(alias, deadlines)
     return GuardedStore(alias, deadlines)
 

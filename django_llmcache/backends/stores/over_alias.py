@@ -14,9 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
-from django.core.cache.backends.db import BaseDatabaseCache
 from django.core.cache.backends.dummy import DummyCache
-from django.db import connections
 
 from django_llmcache.exceptions import BackendTimeoutError
 from django_llmcache.locks import fork_safe_lock
@@ -86,7 +84,6 @@ class GuardedStore(Store):
         self.name = _named(alias)
         self._alias = alias
         self._deadlines = deadlines
-        self._is_database = issubclass(alias.backend, BaseDatabaseCache)
         self._local = threading.local()
         self._lock = fork_safe_lock()
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
@@ -142,8 +139,7 @@ class GuardedStore(Store):
         try:
             return job.work(self._cache())
         finally:
-            if self._is_database:
-                self._let_go()
+            self._let_go()
 
     def _cache(self) -> Any:
         """Return this thread's cache: Django promises no other of one that many threads may use."""
@@ -154,9 +150,7 @@ class GuardedStore(Store):
             return cache
 
     def _let_go(self) -> None:
-        """Close the thread's connections where ``CONN_MAX_AGE`` says so, as Django does at the end of a request."""
-        for connection in connections.all(initialized_only=True):
-            connection.close_if_unusable_or_obsolete()
+        """Let go of what a thread has for one operation alone: nothing, of most."""
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:

@@ -17,6 +17,11 @@ _COMPARING: Final = frozenset({"mysql", "postgresql", "sqlite"})
 class DatabaseStore(GuardedStore):
     """As any alias; a value is swapped by an ``UPDATE`` of the row that has the old one."""
 
+    def _let_go(self) -> None:
+        """Close the thread's connections where ``CONN_MAX_AGE`` says so, as Django does at the end of a request."""
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
+
     def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
         return self._within(self._deadlines.write, lambda cache: _swapped(cache, key, old, new))
 
