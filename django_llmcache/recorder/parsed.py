@@ -48,11 +48,12 @@ class ParsedFolders:
 
     def keep(self, folder: str, parsed: Parsed) -> None:
         """Keep it in place of what was there; one without fixtures, or larger than all may be, is not kept."""
+        size = parsed.size
         with _keeping:
             self._forget(folder)
-            if parsed.fixtures and parsed.size <= KEPT_BYTES:
+            if parsed.fixtures and size <= KEPT_BYTES:
                 self._held[folder] = parsed
-                self._size += parsed.size
+                self._size += size
             while self._size > KEPT_BYTES:
                 self._forget(next(iter(self._held)))
 

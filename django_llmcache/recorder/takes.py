@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from .fixture import Fixture, FixtureError
@@ -37,21 +38,27 @@ class Take(NamedTuple):
         last = self.fixtures[-1]
         return numbers == set(range(max(last.answers, last.sequence + 1)))
 
+    @property
+    def copies(self) -> list[tuple[Fixture, Fixture]]:
+        """Return the pairs of files that are the same answer of the take, as they follow one another."""
+        return [(one, other) for one, other in pairwise(self.fixtures) if one.sequence == other.sequence]
+
     def without_copies(self) -> Take:
         """Return the take less the copies of its files.
 
         Raises:
             FixtureError: two differ that are to be the same answer of the take.
         """
-        kept: list[Fixture] = []
-        for one in self.fixtures:
-            if not kept or kept[-1].sequence != one.sequence:
-                kept.append(one)
-            elif kept[-1].response != one.response:
+        copies = self.copies
+        for one, other in copies:
+            if one.response != other.response:
                 raise FixtureError(
-                    one.file, "sequence", f"it is {one.sequence}, as in {kept[-1].file}; keep one of them"
+                    other.file, "sequence", f"it is {other.sequence}, as in {one.file}; keep one of them"
                 )
-        return self if len(kept) == len(self.fixtures) else self._replace(fixtures=tuple(kept))
+        if not copies:
+            return self
+        extra = {id(other) for _, other in copies}
+        return self._replace(fixtures=tuple(one for one in self.fixtures if id(one) not in extra))
 
     def is_of(self, test: str, *, any_block: bool = False) -> bool:
         """Return whether a test recorded it, whichever runner it ran under.
