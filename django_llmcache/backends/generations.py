@@ -58,7 +58,7 @@ class Mark(NamedTuple):
     def from_list(cls, listed: Any) -> Mark:
         """Return what ``as_list`` described; raises ``TypeError`` or ``ValueError`` for anything else."""
         epoch, number, groups, gap = listed if len(listed) == 4 else (*listed, "")
-        return cls(epoch, int(number), tuple((group, stamp) for group, stamp in groups), str(gap))
+        return cls(epoch, int(number), tuple([(group, stamp) for group, stamp in groups]), str(gap))
 
 
 class Ledger(NamedTuple):

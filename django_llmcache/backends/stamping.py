@@ -47,8 +47,11 @@ class Now(NamedTuple):
 
     def overtook(self, mark: Mark, entry: Entry) -> bool:
         """Return whether a clear that concerns the entry came after the mark."""
-        stale = any(self.stamps.get(group) != stamp for group, stamp in mark.groups if group in self.stamps)
-        return stale or self.ledger.concerns(mark, entry)
+        stamps = self.stamps
+        for group, stamp in mark.groups:
+            if stamps.get(group, stamp) != stamp:
+                return True
+        return self.ledger.concerns(mark, entry)
 
 
 class StampSteps:

@@ -21,6 +21,9 @@ SHORT: Final = 0.001
 ROUNDS: Final = 10
 """Times that a busy loop is given more time, before it counts as a store that does not answer."""
 
+_NEARLY: Final = 0.99
+"""The part of its time from which on a command has all of it: to set a time-out is a system call, and one for each hit."""
+
 Read = TypeVar("Read")
 """What one of a socket's ways to read gives."""
 
@@ -70,10 +73,13 @@ class TimedSocket:
         self._sock = sock
         self._seconds = sock.gettimeout()
         self._ends = math.inf
+        self._is_cut = False  # whether the socket's own time-out is less than a whole command's
 
     def sendall(self, data: bytes) -> None:
         """Send a command, which may take as long as its answer, and begin the answer's time."""
-        self._sock.settimeout(self._seconds)
+        if self._is_cut:
+            self._sock.settimeout(self._seconds)
+            self._is_cut = False
         self._sock.sendall(data)
         self._ends = math.inf if self._seconds is None else time.monotonic() + self._seconds
 
@@ -90,6 +96,7 @@ class TimedSocket:
         self._seconds = seconds
         self._ends = math.inf if seconds is None else time.monotonic() + seconds
         self._sock.settimeout(seconds)
+        self._is_cut = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -98,8 +105,9 @@ class TimedSocket:
         """Read what is there, and wait for more of it as long as the command has time."""
         if args[-1]:  # flags: it looks whether the connection still stands, and no command is under way
             return read(*args)
-        if self._ends < math.inf:
-            self._sock.settimeout(max(self._ends - time.monotonic(), 0.0))  # 0 waits for nothing
+        if self._seconds is not None and (left := self._ends - time.monotonic()) < self._seconds * _NEARLY:
+            self._sock.settimeout(max(left, 0.0))  # 0 waits for nothing
+            self._is_cut = True
         try:
             return read(*args)
         except _NOT_THERE as error:
