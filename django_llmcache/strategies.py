@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from . import backends, conf, lookup, sharing, sitestats, workers
 from .entry import Entry, Selector
@@ -172,6 +173,9 @@ class ProductionStrategy:
         emit("miss", type(self), key=key, provider=request.provider, model=request.model, reason=reason)
 
 
+_STEPPED_ASIDE: Final = Bypass("test_cache")
+
+
 class TestStrategy(ProductionStrategy):
     """As production, until a test records or replays at the HTTP level: then step aside and let that answer."""
 
@@ -182,12 +186,14 @@ class TestStrategy(ProductionStrategy):
         """Return what ``call`` gives while a test is recorded or replayed, else what production would."""
         if not _recording():
             return super().with_cache(request, call)
+        self._tell_miss(request, _STEPPED_ASIDE)
         return _replayed(as_response(call(request)))
 
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Do what ``with_cache`` does on the event loop."""
         if not _recording():
             return await super().awith_cache(request, call)
+        self._tell_miss(request, _STEPPED_ASIDE)
         return _replayed(as_response(await awaitable(call(request))))
 
 

@@ -72,7 +72,7 @@ class Session:
         self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
         self._live: set[str] = set()
-        self._faults_left = options.fault.times if options.fault else 0
+        self._faults_left = options.faults
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
         """Return how a request is answered; ``None`` when the recorder has no part in it.
@@ -103,8 +103,10 @@ class Session:
 
     @contextmanager
     def run(self, sample: int) -> Iterator[Session]:
-        """Let one run of the test have the recordings of one sample."""
+        """Let one run of the test have the recordings of one sample, and what goes wrong go wrong in each."""
         before, self.sample = self.sample, sample
+        if sample > 0:  # what was set up for the first may have asked already
+            self._faults_left = self.options.faults
         try:
             yield self
         finally:

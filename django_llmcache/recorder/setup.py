@@ -118,5 +118,10 @@ class Options(NamedTuple):
     fault: Fault | None = None
     pace: float = 0.0
 
+    @property
+    def faults(self) -> int:
+        """Return how many times something goes wrong."""
+        return self.fault.times if self.fault else 0
+
 
 NO_OPTIONS: Final = Options()

@@ -17,10 +17,10 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Options
 from django_llmcache.telemetry import counters
 
-from . import suites
+from . import blocks, suites
 from .options import names_of, options_of
 from .sessions import recorded
-from .setups import running, under_django
+from .setups import under_django
 
 __unittest = True  # so that a traceback goes on to the test's own line
 _HEARD = ("addError", "addExpectedFailure", "addFailure", "addSkip", "addSubTest", "addUnexpectedSuccess")
@@ -50,23 +50,29 @@ def _around_run(run: Callable[..., Any]) -> Callable[..., Any]:
             return run(self, result)
         backends.empty()
         counters.reset()
-        options = wanted(self)
-        with running(self.id()):
-            if options is None or result is None:
-                return run(self, result)
-            _run(run, self, result, options)
+        if result is None:
+            return run(self, result)
+        options, outcome = wanted(self), _Outcome()
+        with blocks.running(self.id()):
+            with outcome.heard_from(result):
+                if options is None:
+                    run(self, result)
+                else:
+                    _run(run, self, result, options, outcome)
+            blocks.end(passed=outcome.passed)
         return result
 
     return run_recorded
 
 
-def _run(run: Callable[..., Any], test: unittest.TestCase, result: unittest.TestResult, options: Options) -> None:
-    outcome = _Outcome()
+def _run(
+    run: Callable[..., Any], test: unittest.TestCase, result: unittest.TestResult, options: Options, outcome: _Outcome
+) -> None:
     try:
-        with recorded(test.id(), options) as session, outcome.heard_from(result):
+        with recorded(test.id(), options) as session:
             on_each_sample(test, session)
             run(test, result)
-            session.failed = outcome.failed or outcome.skipped or outcome.expected
+            session.failed = not outcome.passed
             if outcome.failed:
                 session.misses.clear()  # told already
     except SkipTest as skip:
@@ -86,6 +92,11 @@ class _Outcome:
         self.failed = False
         self.skipped = False
         self.expected = False
+
+    @property
+    def passed(self) -> bool:
+        """Return whether it passed, and did not skip or fail as it was expected to."""
+        return not (self.failed or self.skipped or self.expected)
 
     @contextmanager
     def heard_from(self, result: unittest.TestResult) -> Iterator[None]:

@@ -15,7 +15,7 @@ from django.test import tag
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.session import Session, current
 
-from . import setups
+from . import blocks
 from .options import NAME, WORDS, options_from
 from .sessions import recorded
 
@@ -88,8 +88,8 @@ class LiveAPI:
             raise ConfigurationError(
                 f"samples={self.options.samples} needs the whole test, and a block runs once: decorate the test."
             )
-        block = setups.next_block() or "a `with live_api()` block"
-        manager = recorded(block, self.options, label=setups.running_test() or "")
+        block = blocks.next_block() or "a `with live_api()` block"
+        manager = recorded(block, self.options, label=blocks.running_test() or "")
         session = manager.__enter__()
         self._entered.append(manager)
         return session
@@ -144,9 +144,9 @@ def _sessions(function: Callable[..., Any], words: dict[str, Any]) -> Iterator[A
     if session is not None and (session.options == options or function.__name__ in session.functions):
         yield nullcontext()
         return
-    name = setups.next_block() or f"{function.__module__}.{function.__qualname__}"
+    name = blocks.next_block() or f"{function.__module__}.{function.__qualname__}"
     for sample in range(options.samples):
-        yield recorded(name, options, sample=sample, label=setups.running_test() or "")
+        yield recorded(name, options, sample=sample, label=blocks.running_test() or "")
 
 
 def _marked(target: Any, words: dict[str, Any]) -> Any:

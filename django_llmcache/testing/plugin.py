@@ -106,6 +106,10 @@ def _tags(item: pytest.Item) -> set[str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin each test with an empty in-process store and counts of zero, and a live_api test with a session."""
     _empty_store()
+    item.stash[_failed] = item.stash[_called] = False
+    blocks = _loaded("testing.blocks")
+    if blocks is not None:
+        blocks.begin()
     if item.get_closest_marker(NAME) is None:
         return
     from .pytest_items import session_for
@@ -113,7 +117,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     manager = session_for(item)
     item.stash[_session] = manager.__enter__()
     item.stash[_manager] = manager
-    item.stash[_failed] = item.stash[_called] = False
 
 
 @pytest.hookimpl(wrapper=True)
@@ -127,13 +130,18 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, 
 
 
 def _empty_store() -> None:
-    from sys import modules
-
-    backends, telemetry = (modules.get(f"django_llmcache.{name}") for name in ("backends", "telemetry"))
+    backends, telemetry = _loaded("backends"), _loaded("telemetry")
     if backends is not None:
         backends.empty()
     if telemetry is not None:
         telemetry.counters.reset()
+
+
+def _loaded(name: str) -> Any:
+    """Return a module of ours if somebody has imported it: who doesn't use it is to wait for nothing."""
+    from sys import modules
+
+    return modules.get(f"django_llmcache.{name}")
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -153,46 +161,61 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Note whether any phase of a test failed."""
     report = yield
+    gave_up = report.failed or (report.skipped and call.excinfo is not None)
+    if gave_up:
+        item.stash[_failed] = True
     if _session not in item.stash:
         return report
     misses = item.stash[_session].misses
     if report.skipped and misses and not hasattr(report, "wasxfail"):  # somebody hid the miss, and then gave up
         report.outcome, report.longrepr = "failed", str(misses[0])
-    if report.failed or (report.skipped and call.excinfo is not None):
-        item.stash[_failed] = True
-        if not hasattr(report, "wasxfail"):
-            misses.clear()  # told by this; an expected failure is no miss
+    if gave_up and not hasattr(report, "wasxfail"):
+        misses.clear()  # told by this; an expected failure is no miss
     return report
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     """End the session when everything else is torn down; a miss until then fails the test."""
-    manager, session = item.stash.get(_manager, None), item.stash.get(_session, None)
-    if manager is None or session is None:
-        return (yield)
     try:
         result = yield
     except BaseException:
-        session.failed = True
-        session.misses.clear()
-        manager.__exit__(None, None, None)
+        item.stash[_failed] = True
+        if _session in item.stash:
+            item.stash[_session].misses.clear()
+        _end(item)
         raise
-    session.failed = item.stash[_failed] or not item.stash[_called]
-    manager.__exit__(None, None, None)
+    _end(item)
     return result
+
+
+def _end(item: pytest.Item) -> None:
+    """End the session of a test, where it has one, and its blocks."""
+    passed = False
+    try:
+        if _session in item.stash:
+            item.stash[_session].failed = item.stash[_failed] or not item.stash[_called]
+            item.stash[_manager].__exit__(None, None, None)
+        passed = not item.stash.get(_failed, True)
+    finally:
+        blocks = _loaded("testing.blocks")
+        if blocks is not None:
+            blocks.end(passed=passed)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Say what the recorder did."""
+    summary = _loaded("testing.summary")
     if _run in config.stash:
         from .pytest_runs import lines_of
 
         shown = lines_of(config, passed=exitstatus == 0, skipped=terminalreporter.stats.get("skipped", ()))
-        if shown:
-            terminalreporter.section("live_api")
-            for line in shown:
-                terminalreporter.line(line)
+    else:  # where there are blocks alone
+        shown = [] if summary is None else summary.lines()
+    if shown:
+        terminalreporter.section("live_api")
+        for line in shown:
+            terminalreporter.line(line)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -14,7 +14,7 @@ from django_llmcache.recorder.files import folders_in
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options
 
-from . import interceptors, summary
+from . import blocks, interceptors, summary
 from .modes import decide
 from .setups import PLACEHOLDER, refuse_outside_tests, setup_for
 
@@ -90,6 +90,8 @@ def recorded(
 
 def _finish(session: Session, *, passed: bool) -> None:
     written = session.end(passed=passed)
+    if session.is_test:
+        blocks.wrote(session.setup.store, written)
     for leak in session.leaks:
         warnings.warn(f"{session.test} asked a provider past the recorder: {leak}", LiveCallWarning, stacklevel=2)
     summary.add(session, written, passed=passed)

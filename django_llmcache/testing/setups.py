@@ -7,8 +7,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import django_llmcache
 from django_llmcache import conf, telemetry
-from django_llmcache.recorder.session import Session, current
+from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.usage import UsageLog
@@ -30,8 +29,6 @@ PLACEHOLDER = "llmcache-has-no-key"
 """Stands for the API key of a provider that has none, while its answers are replayed."""
 
 _as_under_pytest = False
-_running: str | None = None
-_blocks: tuple[str | None, int] = (None, 0)
 _made: tuple[tuple[conf.Settings, Mode, Path], Setup] | None = None
 
 
@@ -63,34 +60,6 @@ def under_pytest() -> bool:
 def under_django() -> bool:
     """Return whether Django's own test runner is at work in this process."""
     return conf.under_test_runner() and not under_pytest()
-
-
-def running_test() -> str | None:
-    """Return what the test runner runs the test by that is under way, ``None`` where none is, or is known."""
-    if not under_pytest():
-        return _running
-    said = conf.environment("PYTEST_CURRENT_TEST")
-    return said.rpartition(" (")[0] if said else None
-
-
-def next_block() -> str | None:
-    """Return what the next block or function of the running test is recorded as: each has recordings of its own."""
-    global _blocks
-    test, session = running_test(), current()
-    first = 1 if session is not None and session.test == test else 0  # else the test's own recordings are under its id
-    _blocks = (test, _blocks[1] + 1 if _blocks[0] == test else first)
-    return f"{test} <{_blocks[1]}>" if test and _blocks[1] else test
-
-
-@contextmanager
-def running(test: str) -> Iterator[None]:
-    """Say which test is under way, where no pytest says it."""
-    global _blocks, _running
-    before, _running, _blocks = _running, test, (None, 0)
-    try:
-        yield
-    finally:
-        _running = before
 
 
 def refuse_outside_tests() -> None:

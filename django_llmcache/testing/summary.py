@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -61,6 +61,11 @@ def add_found(tests: Iterable[str]) -> None:
     _note({"found": list(tests)})
 
 
+def take_back(paths: Iterable[Path]) -> None:
+    """Note that what was recorded is removed again, since its test has failed."""
+    _note({"taken_back": [str(path) for path in paths]})
+
+
 def tests() -> list[Test]:
     """Return the tests and the set-ups of this run so far, in all of its processes."""
     return [Test(line["test"], line["mode"], line["passed"]) for line in _lines() if "test" in line]
@@ -94,7 +99,8 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
     Args:
         unused: fixtures that no test of a full run asked for.
     """
-    noted = [line for line in _lines() if "test" in line]
+    gone = {path for line in _lines() for path in line.get("taken_back", ())}
+    noted = [_without(line, gone) for line in _lines() if "test" in line]
     ran = _with_blocks([line for line in noted if line["is_test"]])
     if not ran and not any(line["calls"][name] for line in noted for name in COUNTS):
         return []
@@ -114,6 +120,14 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
     left = sorted(map(str, unused))
     shown += [f"fixtures that no test used: {len(left)}", *(f"  {each}" for each in left[:_SHOWN])] if left else []
     return shown
+
+
+def _without(line: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:
+    """Return a line less the fixtures that were removed again: the calls were live, and not kept."""
+    kept = [path for path in line["written"] if path not in gone]
+    lost, calls = len(line["written"]) - len(kept), line["calls"]
+    changed = {"recorded": calls["recorded"] - lost, "live": calls["live"] + lost}
+    return line | {"written": kept, "calls": calls | changed}
 
 
 def _with_blocks(ran: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -302,6 +302,32 @@ def test_no_sample_sees_what_another_left(project, provider, runner):
     assert provider.calls == 3  # one for each sample; the other tests ask the same
 
 
+FAULTY = """
+    import os
+
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    class Tests(SimpleTestCase):
+        @live_api(samples=3, fault="429x2")
+        def test_answers(self):
+            url = os.environ["STANDIN_URL"] + "/v1/chat/completions"
+            statuses = [requests.post(url, json={"model": "m", "messages": []}).status_code for _ in range(3)]
+            self.assertEqual(statuses, [429, 429, 200])
+"""
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_what_goes_wrong_goes_wrong_on_each_sample(project, runner):
+    project.write("test_faulty.py", FAULTY)
+
+    done = getattr(project, runner)(*(() if runner == "pytest" else ("test",)), **ON)
+
+    assert done.code == 0, done
+
+
 def test_a_generator_can_not_be_held():
     def answers():
         yield 1

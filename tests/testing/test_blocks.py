@@ -1,0 +1,130 @@
+"""What ``with live_api()`` blocks have recorded stays where their test passes, and only there."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_llmcache.contrib.demo.standin import Reply
+
+from .conftest import ON
+
+TWICE = """
+    import os
+    from unittest import expectedFailure
+
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def ask():
+        return chat("openai", [{"role": "user", "content": "Hi"}]).text
+
+
+    class Tests(SimpleTestCase):
+        def test_answers(self):
+            with live_api():
+                first = ask()
+            with live_api():
+                second = ask()
+            self.assertEqual(first, second)
+            END
+"""
+
+
+@pytest.fixture(params=["pytest", "manage"])
+def run(request, project):
+    """Return what runs the project's tests, by either runner."""
+    if request.param == "pytest":
+        return project.pytest
+    return lambda **variables: project.manage("test", "--testrunner", RUNNER, **variables)
+
+
+RUNNER = "django_llmcache.testing.LLMCacheDiscoverRunner"
+
+
+def test_the_next_block_has_what_the_one_before_recorded(project, provider, run):
+    project.write("test_faq.py", TWICE.replace("END", ""))
+
+    done = run(**ON)
+
+    assert done.code == 0, done
+    assert provider.calls == len(project.fixtures) == 1
+
+
+@pytest.mark.parametrize("end", ["self.fail()", "1 / 0", "self.skipTest('half way')"])
+def test_nothing_stays_of_a_test_that_does_not_pass(project, run, end):
+    project.write("test_faq.py", TWICE.replace("END", end))
+
+    done = run(**ON)
+
+    assert project.fixtures == []
+    assert "1 live" in done.text, done
+    assert "recorded" not in done.text
+
+
+def test_nothing_stays_of_one_that_fails_as_expected(project, run):
+    failing = TWICE.replace("def test", "@expectedFailure\n        def test").replace("END", "self.fail()")
+    project.write("test_faq.py", failing)
+
+    assert run(**ON).code == 0
+    assert project.fixtures == []
+
+
+def test_nothing_stays_where_the_tear_down_fails(project, run):
+    project.write("test_faq.py", TWICE.replace("END", "\n\n        def tearDown(self):\n            self.fail()"))
+
+    assert run(**ON).code == 1
+    assert project.fixtures == []
+
+
+RERUN = """
+    import pytest
+    from _pytest.runner import runtestprotocol
+
+
+    def pytest_runtest_protocol(item, nextitem):  # as pytest-rerunfailures does
+        if not any(report.failed for report in runtestprotocol(item, nextitem=nextitem, log=False)):
+            return True
+        item._initrequest()
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            item.ihook.pytest_runtest_logreport(report=report)
+        return True
+"""
+FLAKY = """
+    from pathlib import Path
+
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def ask():
+        with live_api():
+            return chat("openai", [{"role": "user", "content": "Hi"}]).text
+
+
+    def test_flaky():
+        texts = [ask(), ask()]
+        log = Path("texts.log")
+        tries = log.read_text().splitlines() if log.exists() else []
+        log.write_text("\\n".join([*tries, str(texts)]))
+        assert tries
+"""
+
+
+def test_one_that_is_run_again_is_replayed_from_what_its_last_try_recorded(project, provider):
+    project.write("conftest.py", RERUN)
+    project.write("test_flaky.py", FLAKY)
+
+    provider.script(*(Reply(body=answer(number)) for number in range(4)))
+
+    recorded = project.pytest(**ON, LLMCACHE_TEST_CACHE_MODE="refresh")
+    replayed = project.pytest(**ON, LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert (recorded.code, replayed.code) == (0, 0), (recorded, replayed)
+    tries = (project.folder / "texts.log").read_text().splitlines()
+    assert tries == ["['0', '1']", "['2', '3']", "['2', '3']"]
+
+
+def answer(number):
+    return b'{"choices":[{"message":{"role":"assistant","content":"%d"},"finish_reason":"stop"}]}' % number
