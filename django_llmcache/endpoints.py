@@ -64,7 +64,7 @@ class Endpoint:
         ConfigurationError: a part that is not a text, or no provider.
     """
 
-    __slots__ = ("base_url", "headers", "operation", "path", "provider", "query", "route", "rules")
+    __slots__ = ("base_url", "headers", "operation", "path", "provider", "query", "route", "rules", "unkeyed")
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class Endpoint:
             tuple(pair for pair in pairs((n.lower(), v) for n, v in headers) if pair[0] in rules.headers),
         )
         put(self, "rules", rules)
+        put(self, "unkeyed", rules.unkeyed_at(operation, path))
         put(self, "route", None)
 
     provider: str
@@ -102,6 +103,8 @@ class Endpoint:
     query: Pairs
     headers: Pairs
     rules: RequestRules
+    unkeyed: frozenset[str]
+    """Top-level names of a body that do not count here."""
     route: Any
     """What the last look-up here followed: nothing that the endpoint is, but soon found again."""
 

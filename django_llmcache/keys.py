@@ -85,7 +85,7 @@ class KeyMaker:
         envelope = canonical_envelope(endpoint, model, version, scope if scoped != SHARED else None, sample)
         self._hasher = hashlib.sha256(envelope)
         self._prefix = f"llmcache:{FORMAT}.{_version_text(version)}:{scoped}:"
-        self._unkeyed = endpoint.rules.unkeyed
+        self._unkeyed = endpoint.unkeyed
         self._ignore = ignore
         self._of_bodies: dict[bytes, str] = {}
 
@@ -221,7 +221,7 @@ def parts_of(
     address |= {"scope": scope_digest(scope), "sample": sample} | ({} if version is None else {"version": version})
     make_key(request, version=version or 0, scope=scope, sample=sample, ignore=ignore)
     parts = {name: _short(value) for name, value in address.items()}
-    body = plain_numbers(counted_in(request._payload, request.rules.unkeyed, ignore))
+    body = plain_numbers(counted_in(request._payload, request._endpoint.unkeyed, ignore))
     for name, value in sorted(body.items()):
         label = f"body.{name}" if name in address and value != address[name] else name
         if name in _TURNS and isinstance(value, list | tuple) and value:

@@ -19,6 +19,11 @@ UNKEYED: Final = frozenset({
 })  # fmt: skip
 """Top-level names that cannot change an answer. Isolation between users is the job of ``scope``."""
 
+ECHOED: Final = frozenset({
+    "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
+})  # fmt: skip
+"""Names that count with OpenAI's Responses API, whoever speaks it: its answers repeat them."""
+
 GATEWAYS: Final = frozenset({"x-portkey-config", "x-portkey-custom-host", "x-portkey-provider"})
 """Request headers that tell a gateway where it sends the request, whatever API that speaks."""
 
@@ -67,7 +72,7 @@ class RequestRules:
     """One provider's table of what counts, what streams and what has state on the provider's side. Immutable.
 
     Args:
-        unkeyed: top-level names of the body that are not in the key.
+        unkeyed: top-level names of the body that are not in the key, but for those which the answer repeats.
         headers: names of request headers that change an answer; all others are not in the key.
         stateful: top-level names that mean state on the provider's side, or an answer that changes with time (web
             search and the like). By value: ``None``, ``False``, an empty text or list and ``{"mode": "off"}`` do
@@ -155,6 +160,11 @@ class RequestRules:
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
+
+    def unkeyed_at(self, operation: str, path: str) -> frozenset[str]:
+        """Return the top-level names that are not in the key of what is asked at one place."""
+        echoes = operation == "responses" or path.rstrip("/").endswith("/responses")
+        return self.unkeyed - ECHOED if echoes else self.unkeyed
 
     def has_state(self, payload: Mapping[str, Any]) -> bool:
         """Return whether the answer depends on more than the request: hosted tools, stored files, sessions."""

@@ -37,7 +37,7 @@ from django_llmcache.keys import (
     unpack_parts,
 )
 from django_llmcache.messages import LLMRequest
-from django_llmcache.rules import UNKEYED, RequestRules
+from django_llmcache.rules import ECHOED, UNKEYED, RequestRules
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 KEY = re.compile(r"llmcache:1\.[^:\s]+:(-|[0-9a-f]{16}):[0-9a-f]{64}")
@@ -451,6 +451,15 @@ class TestAddress:
     @pytest.mark.parametrize("name", ["store", "seed", "prompt_cache_key", "service_tier", "n", "logprobs"])
     def test_any_other_name_counts(self, name):
         assert key_of(CHAT | {name: 1}) != key_of(CHAT)
+
+    @pytest.mark.parametrize("name", sorted(ECHOED))
+    @pytest.mark.parametrize("place", [{"operation": "responses"}, {"path": "/responses"}], ids=str)
+    def test_a_name_that_the_answer_repeats_counts(self, name, place):
+        def key(**more):
+            return make_key(request_of(CHAT | more, rules=RequestRules(unkeyed=UNKEYED | ECHOED), **place))
+
+        assert key(**{name: "mine"}) != key(**{name: "yours"})
+        assert key(timeout=7) == key()
 
     def test_each_provider_has_its_own_deny_list(self):
         rules = RequestRules(unkeyed=["keep_alive"])

@@ -92,7 +92,8 @@ def test_the_guides_rules_hold(provider, shop):
 
         plain = ask().key
 
-        assert ask(user="u", prompt_cache_key="k").key == plain
+        assert ask(timeout=7).key == plain
+        assert ask(user="u").key != plain
         assert ask(store=False).key != plain
         assert ask(instructions="Be brief.").key != plain
         assert ask(extra_headers={"openai-beta": "x"}).key != plain

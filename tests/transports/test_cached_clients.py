@@ -128,6 +128,16 @@ def test_it_shares_answers_with_chat(client, openai):
     assert openai.calls == 1
 
 
+def test_nobody_reads_what_another_told_the_provider_where_its_answer_repeats_it(client, openai):
+    alice, bob = ({"model": "m", "input": "Hi", "metadata": {"name": name}} for name in ("alice", "bob"))
+    said = {"status": "completed", "output": [{"content": [{"text": "Hi"}]}]}
+    openai.script(*(Reply(200, json.dumps(said | {"metadata": who["metadata"]}).encode()) for who in (alice, bob)))
+
+    seen = client.post(alice, bob, path="/v1/responses")
+
+    assert [each.response.json()["metadata"] for each in seen] == [alice["metadata"], bob["metadata"]]
+
+
 def test_hosts_at_one_address_are_kept_apart(client, openai):
     hosts = [client.post(BODY, headers={"host": name})[0] for name in ("a.example", "b.example", "a.example")]
 
