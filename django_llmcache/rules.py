@@ -28,10 +28,10 @@ GATEWAYS: Final = frozenset({"x-portkey-config", "x-portkey-custom-host", "x-por
 """Request headers that tell a gateway where it sends the request, whatever API that speaks."""
 
 STATEFUL: Final = frozenset({
-    "agent_id", "assistant_id", "background", "cachedContent", "cached_content", "connectors", "container",
-    "conversation", "conversation_id", "dataSources", "data_sources", "enable_search", "mcp_servers", "plugins",
-    "preset", "previous_interaction_id", "previous_response_id", "search_parameters", "search_settings", "thread_id",
-    "vector_store_ids", "web_search", "web_search_options",
+    "agent", "agent_id", "agent_reference", "assistant_id", "background", "cachedContent", "cached_content",
+    "connectors", "container", "conversation", "conversation_id", "dataSources", "data_sources", "enable_search",
+    "mcp_servers", "plugins", "preset", "previous_interaction_id", "previous_response_id", "search_parameters",
+    "search_settings", "thread_id", "vector_store_ids", "web_search", "web_search_options",
 })  # fmt: skip
 """Top-level names of every dialect that mean state at the provider, or a search of the web."""
 
@@ -51,9 +51,9 @@ REFERENCES: Final = frozenset({
 """Names and types, at any depth of a message, of what lives at the provider."""
 
 SEARCHING: Final = (
-    "*:online", "*-search-preview*", "*-search-api*", "*compound*", "perplexity/*", "sonar*",
+    "*:online", "*-search-preview*", "*-search-api*", "*@preset/*", "*compound*", "perplexity/*", "sonar*",
 )  # fmt: skip
-"""Models that search the web without being told to; ``*`` as in a shell."""
+"""Models that search the web without being told to, or are what is kept at the provider; ``*`` as in a shell."""
 
 OPAQUE: Final = frozenset({"args", "arguments", "input", "response"})
 """Names below a message that hold what a client-side tool was given or gave back: the client's own words."""
@@ -80,7 +80,8 @@ class RequestRules:
         stored: top-level names that do so only where they hold an object.
         client_tools: tool types that run on the client; any other type is stateful until listed.
         references: names and types, at any depth of a message, of something that lives on the provider's side.
-        searching: models that search the web by themselves, as shell patterns.
+        searching: models that search the web by themselves, or that name what is kept on the provider's side, as shell
+            patterns; those that ``models`` lists in case one fails count as well.
         is_stream: ``(method, path, body) -> bool``.
         is_stateful: a last say on the whole body, for what no table can express. Called on every look-up.
     """
@@ -126,7 +127,7 @@ class RequestRules:
         put(self, "searching", tuple(searching))
         put(self, "is_stream", is_stream)
         put(self, "is_stateful", is_stateful)
-        put(self, "_watched", self.stateful | self.stored | _TURNS | {"tools"})
+        put(self, "_watched", self.stateful | self.stored | _TURNS | {"models", "tools"})
         put(self, "_searches", {})
 
     unkeyed: frozenset[str]
@@ -173,11 +174,8 @@ class RequestRules:
         turns = payload.get("messages")
         if turns is not None and self._refer(turns):
             return True
-        model = payload.get("model")
-        if isinstance(model, str):
-            searches = self._searches.get(model)
-            if searches or (searches is None and self._searches_itself(model)):
-                return True
+        if self._searches_itself(payload.get("model")):
+            return True
         return self.is_stateful is not None and self.is_stateful(payload)
 
     def _asks_for_state(self, payload: Mapping[str, Any]) -> bool:
@@ -189,6 +187,8 @@ class RequestRules:
                 found = value.get("mode") != "off" if isinstance(value, Mapping) else bool(value)
             elif name in self.stored:
                 found = isinstance(value, Mapping)
+            elif name == "models":
+                found = isinstance(value, list | tuple) and any(map(self._searches_itself, value))
             else:
                 found = self._refer(value)
             if found:
@@ -205,7 +205,12 @@ class RequestRules:
                 return False
         return True
 
-    def _searches_itself(self, model: str) -> bool:
+    def _searches_itself(self, model: Any) -> bool:
+        if not isinstance(model, str):
+            return False
+        known = self._searches.get(model)
+        if known is not None:
+            return known
         if len(self._searches) >= _MODELS_KEPT:
             self._searches.clear()
         found = self._searches[model] = any(fnmatchcase(model.lower(), pattern) for pattern in self.searching)

@@ -5,12 +5,11 @@ Rules from platform.openai.com, API reference "Chat", "Responses" and "Embedding
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from django_llmcache.rules import GATEWAYS, STATEFUL, UNKEYED, RequestRules
 
-from .base import Messages, Provider
+from .base import Messages, Place, Provider
 
 HEADERS: Final = GATEWAYS | {
     "openai-beta",
@@ -28,12 +27,6 @@ OPERATIONS: Final = {
     "/chat/completions": "chat", "/responses": "responses", "/embeddings": "embeddings", "/completions": "completions",
 }  # fmt: skip
 """The first ending that fits is meant."""
-
-
-def _may_search(body: Mapping[str, Any]) -> bool:
-    """Return whether one of the models that OpenRouter may fall back to searches the web."""
-    models = body.get("models")
-    return isinstance(models, list | tuple) and any(str(model).endswith(":online") for model in models)
 
 
 class OpenAI(Provider):
@@ -58,6 +51,10 @@ class OpenAI(Provider):
 
     def embed_path(self, model: str) -> str:
         return "/embeddings"
+
+    def place_of(self, path: str) -> Place | None:
+        # An agent of Azure's Foundry, whose prompt, model and tools are kept there: no request says them.
+        return None if "/protocols/openai/" in path else super().place_of(path)
 
 
 class Compatible(OpenAI):
@@ -92,11 +89,11 @@ class Mistral(Compatible):
 
 
 class OpenRouter(Compatible):
-    """OpenRouter (openrouter.ai/docs): ``:online`` and the ``web`` plugin search."""
+    """OpenRouter (openrouter.ai/docs): ``:online`` and the ``web`` plugin search, ``@preset/…`` is kept there."""
 
     base_url = "https://openrouter.ai/api/v1"
     key_variable = "OPENROUTER_API_KEY"
-    rules = RequestRules(headers=HEADERS, is_stateful=_may_search)
+    rules = RequestRules(headers=HEADERS)
 
 
 class XAI(Compatible):

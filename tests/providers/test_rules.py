@@ -108,6 +108,9 @@ def test_tools_of_the_client_are_cached_like_anything_else(ask, name, tools):
         ("xai", {"search_parameters": {"mode": "auto"}}),
         ("openrouter", {"plugins": [{"id": "web"}]}),
         ("openrouter", {"models": ["a", "b:online"]}),
+        ("openrouter", {"models": ["a", "b@preset/support"]}),
+        ("openai", {"agent": {"type": "agent_reference", "name": "support"}}),
+        ("openai", {"agent_reference": {"type": "agent_reference", "name": "support"}}),
     ],
 )
 def test_state_at_the_provider_and_search_are_not_cached(ask, name, fields):
@@ -118,9 +121,14 @@ def test_state_at_the_provider_and_search_are_not_cached(ask, name, fields):
 
 @pytest.mark.parametrize(
     ("name", "model"),
-    [("openrouter", "openai/gpt-4o:online"), ("groq", "groq/compound"), ("openai", "gpt-4o-search-preview")],
+    [
+        ("openrouter", "openai/gpt-4o:online"),
+        ("openrouter", "@preset/support"),
+        ("groq", "groq/compound"),
+        ("openai", "gpt-4o-search-preview"),
+    ],
 )
-def test_a_model_that_searches_by_itself_is_not_cached(ask, name, model):
+def test_a_model_that_searches_by_itself_or_is_kept_there_is_not_cached(ask, name, model):
     assert ask(name, model=model).reason == "stateful"
 
 

@@ -205,6 +205,14 @@ def test_an_async_client_that_is_closed_answers_nothing(openai, library):
         asyncio.run(ask())
 
 
+@pytest.mark.parametrize("agent", ["applications/support", "agents/support/endpoint"])
+def test_what_is_asked_of_an_agent_at_the_provider_passes_untouched(client, openai, agent):
+    _, second = client.post(BODY, BODY, path=f"/api/projects/p/{agent}/protocols/openai/responses")
+
+    assert openai.calls == 2
+    assert "x-llmcache" not in second.headers
+
+
 def test_what_is_no_llm_call_passes_untouched(client, openai):
     openai.script(*[Reply(body=b'{"id": "file-1"}')] * 2)
 

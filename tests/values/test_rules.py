@@ -196,11 +196,14 @@ def test_a_circle_is_no_state_and_no_crash():
         "perplexity/sonar-pro",
         "sonar",
         "SONAR-Reasoning",
+        "@preset/support",
+        "openai/gpt-4o@preset/support",
     ],
 )
-def test_a_model_that_searches_by_itself_has_state(model):
+def test_a_model_that_searches_by_itself_or_is_kept_at_the_provider_has_state(model):
     for _ in range(2):
         assert DEFAULT_RULES.has_state(chat(model=model))
+        assert DEFAULT_RULES.has_state(chat(models=["gpt-4o", model]))
 
 
 @pytest.mark.parametrize(
@@ -209,6 +212,7 @@ def test_a_model_that_searches_by_itself_has_state(model):
 def test_any_other_model_has_none(model):
     for _ in range(2):
         assert not DEFAULT_RULES.has_state(chat(model=model))
+        assert not DEFAULT_RULES.has_state(chat(models=[model]))
 
 
 def test_more_models_than_are_remembered_are_still_told_apart():
