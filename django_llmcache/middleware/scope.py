@@ -9,6 +9,9 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.functional import LazyObject, empty
 
@@ -23,9 +26,10 @@ class RequestScopeMiddleware:
     """Keep apart what LLM calls answer while different users, sites or tenants are served.
 
     Name it in ``MIDDLEWARE`` behind those that find out who asks: Django's ``AuthenticationMiddleware``,
-    ``CurrentSiteMiddleware``, a tenant's. The scope is ``tenant:…/site:…/user:…``, of these what the request has; a
-    request that has none, such as an anonymous visitor's, gets shared answers, or with ``REQUIRE_SCOPE`` none from the
-    cache. A ``policy(scope=…)`` or a call's own ``scope=…`` goes before it. Subclass it for another scope.
+    ``CurrentSiteMiddleware``, a tenant's. The scope is ``tenant:…/site:…/user:…``, of these what the request has; who
+    is logged in and none of the site's user model has another name than ``user``. A request that has none of them, such
+    as an anonymous visitor's, gets shared answers, or with ``REQUIRE_SCOPE`` none from the cache. A
+    ``policy(scope=…)`` or a call's own ``scope=…`` goes before it. Subclass it for another scope.
     """
 
     sync_capable = True
@@ -67,7 +71,7 @@ class RequestScopeMiddleware:
         if site is not None:
             parts.append(f"site:{_quoted(_identity(site))}")
         if user is not None and user.is_authenticated:
-            parts.append(f"user:{_quoted(_identity(user))}")
+            parts.append(f"{_quoted(_kind_of(user))}:{_quoted(_identity(user))}")
         return "/".join(parts) or None
 
     @contextmanager
@@ -119,6 +123,23 @@ async def _found_out(request: HttpRequest) -> None:
     if isinstance(user, LazyObject) and user._wrapped is empty:
         with suppress(Exception):
             await sync_to_async(lambda: user.is_authenticated)()
+
+
+def _kind_of(user: Any) -> str:
+    """Return what tells a user from one of another class with the same primary key: a customer, a device, a token's.
+
+    It has a dot in it, where it is not ``user``, and so is like no other part of a scope.
+    """
+    try:
+        if isinstance(user, get_user_model()):
+            return "user"
+    except ImproperlyConfigured:  # a site that has no user model
+        pass
+    kind = user.__class__  # of what is looked up lazily, that of what was found
+    if isinstance(user, Model):
+        label: str = kind._meta.concrete_model._meta.label_lower
+        return label
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _quoted(name: Any) -> str:

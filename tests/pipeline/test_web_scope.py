@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory, override_settings
 from django.utils.functional import SimpleLazyObject
@@ -125,6 +125,67 @@ def test_each_site_and_tenant_has_answers_of_its_own(one, other):
     site.get(web(person(1), **other))
 
     assert site.calls == 2
+
+
+class Member(User):
+    """A user with more to it, in the same table."""
+
+    class Meta:
+        app_label = "tests"
+        proxy = True
+
+
+class Customer(Group):
+    """What an API's authentication may put into ``request.user``: a model that is none of the site's users."""
+
+    is_authenticated = True
+
+    class Meta:
+        app_label = "tests"
+        proxy = True
+
+
+class Device(SimpleNamespace):
+    is_authenticated = True
+
+
+class Client(Device):
+    pass
+
+
+def test_users_of_different_classes_are_kept_apart_whatever_their_primary_keys():
+    site = Site()
+    users = [User(pk=1), Customer(pk=1), Device(pk=1), Client(pk=1), User(pk=2)]
+
+    first = [site.get(web(user)).from_cache for user in users]
+    again = [site.get(web(SimpleLazyObject(lambda user=user: user))).from_cache for user in users]
+
+    assert first == [False] * 5
+    assert again == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("user", "scope"),
+    [
+        (User(pk=1), "user:1"),
+        (Member(pk=1), "user:1"),
+        (Customer(pk=1), "auth.group:1"),
+        (Device(pk="a/b"), "tests.pipeline.test_web_scope.Device:a%2Fb"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_the_scope_names_the_class_of_who_is_none_of_the_sites_users(user, scope):
+    assert RequestScopeMiddleware(HttpResponse).scope_of(web(SimpleLazyObject(lambda: user))) == scope
+
+
+@override_settings(AUTH_USER_MODEL="shop.Nobody")
+def test_a_site_without_a_user_model_has_users_all_the_same():
+    site = Site()
+
+    site.get(web(Device(pk=1)))
+
+    assert not site.get(web(Client(pk=1))).from_cache
+    assert site.get(web(Device(pk=1))).from_cache
 
 
 def test_visitors_share():
