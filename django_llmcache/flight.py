@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from concurrent.futures import Future
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from .errorcopy import fresh
+from .pulse import Pulse
 
 Value = TypeVar("Value")
 
@@ -70,24 +71,30 @@ class Landing(NamedTuple, Generic[Value]):
         return None
 
 
+LOST: Final[Landing[Any]] = Landing(error=asyncio.CancelledError())
+"""That a flight ends nobody knows when: its event loop is closed, or does not run. Never raised."""
+
+
 class Flight(Generic[Value]):
     """One call under way.
 
     Attributes:
         landing: where all who wait hear how it ended.
         loop: the event loop that it needs, ``None`` where a thread makes the call.
+        pulse: the signs of life of that loop.
         task: what makes the call on that loop.
         wanted: how many wait for it, the leader among them; changed under the lock.
         led: whether its leader still waits for it. What fails after that may fail for that: a client that is closed.
         who: what its leader is known by.
     """
 
-    __slots__ = ("landing", "led", "loop", "task", "wanted", "who")
+    __slots__ = ("landing", "led", "loop", "pulse", "task", "wanted", "who")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, who: Hashable) -> None:
         self.landing: Future[Landing[Value]] = Future()
         self.landing.set_running_or_notify_cancel()  # from here on, no waiter's cancellation cancels it
         self.loop = loop
+        self.pulse = None if loop is None else Pulse(loop)
         self.task: asyncio.Task[None] | None = None
         self.wanted = 1
         self.led = True
@@ -95,5 +102,10 @@ class Flight(Generic[Value]):
 
     @property
     def is_lost(self) -> bool:
-        """Return whether its loop was closed under it."""
-        return self.loop is not None and self.loop.is_closed()
+        """Return whether it is still to end, and its loop is closed or does not run."""
+        return self.pulse is not None and not self.landing.done() and self.pulse.is_lost
+
+    def ask_for_sign(self) -> None:
+        """Ask its loop for a sign of life; a thread is there for as long as it makes the call."""
+        if self.pulse is not None:
+            self.pulse.ask()

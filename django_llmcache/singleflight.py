@@ -15,11 +15,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Generic
 
-from .flight import Caller, Flight, Landing, Outcome, Value
+from .flight import LOST, Caller, Flight, Landing, Outcome, Value
 from .locks import fork_safe_lock
 
 _GLANCE: Final = 0.5
-"""Seconds after which a waiter looks whether its leader's event loop is still there."""
+"""Seconds after which a waiter looks whether its leader's event loop still runs."""
 
 _ROUNDS: Final = 2
 """Times that a caller is patient: with the call that it met, and with that of the first who gave it up."""
@@ -66,17 +66,21 @@ class SingleFlight(Generic[Value]):
                 call again; then ``call`` is made all the same.
             caller: says what of somebody else's call is for this one. Where it is not, each who is of the leader's own
                 ``who`` makes the call; the others make one for each ``who``.
-            again: made in place of ``call`` by those others.
+            again: made in place of ``call`` by those others, by who leads in the place of one whose event loop does not
+                run any more, and by who has waited in vain: of others, it waits for nobody.
         """
+        lost: Flight[Value] | None = None
         for _ in range(_ROUNDS):
             deadline = time.monotonic() + patience
             while True:
-                flight, leads = self._join(name, None, caller.who)
+                flight, leads = self._join(name, None, caller.who, lost)
                 if leads:
                     return self._lead(name, flight, call)
                 landing = self._wait(name, flight, deadline)
                 if landing is None:
                     break
+                if landing is LOST:
+                    lost, call = flight, again or call
                 if landing.abandoned:
                     continue
                 if (outcome := landing.shared(caller, flight.who)) is not None:
@@ -85,7 +89,7 @@ class SingleFlight(Generic[Value]):
                     return Outcome(call(), shared=False)
                 name, call = (name, caller.who), again or call
                 break
-        return Outcome(call(), shared=False)
+        return Outcome((again or call)(), shared=False)
 
     async def ado(
         self,
@@ -105,15 +109,18 @@ class SingleFlight(Generic[Value]):
             loop = asyncio.get_running_loop()
         except RuntimeError:  # another library's than asyncio's
             return Outcome(await call(), shared=False)
+        lost: Flight[Value] | None = None
         for _ in range(_ROUNDS):
             deadline = loop.time() + patience
             while True:
-                flight, leads = self._join(name, loop, caller.who)
+                flight, leads = self._join(name, loop, caller.who, lost)
                 if leads:
                     return await self._alead(name, flight, call)
                 landing = await self._await(name, flight, deadline)
                 if landing is None:
                     break
+                if landing is LOST:
+                    lost, call = flight, again or call
                 if landing.abandoned:
                     continue
                 if (outcome := landing.shared(caller, flight.who)) is not None:
@@ -122,7 +129,7 @@ class SingleFlight(Generic[Value]):
                     return Outcome(await call(), shared=False)
                 name, call = (name, caller.who), again or call
                 break
-        return Outcome(await call(), shared=False)
+        return Outcome(await (again or call)(), shared=False)
 
     async def _alead(
         self, name: Hashable, flight: Flight[Value], call: Callable[[], Awaitable[Value]]
@@ -138,12 +145,15 @@ class SingleFlight(Generic[Value]):
         return landing.own()
 
     def _join(
-        self, name: Hashable, loop: asyncio.AbstractEventLoop | None, who: Hashable
+        self, name: Hashable, loop: asyncio.AbstractEventLoop | None, who: Hashable, lost: Flight[Value] | None
     ) -> tuple[Flight[Value], bool]:
-        """Return the flight of this name, and whether it begins now, so that the call is the caller's to make."""
+        """Return the flight of this name, and whether it begins now, so that the call is the caller's to make.
+
+        It does in the place of one that the caller has found lost, where nobody was faster.
+        """
         with _lock:
             flight = self._flights.get(name)
-            if flight is not None and not flight.is_lost:
+            if flight is not None and flight is not lost:
                 flight.wanted += 1
                 return flight, False
             flight = self._flights[name] = Flight(loop, who)
@@ -206,10 +216,11 @@ class SingleFlight(Generic[Value]):
             if flight.loop is not None and flight.loop is asyncio._get_running_loop():
                 return None  # a sync call on the very loop that is to bring the answer
             while (left := deadline - time.monotonic()) > 0:
+                if flight.is_lost:
+                    return LOST
                 with suppress(TimeoutError):
                     return flight.landing.result(min(left, _GLANCE))
-                if flight.is_lost:
-                    return Landing(error=asyncio.CancelledError())
+                flight.ask_for_sign()
             self._give_up(name, flight)
             return None
         finally:
@@ -219,14 +230,17 @@ class SingleFlight(Generic[Value]):
         """Do what ``_wait`` does on an event loop."""
         loop = asyncio.get_running_loop()
         landing = asyncio.wrap_future(flight.landing)
-        glance = math.inf if flight.loop in (None, loop) else _GLANCE
+        elsewhere = flight.loop not in (None, loop)
+        glance = _GLANCE if elsewhere else math.inf
         try:
             while (left := min(deadline - loop.time(), glance)) > 0:
+                if elsewhere and flight.is_lost:
+                    return LOST
                 await asyncio.wait((landing,), timeout=left if left < math.inf else None)
                 if landing.done():
                     return landing.result()
-                if flight.is_lost:
-                    return Landing(error=asyncio.CancelledError())
+                if elsewhere:
+                    flight.ask_for_sign()
             self._give_up(name, flight)
             return None
         finally:

@@ -13,7 +13,8 @@ from functools import partial
 
 import pytest
 
-from django_llmcache.flight import Caller
+from django_llmcache import pulse, singleflight
+from django_llmcache.flight import Caller, Flight
 from django_llmcache.singleflight import SingleFlight
 
 PATIENCE = 20.0
@@ -234,6 +235,96 @@ def test_a_thread_takes_over_where_the_loop_is_closed_without_a_word(flights, up
         assert other.result().value == "mine"
     for each in (task, *left):  # nothing will ever run them: they are only to say nothing of it
         each._log_destroy_pending = False
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Let nobody wait long for an event loop that does not run."""
+    monkeypatch.setattr(singleflight, "_GLANCE", 0.05)
+    monkeypatch.setattr(pulse, "SILENCE", 0.4)
+
+
+def three_elsewhere(flights, way):
+    """Return what three get who wait for a call under way, in threads or on loops of their own."""
+    second = Upstream()
+
+    def ask():
+        if way == "threads":
+            return flights.do("key", second.call, patience=PATIENCE)
+        return asyncio.run(flights.ado("key", second.acall, patience=PATIENCE))
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask) for _ in range(3)]
+        assert second.asked.wait(PATIENCE)  # one of them leads
+        waiting(flights, 3)
+        second.go.set()
+        outcomes = [each.result(PATIENCE) for each in asked]
+    assert second.calls == 1
+    return sorted(outcomes)
+
+
+@pytest.mark.parametrize("way", ["threads", "loops"])
+def test_whoever_waits_elsewhere_takes_over_where_the_leaders_loop_stands_still(flights, upstream, hasty, way):
+    async def view():
+        led = asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+        await awaiting(flights, 1)
+        outcomes = three_elsewhere(flights, way)  # blocks the loop, as LangChain's batch() does
+        upstream.go.set()
+        return outcomes, await led
+
+    outcomes, led = asyncio.run(view())
+
+    assert outcomes == [("answer 1", False), ("answer 1", True), ("answer 1", True)]
+    assert led == ("answer 1", False)
+    assert len(flights) == 0
+
+
+@pytest.mark.parametrize("way", ["threads", "loops"])
+def test_so_they_do_where_it_is_kept_and_does_not_run(flights, upstream, hasty, way):
+    loop = asyncio.new_event_loop()
+    led = loop.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+    loop.run_until_complete(awaiting(flights, 1))
+
+    outcomes = three_elsewhere(flights, way)
+
+    upstream.go.set()
+    assert outcomes == [("answer 1", False), ("answer 1", True), ("answer 1", True)]
+    assert loop.run_until_complete(led) == ("answer 1", False)
+    assert len(flights) == 0
+    loop.close()
+
+
+def test_who_leads_in_the_place_of_a_loop_that_does_not_run_waits_for_nothing_of_its_leaders(flights, upstream, hasty):
+    loop = asyncio.new_event_loop()
+    led = loop.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+    loop.run_until_complete(awaiting(flights, 1))
+
+    mine = flights.do("key", lambda: "behind the leader's lock", patience=PATIENCE, again=lambda: "at once")
+
+    upstream.go.set()
+    loop.run_until_complete(led)
+    loop.close()
+    assert mine == ("at once", False)
+
+
+def test_a_loop_that_is_busy_for_less_is_waited_for(flights, upstream, monkeypatch):
+    glanced = threading.Event()
+    ask_for_sign = Flight.ask_for_sign
+    monkeypatch.setattr(singleflight, "_GLANCE", 0.001)
+    monkeypatch.setattr(pulse, "SILENCE", PATIENCE)
+    monkeypatch.setattr(Flight, "ask_for_sign", lambda flight: (ask_for_sign(flight), glanced.set()))
+
+    async def view():
+        led = asyncio.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+        await awaiting(flights, 1)
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(flights.do, "key", lambda: "mine", patience=PATIENCE)
+            assert glanced.wait(PATIENCE)  # blocks the loop
+            upstream.go.set()
+            await led
+            return other.result(PATIENCE)
+
+    assert asyncio.run(view()) == ("answer 1", True)
 
 
 def test_a_waiter_takes_over_from_a_thread_that_is_interrupted(flights):

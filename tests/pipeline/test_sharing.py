@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.test import override_settings
 
-from django_llmcache import CachePolicy, LLMRequest, LLMResponse, backends, cache, sharing
+from django_llmcache import CachePolicy, LLMRequest, LLMResponse, backends, cache, pulse, sharing
 from django_llmcache.backends.memory import MemoryBackend
 from django_llmcache.exceptions import RateLimitError
 from django_llmcache.signals import cache_error, cache_hit, cache_miss, cache_put
@@ -285,6 +285,29 @@ class TestAcrossProcesses:
             assert waiter.result().from_cache
             assert asked.result().cache.status == "miss"
         assert other.calls == 0
+
+    @pytest.mark.parametrize("way", ["on the loop itself", "in a thread"])
+    def test_who_asks_while_the_leaders_loop_stands_still_does_not_wait_for_its_lock(self, shared, way, monkeypatch):
+        monkeypatch.setattr(pulse, "SILENCE", 0.1)
+        upstream, other = Upstream(), Upstream()
+        other.go.set()
+
+        async def view():
+            led = asyncio.create_task(cache.awith_cache(question(), upstream.acall))
+            while not upstream.asked.is_set():  # noqa: ASYNC110 - set by a thread, too
+                await asyncio.sleep(0.001)
+            if way == "in a thread":
+                with ThreadPoolExecutor(1) as pool:
+                    mine = pool.submit(cache.with_cache, question(), other).result(PATIENCE)
+            else:
+                mine = cache.with_cache(question(), other)
+            upstream.go.set()
+            return mine, await led
+
+        mine, led = asyncio.run(view())
+
+        assert (mine.text, led.text) == ("Hello", "Hello")
+        assert (upstream.calls, other.calls) == (1, 1)
 
     def test_a_lock_that_its_holder_left_is_taken_over(self, shared, ask, monkeypatch):
         key = cache.explain(question()).key
