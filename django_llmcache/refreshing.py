@@ -1,7 +1,8 @@
 """Ask anew, in the background, for what was served stale: one at a time for a key (RFC 5861, "stale-while-revalidate").
 
 A refresh that fails leaves the stale answer where it is, and is not tried again for a few seconds. One that its caller
-took along, with its event loop or its client, is made up for by the next caller, who waits for it.
+took along, with its event loop or its client, is made up for by the next caller, who waits for it. One whose event loop
+is kept and does not run, or stands still, is begun anew by whoever is served stale next.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from django.db import connections
 from . import sharing
 from .messages import LLMRequest
 from .plans import AsyncCall, Call, Plan
+from .pulse import Pulse
 from .telemetry import emit, told
 
 AT_ONCE: Final = 8
@@ -45,7 +47,7 @@ class Refreshes:
     def forget(self) -> None:
         """Forget everything, as a forked child must."""
         self._lock = threading.Lock()
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, Pulse | None] = {}
         self._until: dict[str, float] = {}
         self._lost: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,7 +65,7 @@ class Refreshes:
 
     def begin(self, asker: sharing.Asker, request: LLMRequest, call: Call, plan: Plan) -> bool:
         """Refresh in a thread; return whether this is the one who does."""
-        if not self._enter(plan.key, in_thread=True):
+        if not self._enter(plan.key, None):
             return False
         context = copy_context()
 
@@ -71,74 +73,93 @@ class Refreshes:
             try:
                 context.run(sharing.do, asker, request, call, plan)
             except Exception as error:
-                self._fail(asker, plan.key, error)
+                self._fail(asker, plan.key, None, error)
             finally:
-                self._leave(plan.key, in_thread=True)
+                self._leave(plan.key, None)
                 for connection in connections.all(initialized_only=True):
                     connection.close()  # this thread's own
 
         try:
             threading.Thread(target=work, name="llmcache-refresh", daemon=True).start()
         except RuntimeError as error:  # no thread to be had
-            self._fail(asker, plan.key, error)
-            self._leave(plan.key, in_thread=True)
+            self._fail(asker, plan.key, None, error)
+            self._leave(plan.key, None)
         return True
 
     def abegin(self, asker: sharing.Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> bool:
         """Refresh in a task of this event loop; return whether this is the one who does."""
-        if not self._enter(plan.key, in_thread=False):
+        loop = asyncio.get_running_loop()
+        pulse = Pulse(loop)
+        if not self._enter(plan.key, pulse):
             return False
 
         async def work() -> None:
             try:
                 await sharing.ado(asker, request, call, plan)
             except Exception as error:
-                self._fail(asker, plan.key, error)
+                self._fail(asker, plan.key, pulse, error)
             except BaseException:  # its loop ends
-                self._lose(plan.key)
+                self._lose(plan.key, pulse)
                 raise
             finally:
-                self._leave(plan.key, in_thread=False)
+                self._leave(plan.key, pulse)
 
-        task = asyncio.get_running_loop().create_task(work())
+        task = loop.create_task(work())
         self._tasks.add(task)  # the loop itself keeps but a weak reference
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(partial(self._see_ended, plan.key))
+        task.add_done_callback(partial(self._see_ended, plan.key, pulse))
         return True
 
-    def _see_ended(self, key: str, task: asyncio.Task[None]) -> None:
+    def _see_ended(self, key: str, pulse: Pulse, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # perhaps before it began
-            self._lose(key)
-        self._leave(key, in_thread=False)
+            self._lose(key, pulse)
+        self._leave(key, pulse)
 
-    def _enter(self, key: str, *, in_thread: bool) -> bool:
+    def _enter(self, key: str, pulse: Pulse | None) -> bool:
+        """Return whether a refresh may begin: on the event loop that has this pulse, or in a thread."""
+        if (other := self._under_way.get(key)) is not None:
+            other.ask()
         with self._lock:
-            if key in self._under_way or self._clock() < self._until.get(key, 0.0):
+            if self._is_under_way(key) or self._clock() < self._until.get(key, 0.0):
                 return False
-            if in_thread and self._threads >= AT_ONCE:
+            if pulse is None and self._threads >= AT_ONCE:
                 return False
-            self._threads += in_thread
-            self._under_way.add(key)
+            self._threads += pulse is None
+            self._under_way[key] = pulse
             return True
 
-    def _leave(self, key: str, *, in_thread: bool) -> None:
-        with self._lock:
-            self._threads -= in_thread
-            self._under_way.discard(key)
+    def _is_under_way(self, key: str) -> bool:
+        """Return whether a key is being refreshed by a thread, or on a loop that runs."""
+        if key not in self._under_way:
+            return False
+        pulse = self._under_way[key]
+        return pulse is None or (pulse.loop.is_running() and not pulse.is_lost)
 
-    def _lose(self, key: str) -> None:
+    def _is_of(self, key: str, pulse: Pulse | None) -> bool:
+        """Return whether it is this one that refreshes a key, and nobody in its place."""
+        return key in self._under_way and self._under_way[key] is pulse
+
+    def _leave(self, key: str, pulse: Pulse | None) -> None:
         with self._lock:
+            self._threads -= pulse is None
+            if self._is_of(key, pulse):
+                del self._under_way[key]
+
+    def _lose(self, key: str, pulse: Pulse | None) -> None:
+        with self._lock:
+            if not self._is_of(key, pulse):
+                return
             if len(self._lost) >= _PAUSES_KEPT:
                 self._lost.clear()
             self._lost.add(key)
 
-    def _fail(self, asker: sharing.Asker, key: str, error: Exception) -> None:
+    def _fail(self, asker: sharing.Asker, key: str, pulse: Pulse | None, error: Exception) -> None:
         with self._lock:
             if len(self._until) >= _PAUSES_KEPT:
                 self._until.clear()
             self._until[key] = self._clock() + PAUSE
         if isinstance(error, RuntimeError):  # what httpx2 and httpx raise where the client was closed meanwhile
-            self._lose(key)
+            self._lose(key, pulse)
         emit("error", type(asker), key=key, operation="refresh", error=told(error))
 
 

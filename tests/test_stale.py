@@ -11,7 +11,7 @@ import pytest
 from django.core.cache import caches
 from django.test import override_settings
 
-from django_llmcache import CachePolicy, LLMRequest, backends, cache, conf, policy, refreshing
+from django_llmcache import CachePolicy, LLMRequest, backends, cache, conf, policy, pulse, refreshing
 from django_llmcache.exceptions import (
     BadRequestError,
     ConfigurationError,
@@ -170,6 +170,48 @@ def test_a_refresh_that_ends_with_its_event_loop_is_made_up_for_by_the_next_call
     assert (served.text, served.cache.status) == ("first", "stale")
     assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
     assert provider.calls == 2
+
+
+def kept_idle(provider, clock):
+    """Return an event loop that is kept and does not run, with a refresh that has begun on it."""
+    loop = asyncio.new_event_loop()
+
+    async def serve():
+        ask(provider)
+        clock.advance(TTL + 1)
+        provider.says = "second"
+        begun = asyncio.Event()
+
+        async def slow(request):
+            begun.set()
+            await asyncio.to_thread(provider.go.wait, PATIENCE)
+            return provider(request)
+
+        provider.go.clear()
+        served = await cache.awith_cache(question(), slow)
+        await begun.wait()
+        return served
+
+    assert loop.run_until_complete(serve()).cache.status == "stale"
+    provider.go.set()
+    return loop
+
+
+def test_a_refresh_on_an_event_loop_that_does_not_run_keeps_nobody_from_refreshing(provider, clock, monkeypatch):
+    monkeypatch.setattr(pulse, "SILENCE", 0.1)
+    loop = kept_idle(provider, clock)
+
+    served = ask(provider)
+    settled()
+    fresh = ask(provider)
+
+    assert (served.text, served.cache.status) == ("first", "stale")
+    assert (fresh.text, fresh.cache.status) == ("second", "hit")
+    left = asyncio.all_tasks(loop)
+    loop.run_until_complete(asyncio.wait(left))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
 
 
 def lose_a_refresh(provider, clock):
