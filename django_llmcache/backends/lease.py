@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Final
 
 from django_llmcache.locks import fork_safe_lock
+from django_llmcache.pulse import Pulse
 
 from .base import BaseBackend, aside
 
@@ -60,6 +61,7 @@ class Lease:
         self._seen: tuple[str | None, float] = (None, clock())
         self._taken = False
         self._is_over = False
+        self._pulse: Pulse | None = None
         self.pause = _SHORTEST
 
     def is_mine(self) -> bool:
@@ -76,7 +78,9 @@ class Lease:
         return self._is_late()
 
     async def ais_mine(self) -> bool:
-        """Do what ``is_mine`` does on the event loop."""
+        """Do what ``is_mine`` does on the event loop, which is to run for as long as the lock is kept."""
+        if self._pulse is None:
+            self._pulse = Pulse(asyncio.get_running_loop())
         return await aside(self.is_mine)
 
     def give_back(self) -> None:
@@ -101,7 +105,14 @@ class Lease:
             await aside(self.give_back)
 
     def beat(self) -> None:
-        """Give a sign of life. A lock that was lost is not taken back: whoever has it asks as well."""
+        """Give a sign of life, but not for an event loop that gives none itself.
+
+        A lock that was lost is not taken back: whoever has it asks as well.
+        """
+        if self._pulse is not None:
+            if self._pulse.is_lost:
+                return
+            self._pulse.ask()
         try:
             self._backend.renew(self._key, self._token, self._seconds)
             if not self._taken:  # given back meanwhile

@@ -1,4 +1,4 @@
-"""A lock that is asked for on an event loop, by somebody who is cancelled while it is, is nobody's."""
+"""A lock that is taken on an event loop, by somebody who is cancelled, or whose loop does not run, is soon nobody's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from django.core.cache import caches
 from django.test import override_settings
 
-from django_llmcache import LLMRequest, backends, cache
+from django_llmcache import LLMRequest, backends, cache, pulse, sharing
 from django_llmcache.backends import lease
 from django_llmcache.backends.django_cache import DjangoCacheBackend
+from django_llmcache.singleflight import SingleFlight
 from tests import stores
 
 REQUEST = LLMRequest("openai", payload={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
@@ -90,4 +91,32 @@ def test_a_loop_that_is_closed_leaves_no_lock():
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
+    no_signs_of_life()
+
+
+def test_a_loop_that_is_kept_and_does_not_run_gives_no_sign_of_life(monkeypatch):
+    for module, name, seconds in ((lease, "BEAT", 0.1), (lease, "DEAD_AFTER", 0.4), (pulse, "SILENCE", 0.1)):
+        monkeypatch.setattr(module, name, seconds)
+    Slow.go.set()
+    called = threading.Event()
+
+    async def until_released(request):
+        called.set()
+        await asyncio.to_thread(released.wait, PATIENCE)
+        return ANSWER
+
+    released, loop = threading.Event(), asyncio.new_event_loop()
+    task = loop.create_task(cache.awith_cache(REQUEST, until_released))
+    while not called.is_set():
+        loop.run_until_complete(asyncio.sleep(0.001))
+    monkeypatch.setattr(sharing, "flights", SingleFlight())  # from here on, this is another process
+
+    other = cache.with_cache(REQUEST, lambda request: ANSWER)
+
+    assert other.cache.status == "miss"
+    released.set()
+    assert loop.run_until_complete(task).text == "Hello"
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
     no_signs_of_life()
