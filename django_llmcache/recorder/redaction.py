@@ -29,8 +29,9 @@ from .credentials import (
 )
 from .decoding import plain_body
 from .echoes import echoes, encoded, hides
-from .exchange import Chunk, Incoming, Outgoing, Pairs, first
-from .findings import BINARY, Finding, findings, in_text, may_find
+from .edits import cut_anew, edited, replaced
+from .exchange import Incoming, Outgoing, Pairs, first
+from .findings import BINARY, findings, in_text, may_find
 
 REQUEST_HEADERS: Final = frozenset({
     "accept", "anthropic-beta", "anthropic-version", "content-type", "openai-beta", "prefer", "range",
@@ -110,12 +111,13 @@ class Redactor:
         body = plain_body(outgoing.header("content-encoding"), outgoing.body)
         content_type = first(headers, "content-type").lower()
         if body and not content_type.startswith(BINARY) and may_find(body, content_type, self._known_bytes):
-            body = _edited(body, findings(body, content_type, self._look, empty=True))
+            body = edited(body, findings(body, content_type, self._look, empty=True))
         return Outgoing(outgoing.method, url, headers, body)
 
     def response(self, incoming: Incoming) -> Incoming:
         """Return the answer without credentials, in chunks that begin and end where they did."""
         headers = tuple((name, self._value(value)) for name, value in incoming.headers if self._is_kept(name.lower()))
+        incoming = incoming._replace(reason=self.text(incoming.reason), headers=headers)
         body, content_type = incoming.body, incoming.content_type
         if content_type.startswith(BINARY) or (
             content_type == _ONE_OBJECT
@@ -123,24 +125,26 @@ class Redactor:
             and b"}\n{" not in body
             and not may_find(body, content_type, self._known_bytes)
         ):
-            return incoming._replace(headers=headers)
+            return incoming
         found = findings(body, content_type, self._look)
-        return incoming._replace(headers=headers, chunks=_cut_anew(incoming.chunks, found))
+        return incoming._replace(chunks=cut_anew(incoming.chunks, found))
 
     def left(self, request: Outgoing, response: Incoming) -> list[str]:
         """Return the places in a redacted exchange where a credential still stands that some request has borne.
 
         It may have become known after this exchange, stand in what no byte may be replaced of, or be written otherwise.
         """
-        places = {"request.url": request.url.encode(), "request.body": request.body, "response.body": response.body}
-        places |= {f"request.headers.{name}": value.encode() for name, value in request.headers}
-        places |= {f"response.headers.{name.lower()}": value.encode() for name, value in response.headers}
+        texts = {"request.url": request.url, "response.reason": response.reason}
+        texts |= {f"request.headers.{name}": value for name, value in request.headers}
+        texts |= {f"response.headers.{name.lower()}": value for name, value in response.headers}
+        places = {place: text.encode("utf-8", "surrogatepass") for place, text in texts.items()}
+        places |= {"request.body": request.body, "response.body": response.body}
         values = (*self._known, *self._encoded)
         return [place for place, data in places.items() if values and hides(data, values)]
 
     def text(self, text: str) -> str:
         """Return a text for people, such as a message or a difference, without credentials."""
-        return _replaced(text, in_text(text, self._look))
+        return replaced(text, in_text(text, self._look))
 
     def _kept(self, headers: Pairs) -> list[tuple[str, str]]:
         """Return the headers of a request that are kept; remember the credentials among the others."""
@@ -161,7 +165,7 @@ class Redactor:
 
     def _cleaned(self, value: str) -> str:
         """Return a header's value or an address without credentials; those of a test are few, and come again."""
-        clean = self._address(value) if "://" in value else _replaced(value, self._look(value))
+        clean = self._address(value) if "://" in value else replaced(value, self._look(value))
         if len(self._clean) < _REMEMBERED:
             self._clean[value] = clean
         return clean
@@ -175,7 +179,7 @@ class Redactor:
         host, slash, path = rest.partition("/")
         if "@" in host:
             start = f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
-        return _replaced(start, self._look(start))
+        return replaced(start, self._look(start))
 
     def _kept_pairs(self, query: str) -> Iterator[str]:
         for pair in query.split("&"):
@@ -222,7 +226,8 @@ def leaks(redacted: Outgoing | Incoming) -> list[str]:
         side, content_type = "request", redacted.header("content-type").lower()
         body, found = redacted.body, [f"request.{part}" for part in _leaks_of_address(redacted.url)]
     else:
-        side, content_type, body, found = "response", redacted.content_type, redacted.body, []
+        side, content_type, body = "response", redacted.content_type, redacted.body
+        found = ["response.reason"] if in_text(redacted.reason, shapes, named=_still_named) else []
         ends = tuple(accumulate(len(chunk.data) for chunk in redacted.chunks))
     found += [f"{side}.headers.{name.lower()}" for name, value in redacted.headers if _leaks_in_header(name, value)]
     for finding in findings(body, content_type, shapes, named=_still_named):
@@ -263,36 +268,3 @@ def _is_blank(value: str) -> bool:
 
 def _still_named(name: str, value: str) -> bool:
     return is_credential(name, value) or (is_telling(name) and looks_random(value))
-
-
-def _replaced(text: str, spans: list[Span]) -> str:
-    for start, end, replacement in reversed(spans):
-        text = f"{text[:start]}{replacement}{text[end:]}"
-    return text
-
-
-def _edited(body: bytes, found: list[Finding]) -> bytes:
-    for finding in reversed(found):
-        body = body[: finding.start] + finding.replacement.encode() + body[finding.end :]
-    return body
-
-
-def _cut_anew(chunks: tuple[Chunk, ...], found: list[Finding]) -> tuple[Chunk, ...]:
-    """Return the chunks with the findings replaced; a replacement is in the chunk where what it replaces began."""
-    if not found:
-        return chunks
-    kept, start = [], 0
-    for chunk in chunks:
-        end = start + len(chunk.data)
-        data, at = b"", start
-        for finding in found:
-            if finding.end <= start or finding.start >= end:
-                continue
-            if finding.start >= start:
-                data += chunk.data[at - start : finding.start - start] + finding.replacement.encode()
-            at = min(finding.end, end)
-        data += chunk.data[at - start :]
-        if data:
-            kept.append(chunk._replace(data=data))
-        start = end
-    return tuple(kept)

@@ -137,6 +137,17 @@ class TestHeaders:
             ("x-request-id", REDACTED),
         )
 
+    def test_the_words_beside_the_status_are_redacted_too(self):
+        redactor = Redactor()
+        redactor.request(request_of(headers=[("authorization", "Bearer of-my-own-make")]))
+        answer = answer_of({})._replace(reason=f"No such key {TOKENS['groq']} or of-my-own-make")
+
+        redacted = redactor.response(answer)
+
+        assert redacted.reason == f"No such key {REDACTED} or {REDACTED}"
+        assert leaks(answer) == redactor.left(request_of(), answer) == ["response.reason"]
+        assert leaks(redacted) == redactor.left(request_of(), redacted) == []
+
     def test_the_lists_can_be_others(self):
         redactor = Redactor(request_headers=["x-mine"], response_headers=["x-ours"], response_prefixes=["x-all-"])
 
