@@ -53,6 +53,10 @@ class Outgoing(NamedTuple):
         """Return the first value of a header, ``""`` when there is none."""
         return first(self.headers, name)
 
+    def __repr__(self) -> str:
+        # What a traceback shows of it: headers, address and body may each hold a key.
+        return f"<Outgoing {self.method} {self.host}>"
+
 
 _parts_of = lru_cache(maxsize=256)(urlsplit)
 
@@ -75,6 +79,9 @@ class Chunk(NamedTuple):
 
     offset: float
     data: bytes
+
+    def __repr__(self) -> str:
+        return f"<Chunk {len(self.data)} bytes at {self.offset} ms>"
 
 
 class Incoming(NamedTuple):
@@ -114,3 +121,6 @@ class Incoming(NamedTuple):
     def content_type(self) -> str:
         """Return the media type without its parameters, in lower case."""
         return first(self.headers, "content-type").partition(";")[0].strip().lower()
+
+    def __repr__(self) -> str:
+        return f"<Incoming {self.status} {self.content_type} in {len(self.chunks)} chunks>"

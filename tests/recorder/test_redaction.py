@@ -726,6 +726,14 @@ class TestStreams:
         assert redacted.body == events({"password": REDACTED})
 
 
+def test_what_a_traceback_shows_of_an_exchange_is_no_secret():
+    request = request_of({"password": "hunter2"}, url="https://me:hunter2@a.example/hunter2?key=hunter2")
+    answer = answer_of({"password": "hunter2"}, headers=[("x-mine", "hunter2")])._replace(reason="hunter2")
+
+    assert repr(request) == "<Outgoing POST a.example>"
+    assert "hunter2" not in f"{answer!r} {answer.chunks!r}"
+
+
 class TestLeaks:
     def test_each_place_is_named_once(self):
         request = Outgoing(

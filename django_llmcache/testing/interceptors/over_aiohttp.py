@@ -40,9 +40,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     async def connect(connector: BaseConnector, req: Any, traces: Any, timeout: Any) -> Any:
         if not concerns(str(req.url)) or "upgrade" in req.headers:  # a websocket is nothing to replay
             return await original(connector, req, traces=traces, timeout=timeout)
-        headers = lowered(req.headers.items())
-        outgoing = Outgoing(req.method.upper(), str(req.url), headers, await _body(req))
-        exchange = session.begin(outgoing, timeout=timeout.sock_read or timeout.total)
+        exchange = session.begin(await _outgoing(req), timeout=timeout.sock_read or timeout.total)
         if isinstance(exchange, Replay):
             if exchange.failure == "refused":
                 raise ClientConnectorError(req.connection_key, OSError(errno.ECONNREFUSED, REFUSED))
@@ -59,6 +57,10 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
         return connection
 
     return connect
+
+
+async def _outgoing(req: Any) -> Outgoing:
+    return Outgoing(req.method.upper(), str(req.url), lowered(req.headers.items()), await _body(req))
 
 
 async def _body(req: Any) -> bytes:

@@ -31,9 +31,7 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
     def send(http: URLLib3Session, request: Any) -> Any:
         if not concerns(request.url):
             return original(http, request)
-        headers = lowered((name, _text(value)) for name, value in request.headers.items())
-        outgoing = Outgoing(request.method.upper(), request.url, headers, _body(request))
-        exchange = session.begin(outgoing, timeout=_read_timeout(http))
+        exchange = session.begin(_outgoing(request), timeout=_read_timeout(http))
         if isinstance(exchange, Replay):
             return _answer(exchange, request)
         if exchange is None:
@@ -72,6 +70,11 @@ def _tapped(response: AWSResponse, tape: Taping, request: Any) -> AWSResponse:
     tape.chunk(response.content)
     tape.ended()
     return response
+
+
+def _outgoing(request: Any) -> Outgoing:
+    headers = lowered((name, _text(value)) for name, value in request.headers.items())
+    return Outgoing(request.method.upper(), request.url, headers, _body(request))
 
 
 def _body(request: Any) -> bytes:

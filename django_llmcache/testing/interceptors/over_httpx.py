@@ -48,7 +48,8 @@ class _Streams:
         def handle_request(transport: Any, request: Any) -> Any:
             if session.current() is None or not self._readable(request):
                 return original(transport, request)
-            exchange = _begin(request, request.read())
+            request.read()
+            exchange = _begin(request)
             if isinstance(exchange, Replay):
                 return self._answer(exchange, request)
             if exchange is None:
@@ -68,7 +69,8 @@ class _Streams:
         async def handle_async_request(transport: Any, request: Any) -> Any:
             if session.current() is None or not self._readable(request):
                 return await original(transport, request)
-            exchange = _begin(request, await request.aread())
+            await request.aread()
+            exchange = _begin(request)
             if isinstance(exchange, Replay):
                 return self._answer(exchange, request)
             if exchange is None:
@@ -176,8 +178,8 @@ class _TapedAsync:
         await self._stream.aclose()
 
 
-def _begin(request: Any, body: bytes) -> Replay | Taping | None:
-    outgoing = Outgoing(request.method.upper(), str(request.url), lowered(_pairs(request.headers)), body)
+def _begin(request: Any) -> Replay | Taping | None:
+    outgoing = Outgoing(request.method.upper(), str(request.url), lowered(_pairs(request.headers)), request.content)
     return session.begin(outgoing, timeout=request.extensions.get("timeout", {}).get("read"))
 
 

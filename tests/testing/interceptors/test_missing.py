@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from traceback import walk_tb
 
 import pytest
 
+import django_llmcache
 from django_llmcache.recorder.misses import FixtureMiss
 from tests.transports.loopback import whole
 
@@ -37,3 +39,15 @@ def test_what_is_not_recorded_is_a_miss_and_nothing_is_asked(lab, ask):
         ask(Wish(f"{server.url}/v1/chat/completions"))
 
     assert server.connections == 0
+
+
+def test_no_frame_of_ours_in_its_traceback_shows_a_secret(lab, ask):
+    headers = {"authorization": "Bearer of-my-own-make", "content-type": "application/json"}
+    with serving(lab, whole(JSON)) as server, pytest.raises(FixtureMiss) as caught, lab.replaying():
+        ask(Wish(f"{server.url}/v1/chat/completions", body=b'{"api_key": "of-my-own-make"}', headers=headers))
+
+    [package] = django_llmcache.__path__
+    frames = [frame for frame, _ in walk_tb(caught.tb) if frame.f_code.co_filename.startswith(package)]
+    values = {(frame.f_code.co_name, name): repr(value) for frame in frames for name, value in frame.f_locals.items()}
+    assert len(frames) >= 3
+    assert {place for place, shown in values.items() if "of-my-own-make" in shown} == set()
