@@ -136,7 +136,7 @@ class Session:
             usage.recorded(*written)
         self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
         for lost in self._tapes.lost() if passed else ():
-            self.setup.warn(f"{self.test} asks a provider anew in every run, since nothing can be recorded of {lost}")
+            self.setup.warn(f"{self._filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")
         return written
 
     def _written(self) -> list[Path]:
@@ -153,7 +153,7 @@ class Session:
         return [path for _, path in written]
 
     def _filed(self) -> str:
-        """Return the test's id as it stands in files: the value of a parameter may be a credential."""
+        """Return the test's id as it stands in files and messages: the value of a parameter may be a credential."""
         return self._redactor.text(self.test) if "[" in self.test else self.test
 
     def _tell_error(self, error: Exception, key: str | None = None) -> None:
@@ -173,7 +173,7 @@ class Session:
             key: what it would be filed under.
         """
         text = explain_miss(
-            asked, self.setup.store.of(provider), test=self.test, folder=self.setup.store.folder, why=why,
+            asked, self.setup.store.of(provider), test=self._filed(), folder=self.setup.store.folder, why=why,
             command=self._command(why),
         )  # fmt: skip
         error = FixtureMiss(text)
@@ -185,7 +185,7 @@ class Session:
         return error
 
     def _damaged(self, damage: FixtureError, key: str) -> FixtureDamaged:
-        error = FixtureDamaged(explain_damage(damage, test=self.test, command=self._command("damaged")))
+        error = FixtureDamaged(explain_damage(damage, test=self._filed(), command=self._command("damaged")))
         with self._lock:
             self.misses.append(error)
             self.counts["missed"] += 1
@@ -193,7 +193,10 @@ class Session:
         return error
 
     def _command(self, why: str) -> str:
-        return line_for(self.setup.command, why, label=self.label, mode=self.options.mode)
+        label = self.label
+        if self._redactor.text(label) != label:  # a credential is a parameter's value: then with all of its values
+            label = label.partition("[")[0]
+        return line_for(self.setup.command, why, label=label, mode=self.options.mode)
 
     def _replay(self, asked: Asked) -> Replay | None:
         fixture = None if self.mode is Mode.REFRESH else self._next(asked)

@@ -214,6 +214,16 @@ class TestTold:
 
         assert told(error).endswith("""::test_it_is_quoted_for_the_shell[it'"'"'s $5]'""")
 
+    @pytest.mark.parametrize("key", ["sk-" + "Zx81Qm47Kp92Lw36Bv58"])
+    def test_it_runs_all_of_a_test_whose_parameter_is_a_key(self, fixtures, monkeypatch, key):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "replay")
+        with pytest.raises(FixtureMiss) as error, live_api():
+            ask()
+
+        assert told(error).endswith("::test_it_runs_all_of_a_test_whose_parameter_is_a_key")
+        assert "a_key[REDACTED]" in str(error.value)
+        assert key not in str(error.value)
+
     def test_the_tests_own_mode_is_to_be_left_out(self, fixtures):
         with pytest.raises(FixtureMiss) as error, live_api(mode="replay"):
             ask()
