@@ -192,12 +192,10 @@ class _Search:
 
     def json(self, regions: list[tuple[int, int]]) -> None:
         """Search JSON texts: each value, and the pieces of what is spread over several."""
-        tracks: dict[tuple[str | int | None, ...], list[_Piece]] = {}
-        for region in regions:
-            for leaf in leaves(self._text, *region):
-                piece = self._leaf(leaf)
-                if piece is not None:
-                    tracks.setdefault(leaf.track, []).append(piece)
+        found = [self._leaf(leaf) for region in regions for leaf in leaves(self._text, *region)]
+        tracks: dict[tuple[object, ...], list[_Piece]] = {}
+        for piece in filter(None, found):
+            tracks.setdefault(piece.leaf.track, []).append(piece)
         for pieces in tracks.values():
             if len(pieces) > 1:
                 self._joined(pieces)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 Path = tuple[str | int, ...]
@@ -18,6 +18,10 @@ _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\]:,]|[^\s{}\[\]:,"]
 """A string, a sign, or a row of numbers and words: an embedding is thousands of them."""
 
 _SIGNS: Final = frozenset("{}[]:,")
+_ID: Final = "item_id"
+_MARKS: Final = frozenset({"content_index", "index", "output_index", "summary_index", _ID})
+"""Names of what tells the texts apart that a stream gives piece by piece, each in its turn."""
+
 _UNIT: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\."
     r"|[\xc0-\xff][\x80-\xbf]*|.",
@@ -32,14 +36,22 @@ class Leaf(NamedTuple):
     Attributes:
         path: names and indexes from the outermost value to it.
         start, end: where it stands, with its quotes.
-        track: its path, less the place in an outermost list, with the ``index`` that each object around it says: the
-            same for the pieces of one text in a stream.
+        marks: what each object around it says of the place that it has in a stream, whole when the text is read.
     """
 
     path: Path
     start: int
     end: int
-    track: tuple[str | int | None, ...]
+    marks: tuple[Mapping[str, str], ...]
+
+    @property
+    def track(self) -> tuple[object, ...]:
+        """Return what the pieces of one text in a stream share.
+
+        That is the path, less the place in an outermost list, and the place that each object around it says.
+        """
+        steps = self.path[1:] if self.path and isinstance(self.path[0], int) else self.path
+        return (*steps, *map(_place, self.marks))
 
     @property
     def place(self) -> str:
@@ -57,6 +69,11 @@ class Leaf(NamedTuple):
         """Return the name of the field around the object that it is in; ``""`` for none."""
         names = [step for step in self.path if isinstance(step, str)]
         return names[-2] if len(names) > 1 else ""
+
+
+def _place(marks: Mapping[str, str]) -> object:
+    indexes = tuple(sorted(mark for mark in marks.items() if mark[0] != _ID))
+    return indexes or marks.get(_ID)  # some gateways make up another id for each event
 
 
 def wire(text: str) -> str:
@@ -86,24 +103,24 @@ def leaves(text: str, start: int = 0, end: int | None = None) -> Iterator[Leaf]:
 class _Way:
     """The names and indexes from the outermost value to where one is."""
 
-    __slots__ = ("indexes", "path")
+    __slots__ = ("marks", "path")
 
     def __init__(self) -> None:
         self.path: list[str | int] = []
-        self.indexes: list[str | None] = []
+        self.marks: list[dict[str, str]] = []
 
     def follow(self, sign: str) -> bool:
         """Go where a sign leads; return whether a name comes next."""
         path = self.path
         if sign == "{" or sign == "[":  # noqa: PLR1714 - quicker than a set
             path.append("" if sign == "{" else 0)
-            self.indexes.append(None)
+            self.marks.append({})
             return sign == "{"
         if sign == ",":
             return self._skip(1)
         if sign != ":" and path:
             path.pop()
-            self.indexes.pop()
+            self.marks.pop()
         return False
 
     def name(self, name: str) -> None:
@@ -113,10 +130,9 @@ class _Way:
     def leaf(self, token: re.Match[str]) -> Leaf:
         """Return the value, or the first of a row of them, that is here."""
         path, word = self.path, token[0]
-        if path and path[-1] == "index":
-            self.indexes[-1] = word
-        steps = path[1:] if path and isinstance(path[0], int) else path
-        leaf = Leaf(tuple(path), token.start(), token.end(), (*steps, *self.indexes))
+        if path and path[-1] in _MARKS:
+            self.marks[-1][str(path[-1])] = word
+        leaf = Leaf(tuple(path), token.start(), token.end(), tuple(self.marks))
         if word[0] != '"':
             self._skip(word.count(","))
         return leaf

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import secrets
 from itertools import pairwise
 from urllib.parse import parse_qs, quote, quote_plus
 
@@ -651,12 +652,23 @@ class TestStreams:
         assert leaks(answer_of(body, headers=EVENTS)) != []
         assert leaks(redacted) == []
 
-    def test_answers_side_by_side_are_told_apart(self):
+    @pytest.mark.parametrize(
+        "event",
+        [
+            lambda number, text: {"choices": [{"index": number, "delta": {"content": text}}]},
+            lambda number, text: {"choices": [{"delta": {"content": text}, "index": number}]},
+            lambda number, text: {"item_id": secrets.token_hex(8), "output_index": number, "delta": text},
+            lambda number, text: {"output_index": 0, "content_index": number, "delta": text},
+            lambda number, text: {"delta": text, "output_index": 0, "summary_index": number},
+            lambda number, text: {"item_id": f"item {number}", "delta": text},
+        ],
+        ids=["openai", "azure", "gateway", "responses", "summaries", "items"],
+    )
+    def test_answers_side_by_side_are_told_apart(self, event):
         token = TOKENS["openai"]
         pieces = [(0, token[:9]), (1, "Hi "), (0, token[9:30]), (1, "you"), (0, token[30:])]
-        body = events(*({"choices": [{"index": index, "delta": {"content": text}}]} for index, text in pieces))
 
-        redacted = Redactor().response(answer_of(body, headers=EVENTS)).body
+        redacted = Redactor().response(answer_of(events(*(event(*piece) for piece in pieces)), headers=EVENTS)).body
 
         assert redacted.count(b"REDACTED") == 1
         assert b"Hi " in redacted
