@@ -9,16 +9,20 @@ from .findings import Finding
 
 def replaced(text: str, spans: list[Span]) -> str:
     """Return a text with each span replaced."""
-    for start, end, replacement in reversed(spans):
-        text = f"{text[:start]}{replacement}{text[end:]}"
-    return text
+    pieces, at = [], 0
+    for start, end, replacement in spans:
+        pieces += [text[at:start], replacement]
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def edited(body: bytes, found: list[Finding]) -> bytes:
     """Return a body with each finding replaced."""
-    for finding in reversed(found):
-        body = body[: finding.start] + finding.replacement.encode() + body[finding.end :]
-    return body
+    pieces, at = [], 0
+    for start, end, replacement, _ in found:
+        pieces += [body[at:start], replacement.encode()]
+        at = end
+    return b"".join([*pieces, body[at:]])
 
 
 def cut_anew(chunks: tuple[Chunk, ...], found: list[Finding]) -> tuple[Chunk, ...]:

@@ -8,9 +8,22 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 from urllib.parse import quote_plus, unquote_plus
 
-from .credentials import REDACTED, Span, is_credential, is_named, is_opaque, is_parameter, is_watched, merged
+import orjson
+
+from .credentials import (
+    REDACTED,
+    Span,
+    is_credential,
+    is_named,
+    is_opaque,
+    is_parameter,
+    is_telling,
+    is_watched,
+    merged,
+)
+from .eventlines import EventLines, blanked
 from .hints import may_hold_credentials
-from .jsontext import Leaf, leaves, positions, unwire, value_of, wire
+from .jsontext import Leaf, characters, embedded, leaves, positions, value_of, wire
 
 Look = Callable[[str], list[Span]]
 """Finds what shows by its shape in a text."""
@@ -26,7 +39,6 @@ BINARY: Final = ("application/octet-stream", "application/vnd.amazon.eventstream
 _BOM: Final = r"(?:\xef\xbb\xbf|\ufeff)?"  # in wire text, or in any other
 _JSON: Final = re.compile(rf"{_BOM}\s*[{{\[]")
 _FIRST_EVENT: Final = re.compile(rf"{_BOM}\s*(?:(?:data|event|id|retry):|:)")
-_LINE: Final = re.compile(rf"{_BOM}(data:[ \t]*)?([^\r\n]*)(?:\r\n?|\n|\Z)")
 _BYTE: Final = re.compile(r"%[0-9a-fA-F]{2}|.", re.DOTALL)
 _PAIR: Final = re.compile(r"([^&=]+)=([^&]+)")
 _PART: Final = re.compile(r'(?<![\w*])name="([^"\r\n]*)"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)(?=\r\n--)', re.DOTALL)
@@ -67,7 +79,7 @@ def findings(
     if content_type.startswith(EVENTS) or _FIRST_EVENT.match(text):
         search.lines()
     elif _JSON.match(text):
-        search.json([(0, len(text))])
+        search.texts([(0, len(text))])
     elif content_type.startswith(FORM):
         search.form()
     else:
@@ -89,19 +101,32 @@ def may_find(body: bytes, content_type: str, known: Iterable[bytes] = ()) -> boo
 
 
 def in_text(text: str, look: Look, *, named: Named = is_credential, empty: bool = False) -> list[Span]:
-    """Return where credentials stand in a text, which may be JSON or an event stream."""
+    """Return where credentials stand in a text, which may be JSON or an event stream, or have JSON in it."""
     found = look(text)
-    is_json = _JSON.match(text)
-    if '"' in text and (is_json or _FIRST_EVENT.match(text)):
+    if '"' in text:
         wired = wire(text)
         search = _Search(wired, look, named, empty=empty)
-        if is_json:
+        if _JSON.match(text):
             search.json([(0, len(wired))])
-        else:
+            if not _is_whole(wired):
+                search.prose(0, len(wired))
+        elif _FIRST_EVENT.match(text):
             search.lines()
-        for start, end, replacement, _ in search.found():
-            found.append(Span(len(unwire(wired[:start])), len(unwire(wired[:end])), replacement))
+        else:
+            search.prose(0, len(wired))
+        inside = search.found()
+        places = characters(wired, (place for one in inside for place in (one.start, one.end)))
+        found += [Span(next(places), next(places), one.replacement) for one in inside]
     return merged(found)
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether a text that begins as JSON is one JSON text to its end, and not prose behind a bracket."""
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _Piece(NamedTuple):
@@ -124,7 +149,7 @@ class _Search:
     def found(self) -> list[Finding]:
         """Return the findings in their order; of those that overlap, one that covers all."""
         kept: list[Finding] = []
-        for finding in sorted(self._found, key=lambda finding: (finding.start, -finding.end)):
+        for finding in sorted(self._found, key=lambda one: (one.start, -one.end, not one.place)):
             last = kept[-1] if kept else None
             if last is None or finding.start >= last.end:
                 kept.append(finding)
@@ -138,37 +163,30 @@ class _Search:
             Finding(start + span.start, start + span.end, span.replacement)
             for span in self._look(self._text[start:end])
         ]
+        self.prose(start, end)
+
+    def prose(self, start: int, end: int) -> None:
+        """Search the JSON within a stretch that is none as a whole."""
+        for leaf in embedded(self._text, start, end, _may_name):
+            self._leaf(leaf)
 
     def lines(self) -> None:
         """Search an event stream: each line, and what the lines of data in an event say together."""
-        lines: list[tuple[int, int]] = []
-        events: list[tuple[int, int]] = []
-        gaps: list[tuple[int, int]] = []
-        goes_on = False
-        for line in _LINE.finditer(self._text):
-            start, end = line.span(2)
-            if line[1] and goes_on:
-                gaps.append((events[-1][1], start))
-                events[-1] = (events[-1][0], end)
-            elif line[1]:
-                events.append((start, end))
-            goes_on = bool(line[1]) or (goes_on and start < end)  # other fields may stand between
-            if start < end:
-                lines.append((start, end))
-        self._texts(lines)
-        if gaps:
-            # A line break and white space: JSON reads over it, and positions stay.
-            self._text = _blanked(self._text, gaps)
-            self._texts(events)
+        found = EventLines.of(self._text)
+        self.texts(found.lines)
+        if found.gaps:
+            self._text = blanked(self._text, found.gaps)
+            self.texts(found.events)
 
-    def _texts(self, regions: list[tuple[int, int]]) -> None:
+    def texts(self, regions: list[tuple[int, int]]) -> None:
         """Search texts of which some are JSON, perhaps the pieces of a longer one."""
         texts = []
-        for region in regions:
-            if _JSON.match(self._text, *region):
-                texts.append(region)
-            else:
-                self.plain(*region)
+        for start, end in regions:
+            is_json = _JSON.match(self._text, start, end)
+            if is_json:
+                texts.append((start, end))
+            if not (is_json and _is_whole(self._text[start:end])):
+                self.plain(start, end)
         self.json(texts)
 
     def form(self) -> None:
@@ -260,13 +278,8 @@ class _Search:
             self._found.append(Finding(places[start], places[end], written, piece.leaf.place))
 
 
-def _blanked(text: str, gaps: list[tuple[int, int]]) -> str:
-    """Return a text of the same length that is white space in the gaps."""
-    pieces, at = [], 0
-    for start, end in gaps:
-        pieces += [text[at:start], "\n".ljust(end - start)]
-        at = end
-    return "".join([*pieces, text[at:]])
+def _may_name(name: str) -> bool:
+    return is_watched(name) or is_telling(name)
 
 
 def _in_pair(pair: re.Match[str], name: str, value: str, spans: list[Span]) -> list[Finding]:

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 Path = tuple[str | int, ...]
 
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\]:,]|[^\s{}\[\]:,"]+(?:,\s*[^\s{}\[\]:,"]+)*', re.DOTALL)
 """A string, a sign, or a row of numbers and words: an embedding is thousands of them."""
+
+_MARK: Final = re.compile(r'\\"|"\s*:\s*')
+"""In prose, what tells of JSON: a quote within a string, or the end of a name."""
+
+_LONGEST_NAME: Final = 100
+_DEEPEST: Final = 100
 
 _SIGNS: Final = frozenset("{}[]:,")
 _ID: Final = "item_id"
@@ -86,10 +92,26 @@ def unwire(text: str) -> str:
     return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
 
 
-def leaves(text: str, start: int = 0, end: int | None = None) -> Iterator[Leaf]:
-    """Yield the values of the JSON in a wire text, in their order."""
+def characters(text: str, places: Iterable[int]) -> Iterator[int]:
+    """Return which characters of what ``wire`` was given stand at places of a wire text, which come in their order."""
+    at = count = 0
+    for place in places:
+        count += len(unwire(text[at:place]))
+        at = place
+        yield count
+
+
+def leaves(text: str, start: int = 0, end: int | None = None, *, inside: bool = False) -> Iterator[Leaf]:
+    """Yield the values of the JSON in a wire text, or in a part of it, in their order.
+
+    Args:
+        text: the whole.
+        start: of the part.
+        end: the same.
+        inside: whether the part starts inside an object, with a name.
+    """
     way = _Way()
-    named = False  # the next string is a name
+    named = inside and way.follow("{")  # the next string is a name
     for token in _TOKEN.finditer(text, start, len(text) if end is None else end):
         word = token[0]
         if word in _SIGNS:
@@ -98,6 +120,48 @@ def leaves(text: str, start: int = 0, end: int | None = None) -> Iterator[Leaf]:
             way.name(value_of(word) if word[0] == '"' else word)
         else:
             yield way.leaf(token)
+
+
+def embedded(text: str, start: int, end: int, watched: Callable[[str], bool]) -> Iterator[Leaf]:
+    """Yield the values within prose that have a watched name as in JSON, and the strings that have quotes within.
+
+    Stray quotes confuse nothing for long: each colon behind a quote is a new start. The time that this takes grows as
+    the text does.
+
+    Args:
+        text: the whole.
+        start: of the part that is read.
+        end: the same.
+        watched: says of a name whether its value counts, with all that is in its list or object.
+    """
+    while mark := _MARK.search(text, start, end):
+        opening = text.rfind('"', start, mark.start())
+        escaped, start = mark[0][0] == "\\", mark.end()
+        name = "" if escaped or opening < 0 else text[opening + 1 : mark.start()]
+        value = _TOKEN.match(text, opening if escaped else start, end) if opening >= 0 else None
+        if value is None or len(name) > _LONGEST_NAME:
+            continue
+        stop = value.end()
+        if "\\" in value[0]:  # all that is in there is read with it
+            start = stop
+        elif not watched(unwire(name)):
+            continue
+        elif value[0] in "{[":
+            start = stop = _closed(text, value.start(), end)
+        if escaped:
+            yield Leaf((), value.start(), stop, ())
+        else:
+            yield from leaves(text, opening, stop, inside=True)
+
+
+def _closed(text: str, start: int, end: int) -> int:
+    """Return where the list or object ends that starts there, or gets too deep."""
+    level = 0
+    for token in _TOKEN.finditer(text, start, end):
+        level += (token[0] in "{[") - (token[0] in "}]")
+        if level in (0, _DEEPEST):
+            return token.end()
+    return end
 
 
 class _Way:

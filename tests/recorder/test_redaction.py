@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import cProfile
 import gzip
 import json
 import re
@@ -259,6 +260,46 @@ class TestNames:
 
         assert answer.body == wrapped(REDACTED).encode()
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '```json\n{"password": "%s"}\n```',
+            'Here: {"n": [1, {"api_key" : "%s"}]} – and é "more"',
+            '<arg>{"client_secret": {"n": 1, "value": "%s"}}</arg>',
+            'It is 5" long, and {"a then {"password": "%s", "b": null}',
+            '[1] It is 5" long: {"password": "%s"}',
+            '"name": "me",\n"password": "%s",',
+            'Call f({model: x, "password": "%s"}) // "now"',
+            json.dumps('{"password": "%s"}'),
+            "Say " + json.dumps({"text": 'say {"password": "%s"}'}),
+        ],
+    )
+    def test_json_within_a_text_is_read_too(self, text):
+        body, clean = ({"content": text % password} for password in ("hunter2", REDACTED))
+
+        assert sent(body) == answered(body) == clean
+        assert Redactor().text(text % "hunter2") == text % REDACTED
+        assert leaks(answer_of(body)) == ["response.body.content"]
+        plain = answer_of((text % "hunter2").encode(), headers=[("content-type", "text/plain")])
+        assert Redactor().response(plain).body == (text % REDACTED).encode()
+
+    def test_prose_behind_a_bracket_is_read_as_text(self):
+        answer = answer_of(f"[Note] {TOKENS['groq']}!".encode(), headers=[("content-type", "text/plain")])
+
+        assert Redactor().response(answer).body == b"[Note] REDACTED!"
+
+    @pytest.mark.parametrize(
+        "text", ['"token":[', '"password": {', '"a":"', '\\"', '"\\"', '{"a":"b\\"', '"api_key": "x" ']
+    )
+    def test_the_time_grows_as_the_text_does(self, text):
+        def steps(times):
+            profile = cProfile.Profile()
+            body = json.dumps({"token": "x", "content": "So: " + text * times}).encode()
+            profile.runcall(Redactor().request, request_of(body))
+            return sum(entry.callcount for entry in profile.getstats())
+
+        assert steps(2000) < 12 * steps(200)
+
     def test_json_behind_a_byte_order_mark_is_read_too(self):
         body = b"\xef\xbb\xbf" + json.dumps({"a": "\ufeff" + json.dumps({"password": "hunter2"})}).encode()
         request, answer = request_of(body), answer_of(body)
@@ -454,6 +495,7 @@ class TestShapes:
 
 
 PIECES = st.sampled_from([
+    'so: "api_key": ["x"', "[",
     *TOKENS.values(), *HARMLESS, "sk-", "Bearer ", "Basic ", "https://me:", "word@a.example", "?sig=",
     "&X-Amz-Signature=", WORD, "é", "\n", '"', "\\", " ", "=", "/", "{", '{"password": "x"}', "dXNlcjpwYXNzd29yZA==",
 ])  # fmt: skip
@@ -682,6 +724,15 @@ class TestStreams:
 
         said = [json.loads(line[6:])["delta"]["partial_json"] for line in redacted.decode().split("\n\n") if line]
         assert json.loads("".join(said)) == {"user": "me", "password": REDACTED, "n": 1}
+
+    def test_json_in_a_text_that_comes_in_pieces_is_read_too(self):
+        texts = ["Sure:\n```", 'json\n{"pass', 'word": "hun', 'ter2", "n": 1', "}\n```"]
+        body = events(*({"delta": {"text": text}} for text in texts))
+
+        redacted = Redactor().response(answer_of(body, headers=EVENTS)).body
+
+        said = [json.loads(line[6:])["delta"]["text"] for line in redacted.decode().split("\n\n") if line]
+        assert "".join(said) == 'Sure:\n```json\n{"password": "REDACTED", "n": 1}\n```'
 
     def test_what_every_event_says_again_is_not_joined(self):
         body = events(*[{"object": "sk-chunk-"}] * 3)
