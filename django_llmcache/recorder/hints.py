@@ -24,6 +24,11 @@ _START: Final = re.compile(
 _LOGIN: Final = re.compile(rb":\\*/\\*/[^\s/:\"'<>]*:(?:[^\s/\"'<>]+|[^\s\"'<>]{1,1200})@")
 _PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])")
 
+_APART: Final = re.compile(rb'"[\s\\][\s\\nrt]*:')
+"""White space between a name and its colon, as JSON has it or a string in which JSON is."""
+
+_ESCAPED: Final = re.compile(rb"u00(?:22|3[aA])")
+"""The quote or the colon behind a name, as a string in which JSON is may have them."""
 
 _REMEMBERED: Final = 4096
 _unwatched: set[bytes] = set()
@@ -48,14 +53,14 @@ def may_hold_credentials(body: bytes, known: Iterable[bytes] = ()) -> bool:
 
 
 def _names_one(body: bytes) -> bool:
-    if b'" :' in body:
+    if _APART.search(body) or _ESCAPED.search(body):
         return True
     before = body.split(b'":')
     before.pop()
     # Inside a text that is JSON itself, the quote after a name is escaped.
     names = {piece.rpartition(b'"')[2] for piece in before} - _unwatched
     for name in names:
-        if is_watched(name.decode("utf-8", "replace")):
+        if b"\\u" in name or is_watched(name.decode("utf-8", "replace")):
             return True
         if len(_unwatched) < _REMEMBERED:
             _unwatched.add(name)

@@ -455,6 +455,23 @@ class TestShapes:
         assert redacted == body.replace(WORD.encode(), b"REDACTED")
         assert Redactor().request(request_of(body)).body == redacted
 
+    @pytest.mark.parametrize("text", ['{"api_key"\n: "%s"}', '{"api_key"\t  :"%s"}', '{"api\\u005fkey":"%s"}'])
+    @pytest.mark.parametrize("depth", [0, 1, 2])
+    def test_no_way_to_write_a_field_hides_it(self, text, depth):
+        for _ in range(depth):
+            text = json.dumps({"a": text})
+        body, clean = ((text % value).encode() for value in ("hunter2", REDACTED))
+
+        assert Redactor().request(request_of(body)).body == Redactor().response(answer_of(body)).body == clean
+
+    @pytest.mark.parametrize(
+        "field", [rb"\u0022api_key\u0022:\"%s\"", rb"\"api_key\"\u003a\"%s\"", rb"\"api_key\"\u003A\"%s\""]
+    )
+    def test_nor_does_an_escape_for_a_sign(self, field):
+        body, clean = (b'{"a": "{' + field % value + b'}"}' for value in (b"hunter2", b"REDACTED"))
+
+        assert Redactor().request(request_of(body)).body == Redactor().response(answer_of(body)).body == clean
+
     def test_an_escaped_sign_between_name_and_value_hides_nothing(self):
         body = rb'{"url": "https://a.example/?sig\u003d' + WORD.encode() + rb'"}'
 
