@@ -24,6 +24,7 @@ _GZIP: Final = b"\x1f\x8b\x08"
 _LINE_ENDS: Final = re.compile(r"\s*[\r\n]+\s*")
 _MAGIC: Final = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _PIECE: Final = 64 * 1024
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WRAPPED: Final = frozenset({"base64_string", "encoding", "string"})
 
 Raw = tuple[Any, Any, Any]
@@ -193,6 +194,8 @@ def _status(fields: dict[str, Any]) -> tuple[int, str]:
         status = int(status) if status.isdecimal() else None
     if type(status) is not int or not 100 <= status <= 599:
         raise InteractionError("it has no HTTP status")
+    if status < 200:
+        raise InteractionError(f"its status is {status}, which is no answer yet: those are from 200 to 599")
     return status, _text(reason or "", "its reason")
 
 
@@ -247,4 +250,7 @@ def _text(value: Any, what: str) -> str:
         return str(value).lower()
     if not isinstance(value, str | int | float):
         raise InteractionError(f"{what} is missing, or not a text")
-    return str(value)
+    text = str(value)
+    if _SURROGATE.search(text):
+        raise InteractionError(f"{what} has half of a surrogate pair, which no file can keep")
+    return text

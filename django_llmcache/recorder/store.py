@@ -90,13 +90,7 @@ class FixtureStore:
             FixtureError: it is larger than ``MAX_FIXTURE_BYTES`` allows, or can't be told in UTF-8.
             OSError: the file can't be written.
         """
-        size = len(fixture.request.body) + len(fixture.response.body)
-        if size > HARD_LIMIT * self.max_bytes:
-            raise FixtureError(
-                None, "", f"the bodies of this call to {fixture.provider} have {size:,} bytes, and no more than "
-                f"{HARD_LIMIT} times LLMCACHE['TEST_CACHE']['MAX_FIXTURE_BYTES'], which is {self.max_bytes:,}, are "
-                "written; raise that setting, or let the test ask for less",
-            )  # fmt: skip
+        self._check_size(fixture)
         content, side = self._content(fixture)
         folder = Path(self._folder(fixture.provider, fixture.endpoint, fixture.key))
         for _ in range(_TRIES):
@@ -111,6 +105,15 @@ class FixtureStore:
                 continue  # another process took the name, or removed the folder while it was empty
             return path
         raise FixtureError(folder, "", "no file name is free there")
+
+    def check(self, fixture: Fixture) -> None:
+        """Make sure that a fixture could be written.
+
+        Raises:
+            FixtureError: it could not, as of ``write``.
+        """
+        self._check_size(fixture)
+        self._content(fixture)
 
     def move(self, old: Path, fixture: Fixture) -> Path:
         """Write a fixture anew, in the folder of its key and under the name that it has; return its path.
@@ -186,6 +189,15 @@ class FixtureStore:
                             path.unlink()
                             count += 1
         return count
+
+    def _check_size(self, fixture: Fixture) -> None:
+        size = len(fixture.request.body) + len(fixture.response.body)
+        if size > HARD_LIMIT * self.max_bytes:
+            raise FixtureError(
+                None, "", f"the bodies of this call to {fixture.provider} have {size:,} bytes, and no more than "
+                f"{HARD_LIMIT} times LLMCACHE['TEST_CACHE']['MAX_FIXTURE_BYTES'], which is {self.max_bytes:,}, are "
+                "written; raise that setting, or let the test ask for less",
+            )  # fmt: skip
 
     def _content(self, fixture: Fixture) -> tuple[bytes, bytes | None]:
         text, side = fixture.to_text(largest=min(LARGE, self.max_bytes))
