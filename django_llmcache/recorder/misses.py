@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,8 @@ from typing import Any, Final, NamedTuple
 from .exchange import Outgoing
 from .fixture import Fixture
 from .forms import shown_form
+from .layouts import too_deep
+from .wording import short, word_diff
 
 
 class Why(NamedTuple):
@@ -49,7 +52,6 @@ NO_KEY: Final = "no_key"
 """Stands behind a reason, or alone for ``none``, where there is no API key to ask with."""
 
 _SHOWN: Final = 6
-_LONGEST: Final = 300
 _OTHER_KEY: Final = (
     "the same request: its fixture has a key of old, which `manage.py llmcache fixtures rekey` makes anew"
 )
@@ -163,7 +165,7 @@ def _differences(asked: Outgoing, body: Any, nearest: Fixture) -> Iterator[str]:
     ):
         if now != then:
             told += 1
-            yield f"{name}: recorded {then!r}, asked {now!r}"
+            yield f"{name}: recorded {short(then)}, asked {short(now)}"
     for place, then, now in apart(value_of(nearest.request), body):
         told += 1
         if told > _SHOWN:
@@ -210,44 +212,17 @@ def _difference(place: str, then: Any, now: Any) -> Iterator[str]:
         yield f"{place}:"
         yield f"  {word_diff(then, now)}"
     else:
-        yield f"{place}: recorded {_short(then)}, asked {_short(now)}"
-
-
-def word_diff(then: str, now: str) -> str:
-    """Return one text with what went as ``[-…-]`` and what came as ``{+…+}``, and long stretches in common cut."""
-    old, new = then.split(), now.split()
-    pieces = []
-    for how, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if how == "equal":
-            pieces.append(_middle_cut(old[a:b]))
-            continue
-        if a < b:
-            pieces.append(f"[-{_cut(' '.join(old[a:b]))}-]")
-        if c < d:
-            pieces.append(f"{{+{_cut(' '.join(new[c:d]))}+}}")
-    changed = " ".join(pieces)
-    return changed if old != new else f"{_short(then)} became {_short(now)} (white space differs)"
-
-
-def _middle_cut(words: list[str]) -> str:
-    return " ".join(words if len(words) <= 12 else [*words[:6], "…", *words[-6:]])
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _short(value: Any) -> str:
-    return _cut(repr(value))
+        yield f"{place}: recorded {short(then)}, asked {short(now)}"
 
 
 def value_of(request: Outgoing) -> Any:
     """Return what the body of a request says, for people: the value of JSON, the fields of a form, or a text."""
-    try:
-        return json.loads(request.body)
-    except ValueError:
-        form = shown_form(request.header("content-type"), request.body)
-        return request.body.decode("utf-8", "replace") if form is None else form
+    with suppress(ValueError, RecursionError):
+        value = json.loads(request.body)
+        if not too_deep(value):
+            return value
+    form = shown_form(request.header("content-type"), request.body)
+    return request.body.decode("utf-8", "replace") if form is None else form
 
 
 def _text(body: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 from pathlib import Path
 
 import pytest
 
-from django_llmcache.recorder.misses import apart, explain_miss, nearest_to, value_of, word_diff
+from django_llmcache.recorder.misses import apart, explain_miss, nearest_to, value_of
+from django_llmcache.recorder.wording import word_diff
 
 from .made import JSON, asked, fixture
 
@@ -86,6 +88,31 @@ class TestText:
         assert "    … and more" in lines
         assert len(lines) < 25
 
+    def test_of_a_long_prompt_with_many_changes_it_shows_the_first_in_no_time(self):
+        words = [f"word{number % 50}" for number in range(20_000)]
+        changed = [f"other{number}" if number % 40 == 20 else word for number, word in enumerate(words)]
+        profile = cProfile.Profile()
+
+        message = profile.runcall(explained, body(" ".join(changed)), recorded(body(" ".join(words))))
+
+        assert sum(entry.callcount for entry in profile.getstats()) < 200_000
+        assert len("\n".join(message)) < 3000
+        assert "[-word20-] {+other20+}" in message[5]
+        assert "… and more in the 19," in message[5]
+
+    def test_a_word_without_end_is_cut(self):
+        lines = explained(body("A" * 10**6 + " old"), recorded(body("A" * 10**6 + " new")))
+
+        assert len("\n".join(lines)) < 3000
+        assert lines[5].endswith("… [-new-] {+old+}")
+
+    def test_a_body_that_is_nested_without_end_is_shown_as_a_text(self):
+        deep = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
+
+        lines = explained(deep, recorded(deep.replace(b"a", b"b")))
+
+        assert lines[4].startswith('      [-{"b":[[[')
+
     def test_a_message_more_is_told_as_one(self):
         lines = explained(body("Hi", "There"), recorded(body("Hi")))
 
@@ -144,7 +171,16 @@ def test_each_place_where_two_bodies_differ_is_named(then, now, places):
         ("a  b", "a b", "'a  b' became 'a b' (white space differs)"),
         (" ".join(map(str, range(30))) + " old", " ".join(map(str, range(30))) + " new",
          "0 1 2 3 4 5 … 24 25 26 27 28 29 [-old-] {+new+}"),
+        ("a b c d e", "a x c y e", "a [-b-] {+x+} c [-d-] {+y+} e"),
+        ("a " + "b " * 500 + "c", "a x c", "a [-" + "b " * 150 + "…-] {+x+} … and more in the 301 words that follow"),
     ],
 )  # fmt: skip
 def test_words_are_compared_one_by_one(then, now, shown):
     assert word_diff(then, now) == shown
+
+
+def test_all_differences_are_shown_where_they_are_asked_for():
+    words = [str(number) for number in range(3000)]
+    changed = [f"x{word}" if word.endswith("50") else word for word in words]
+
+    assert word_diff(" ".join(words), " ".join(changed), whole=True).count("{+") == 30
