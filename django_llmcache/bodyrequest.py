@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ class BodyRequest(LLMRequest):
         target: what can send it.
         body: as it is sent.
         payload: the object that the body is; ``None`` leaves it to be read, where an equal body was read before.
-        digest: SHA-256 of the body.
+        digest: SHA-256 of the body, by which it is known until somebody sees what is in it.
     """
 
     __slots__ = ("_body", "_known", "body_digest")
@@ -55,6 +56,12 @@ class BodyRequest(LLMRequest):
         if self._known is None:
             self._known = payload_of(self._body) or {}
         return self._known
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """Return a read-only view of the provider's JSON body, whose lists and dicts its reader may change."""
+        self.body_digest = b""
+        return super().payload
 
 
 def payload_of(body: bytes) -> dict[str, Any] | None:

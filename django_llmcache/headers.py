@@ -37,6 +37,14 @@ def joined(headers: RawHeaders, names: AbstractSet[bytes] | None = None) -> dict
     return found
 
 
+def one_each(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the headers of an ``LLMRequest`` by their names; of one that comes twice, its values joined."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
 class Headers(Mapping[str, str]):
     """Response headers: a read-only mapping that finds a name in any case. The last of duplicates wins."""
 

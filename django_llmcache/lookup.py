@@ -51,7 +51,7 @@ def look_up(request: LLMRequest, sender: Any) -> LLMResponse | Question | Late |
             route = route_of(request, policy, settings)
         if route.reason is not None or request._stream:
             return Bypass(route.reason or "streaming")
-        came_as_bytes = request.__class__ is BodyRequest
+        came_as_bytes = request.__class__ is BodyRequest and request.body_digest
         key = route.keys.key_of_body(request) if came_as_bytes else route.key_of(request._payload)
         if time.monotonic() >= _channel.due:
             _channel.poll()

@@ -19,7 +19,7 @@ from django_llmcache.exceptions import (
     ProviderError,
     ServerError,
 )
-from django_llmcache.headers import unsendable
+from django_llmcache.headers import one_each, unsendable
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.sharing import Who
 from django_llmcache.transports import over_requests
@@ -64,7 +64,7 @@ class Target:
     @property
     def who(self) -> Who:
         """Return who asks, as far as a failure may be theirs alone."""
-        return Who(Target, account_of(self._all_headers(self._key(), stream=False), ""))
+        return Who(Target, account_of(self._all_headers(self._key()), ""))
 
     def told(self, error: BaseException, *, alike: bool) -> BaseException | None:
         """Return an error like the one in which another's call has ended; ``None`` where that may be another's alone.
@@ -100,9 +100,11 @@ class Target:
         if (problem := self._problem_of_credential()) is not None:
             raise problem
         name = self.provider.name
+        if (bad := unsendable(dict(request.headers))) is not None:  # of a middleware: others were looked at before
+            raise ConfigurationError(f"The header {bad.name} of a call to {name} {bad.problem}. Nothing was sent.")
         key = self._key()
         query = f"?{urlencode(request.query)}" if request.query else ""
-        headers = self._all_headers(key, stream=request.stream)
+        headers = self._all_headers(key, request)
         failure = Failure(self.provider, Credentials(key, in_headers(headers)), request.base_url)
         return WireRequest(name, f"{request.base_url}{request.path}{query}", headers, body, self.timeout), failure
 
@@ -131,13 +133,17 @@ class Target:
             f"The header {bad.name} of a call to {name}, which carries the API key, {bad.problem}. Nothing was sent."
         )
 
-    def _all_headers(self, key: str | None, *, stream: bool) -> dict[str, str]:
-        accept = "text/event-stream, application/x-ndjson, application/json" if stream else "application/json"
+    def _all_headers(self, key: str | None, request: LLMRequest | None = None) -> dict[str, str]:
+        """Return the headers of a call; those that are in the key as the request has them, which middleware changes."""
+        streams = request is not None and request.stream
+        accept = "text/event-stream, application/x-ndjson, application/json" if streams else "application/json"
         headers = {"content-type": "application/json", "accept": accept}
         own = self.provider.auth_headers(key) if key else {}
+        keyed = frozenset() if request is None else request.rules.headers
         for more in (self.provider.extra_headers(), own, self._words().get("HEADERS", {}), self._headers):
-            headers |= {name.lower(): str(value) for name, value in more.items()}
-        return headers
+            less = frozenset() if more is own else keyed
+            headers |= {name.lower(): str(value) for name, value in more.items() if name.lower() not in less}
+        return headers if request is None else headers | one_each(request.headers)
 
 
 @cache

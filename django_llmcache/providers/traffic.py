@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from django_llmcache import conf
 from django_llmcache.bodyrequest import BodyRequest, payload_of
@@ -120,6 +120,12 @@ def request_of(
     )
 
 
+def with_query(query: str, counted: Pairs) -> str:
+    """Return a query in which other pairs count; the credentials in it stay as they are."""
+    secrets = (pair for pair in _pairs_in(query) if pair[0].lower() in PARAMETERS)
+    return urlencode((*secrets, *counted), errors="surrogateescape")
+
+
 def is_known(url: str) -> bool:
     """Return whether an address is at a provider's host, whatever is asked there."""
     return _current().knows(host_of(urlsplit(url)))
@@ -161,8 +167,11 @@ def _counted(query: str) -> Pairs:
     """Return what counts of a query. Bytes that are no UTF-8 come as surrogates, with which there is no key."""
     if not query:
         return ()
-    pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
-    return tuple(sorted(pair for pair in pairs if pair[0].lower() not in PARAMETERS))
+    return tuple(sorted(pair for pair in _pairs_in(query) if pair[0].lower() not in PARAMETERS))
+
+
+def _pairs_in(query: str) -> list[tuple[str, str]]:
+    return parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
 
 
 class _Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -134,9 +134,15 @@ class _Requests:
         del other.headers[HEADER]
         return other
 
-    def changed(self, request: requests.PreparedRequest, url: str, body: bytes) -> requests.PreparedRequest:
+    def changed(
+        self, request: requests.PreparedRequest, url: str, headers: Mapping[str, str | None], body: bytes
+    ) -> requests.PreparedRequest:
         other = request.copy()
         other.url = url
+        for name, value in headers.items():
+            other.headers.pop(name, None)
+            if value is not None:
+                other.headers[name] = value
         other.prepare_body(body, None)
         return other
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -73,10 +73,11 @@ class HTTPXMessages:
             response = earlier
         return response.request
 
-    def changed(self, request: Any, url: str, body: bytes) -> Any:
-        framing = (b"content-length", b"transfer-encoding")
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in framing]
-        return self._library.Request(request.method, url, headers=headers, content=body, extensions=request.extensions)
+    def changed(self, request: Any, url: str, headers: Mapping[str, str | None], body: bytes) -> Any:
+        less = {b"content-length", b"transfer-encoding", *map(str.encode, headers)}
+        kept = [(name, value) for name, value in request.headers.raw if name.lower() not in less]
+        kept += [(name.encode(), text.encode("latin-1")) for name, text in headers.items() if text is not None]
+        return self._library.Request(request.method, url, headers=kept, content=body, extensions=request.extensions)
 
     def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
         seconds: float | None = request.extensions.get("timeout", {}).get("read")

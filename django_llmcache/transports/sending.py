@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -14,13 +14,13 @@ from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.headers import RawHeaders, joined
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
-from django_llmcache.providers.encoding import encode
 from django_llmcache.providers.traffic import request_of
 from django_llmcache.sharing import Who
 from django_llmcache.upstream import Upstream, under_way
 
 from . import told_errors
 from .answers import CarriedAnswer, echoes, is_events
+from .wanted import as_wanted
 
 logger = logging.getLogger("django_llmcache")
 
@@ -48,8 +48,8 @@ class Library(Protocol):
         """Return the request less ``x-llmcache-control``; what the caller holds is left as it was."""
         ...
 
-    def changed(self, request: Any, url: str, body: bytes) -> Any:
-        """Return the request with another address and body."""
+    def changed(self, request: Any, url: str, headers: Mapping[str, str | None], body: bytes) -> Any:
+        """Return the request with another address and body, and with these headers; ``None`` takes one out."""
         ...
 
     def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
@@ -164,7 +164,7 @@ class Sending:
         if (stream := self._stream_of(request, response)) is not None:
             return stream
         body = self._library.read(response, streamed=self._is_streamed)
-        return self._whole(response, body, changed=self._was_changed(response, request, asked))
+        return self._whole(response, body, wanted, changed=self._was_changed(response, request, asked))
 
     def told(self, error: BaseException, *, alike: bool) -> BaseException | None:
         """Return an error like the one in which another's call has ended; ``None`` where this caller asks itself."""
@@ -197,23 +197,15 @@ class Sending:
     def _was_changed(self, response: Any, request: LLMRequest, asked: tuple[Any, ...]) -> bool:
         return self._snapshot(self._library.answered_by(response), request) != asked
 
-    def _whole(self, response: Any, body: bytes, *, changed: bool) -> CarriedAnswer:
+    def _whole(self, response: Any, body: bytes, wanted: Any, *, changed: bool) -> CarriedAnswer:
         status, headers = self._library.head_of(response)
-        _, url, sent, _ = self._library.outgoing(self._http)
+        _, url, sent, _ = self._library.outgoing(wanted)
         reason = "secret" if echoes(sent, url, body) else "changed" if changed else None
         return CarriedAnswer(response, body, status=status, headers=headers, reason=reason)
 
     def _as_wanted(self, request: LLMRequest) -> Any:
         """Return the library's request: as it came, or as a middleware has changed it."""
-        asked = self._asked
-        if asked is None or (request._payload is asked._payload and request._endpoint is asked._endpoint):
-            return self._http
-        _, url, _, body = self._library.outgoing(self._http)
-        if request.base_url != asked.base_url or request.path != asked.path:
-            _, mark, query = url.partition("?")
-            url = f"{request.base_url}{request.path}{mark}{query}"
-        same = request._payload == asked._payload
-        return self._library.changed(self._http, url, body if same and body is not None else encode(request.payload))
+        return self._http if self._asked is None else as_wanted(self._library, self._http, self._asked, request)
 
 
 class AsyncLibrary(Library, Protocol):
@@ -239,7 +231,7 @@ class AsyncSending(Sending):
         if (stream := self._stream_of(request, response)) is not None:
             return stream
         body = await self._library.aread(response, streamed=self._is_streamed)
-        return self._whole(response, body, changed=self._was_changed(response, request, asked))
+        return self._whole(response, body, wanted, changed=self._was_changed(response, request, asked))
 
 
 def answered(sending: Sending, hook: Callable[[Any], Any]) -> Any:
