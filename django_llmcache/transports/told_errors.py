@@ -18,7 +18,8 @@ def told(error: BaseException, library: Library, request: Any, *, alike: bool) -
     """Return an error like that of another's call, with this caller's request in it; ``None`` where it gets none.
 
     The libraries' errors keep the request that failed, in their text too: another caller's has that caller's credential
-    in it. What is neither the library's nor ours is that caller's own, as a hook of its client raises it.
+    in it. What is neither the library's nor ours comes of the client's own ways, a hook or a transport: whoever has
+    these too is told of it where a second error can be made, and asks itself where not.
 
     Args:
         error: that of the other.
@@ -29,11 +30,12 @@ def told(error: BaseException, library: Library, request: Any, *, alike: bool) -
     """
     if not alike:
         return _of_connection(error, library, request)
-    if not isinstance(error, library.errors | LLMCacheError):
+    if not isinstance(error, Exception):
         return None
     other = fresh(error)
-    if other is not error:
-        _claim(other, library, request)
+    if other is error:
+        return error if isinstance(error, library.errors | LLMCacheError) else None
+    _claim(other, request)
     return other
 
 
@@ -52,10 +54,22 @@ def _of_connection(error: BaseException, library: Library, request: Any) -> Base
     return other  # type: ignore[no-any-return]
 
 
-def _claim(error: Any, library: Library, request: Any) -> None:
+def _claim(error: BaseException, request: Any) -> None:
     """Let an error, and the response in it, have this request for theirs."""
-    if getattr(error, library.failed, None) is not None:
-        error.request = request
-    if getattr(error, "response", None) is not None:
-        error.response = copy(error.response)
-        error.response.request = request
+    _put(error, request)
+    response = vars(error).get("response")
+    if _keeping(response, request):
+        vars(error)["response"] = claimed = copy(response)
+        _put(claimed, request)
+
+
+def _put(holder: Any, request: Any) -> None:
+    """Put a request where another is kept: in the variables, since the class may be anybody's."""
+    for name in _keeping(holder, request):
+        vars(holder)[name] = request
+
+
+def _keeping(holder: Any, request: Any) -> list[str]:
+    """Return the names under which an error or a response keeps a request of the same library."""
+    kept = getattr(holder, "__dict__", {})
+    return [name for name in ("request", "_request") if isinstance(kept.get(name), type(request))]
