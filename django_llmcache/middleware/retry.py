@@ -1,4 +1,8 @@
-"""Ask again where waiting helps. Belongs below the cache: name it after ``CacheMiddleware`` in ``MIDDLEWARE``."""
+"""Ask again where waiting helps. Belongs below the cache: name it after ``CacheMiddleware`` in ``MIDDLEWARE``.
+
+It is for ``chat()`` and its like. What comes through the client of an SDK passes as it came, an error too: an SDK tries
+again by itself, and would do so for each of our attempts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ from .base import BaseMiddleware
 
 
 class RetryMiddleware(BaseMiddleware):
-    """Ask again after 429, 5xx and broken connections, and honour Retry-After. Subclass it to change the numbers.
+    """Ask again for ``chat()`` and its like after 429, 5xx and broken connections, and honour Retry-After.
+
+    Subclass it to change the numbers.
 
     Attributes:
         attempts: calls in all, the first one included.

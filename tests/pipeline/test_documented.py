@@ -11,6 +11,7 @@ import pytest
 
 from django_llmcache import stream
 from django_llmcache.contrib.demo.standin import Reply
+from django_llmcache.transports import cached_session
 from tests.pipeline.pages import DOCS
 from tests.pipeline.world import CACHE, MESSAGES, aask, ask
 
@@ -58,6 +59,17 @@ def test_the_users_own_middleware_lets_streams_through(count_tokens):
         assert "".join(event.text for event in answer)
 
     assert count_tokens == {}
+
+
+def test_the_users_own_middleware_lets_errors_of_an_sdk_through(count_tokens, provider):
+    provider.script(Reply(503, b"<html>"))
+
+    with cached_session() as session:
+        answer = session.post(
+            f"{provider.url}/v1/chat/completions", json={"model": "m", "messages": MESSAGES}, timeout=5
+        )
+
+    assert (answer.status_code, count_tokens) == (503, {})
 
 
 @pytest.mark.parametrize("call", [ask, lambda: asyncio.run(aask())], ids=["chat", "achat"])

@@ -17,6 +17,7 @@ from django_llmcache.exceptions import (
     ServerError,
 )
 from django_llmcache.middleware.retry import RetryMiddleware
+from django_llmcache.transports import cached_session
 from tests.pipeline.world import CACHE, MESSAGES, aask, ask
 
 waits: list[float] = []
@@ -154,6 +155,18 @@ def test_an_async_stream_that_does_not_begin_is_asked_for_again(provider):
 
     assert asyncio.run(read())
     assert (provider.calls, len(waits)) == (2, 1)
+
+
+@pytest.mark.parametrize("step", [Reply(429), Reply(503)], ids=["429", "503"])
+def test_what_comes_through_an_sdk_is_left_to_it(provider, step):
+    provider.script(step)
+
+    with cached_session() as session:
+        answer = session.post(
+            f"{provider.url}/v1/chat/completions", json={"model": "m", "messages": MESSAGES}, timeout=5
+        )
+
+    assert (answer.status_code, provider.calls, waits) == (step.status, 1, [])
 
 
 def test_the_numbers_are_changed_in_a_subclass(configure, provider):
