@@ -68,7 +68,7 @@ def _kind_of(kind: type[requests.Session]) -> type[CachedSession]:
 def send(
     original: Any,
     session: requests.Session,
-    request: requests.PreparedRequest,
+    request: requests.PreparedRequest | requests.Request,
     options: dict[str, Any],
     *,
     by_chance: bool = True,
@@ -77,11 +77,14 @@ def send(
 
     Args:
         original: what sends it: ``Session.send`` of a session.
-        session: whose ways the hooks of the request are told with a stored answer.
+        session: whose ways hold where the options say nothing; the hooks of the request are told them.
         request: what is sent.
         options: the other arguments of ``send``.
         by_chance: as ``Sending`` takes it.
     """
+    if isinstance(request, requests.Request):
+        return original(request, **options)  # type: ignore[no-any-return] # it raises: that is not prepared
+    options = {"stream": session.stream, "verify": session.verify, "cert": session.cert} | options
     started = time.perf_counter()
 
     def hooked(response: requests.Response) -> requests.Response:
@@ -100,8 +103,7 @@ def _words_for_hooks(
     session: requests.Session, request: requests.PreparedRequest, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the keywords with which ``Session.send`` calls the hooks of a response."""
-    words = {"stream": session.stream, "verify": session.verify, "cert": session.cert} | options
-    words.pop("allow_redirects", None)
+    words = {name: value for name, value in options.items() if name != "allow_redirects"}
     if "proxies" not in words:
         words["proxies"] = resolve_proxies(request, session.proxies, session.trust_env)  # type: ignore[arg-type] # the stub's
     return words

@@ -333,6 +333,13 @@ def test_hooks_of_requests_are_told_the_same_of_a_stored_answer_as_of_a_live_one
     assert openai.calls == 1
 
 
+def test_a_request_that_is_not_prepared_is_told_by_requests_itself(openai):
+    with cached_session() as session, pytest.raises(ValueError, match="PreparedRequest"):
+        session.send(requests.Request("POST", f"{openai.url}/v1/chat/completions", json=BODY))
+
+    assert openai.calls == 0
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "requests"])
 def test_a_hit_says_how_many_bytes_it_has(openai, kind):
     live, again = Client(kind, openai.url).post(BODY, BODY)

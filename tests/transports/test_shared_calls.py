@@ -383,6 +383,22 @@ def test_who_has_no_such_hook_gets_the_answer_and_no_error():
     assert status == 200
 
 
+def test_a_certificate_of_a_session_is_a_credential_however_it_sends(tmp_path):
+    def asks(name):
+        certificate = tmp_path / name
+        certificate.touch()
+
+        def ask(base_url):
+            with cached_session() as made:
+                made.cert = str(certificate)
+                request = requests.Request("POST", f"{base_url}/chat/completions", data=BODY)
+                return made.send(made.prepare_request(request), timeout=LONG).status_code
+
+        return ask
+
+    assert Turns("401 Unauthorized").of(asks("one.pem"), asks("two.pem")) == [401, 200]
+
+
 def as_it_is(request):
     """Return a request, as authentication does and a hook may."""
     return request

@@ -9,6 +9,7 @@ import json
 import httpx
 import httpx2
 import pytest
+import requests
 from django.test import override_settings
 
 from django_llmcache.contrib.demo.standin import Reply
@@ -110,6 +111,16 @@ def test_of_requests(openai, way):
         asked = [session.post(f"{openai.url}/v1/chat/completions", data=BODY, stream=True, timeout=5) for _ in range(2)]
 
         assert [way(response) for response in asked] == [ANSWER, ANSWER]
+    assert openai.calls == 1
+
+
+def test_of_a_session_that_streams_whatever_it_sends(openai):
+    with cached_session() as session:
+        session.stream = True
+        request = session.prepare_request(requests.Request("POST", f"{openai.url}/v1/chat/completions", data=BODY))
+        asked = [session.send(request) for _ in range(2)]
+
+        assert [decoded(response.raw.read(), response.raw.headers) for response in asked] == [ANSWER, ANSWER]
     assert openai.calls == 1
 
 
