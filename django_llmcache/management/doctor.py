@@ -155,8 +155,10 @@ def _instrumented(settings: conf.Settings) -> Iterator[Finding]:
             yield Finding("instrumented", name)
         elif find_spec(name) is None:
             yield Finding("instrumented", f"not {name}, which is not installed")
+        elif name in sys.modules:
+            yield Finding("instrumented", f"not {name}, whose send somebody else has put back", wrong=True)
         else:
-            yield Finding("instrumented", f"{name}, as soon as it is imported", wrong=name in sys.modules)
+            yield Finding("instrumented", f"{name}, as soon as it is imported")
 
 
 def _dry_run() -> Iterator[Finding]:

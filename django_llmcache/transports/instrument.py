@@ -6,8 +6,10 @@ is imported later is covered too.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -17,25 +19,37 @@ from django_llmcache import conf
 
 LIBRARIES: Final = ("requests", "httpx2", "httpx")
 
-Original = Callable[..., Any]
-Wrapper = Callable[[Original, Any, tuple[Any, ...], dict[str, Any]], Any]
+Send = Callable[..., Any]
 
 
 class _Patch(NamedTuple):
-    """A class whose ``send`` is wrapped."""
+    """A class whose ``send`` is wrapped.
 
+    Attributes:
+        library: what it is of.
+        original: the ``send`` that it had before, with which somebody else may have wrapped the library's own.
+        ours: the one that it has from us.
+    """
+
+    library: str
     owner: Any
     original: Any
-    ours: Any
+    ours: Send
 
     @property
     def is_on_top(self) -> bool:
         return vars(self.owner).get("send") is self.ours
 
+    @property
+    def is_there(self) -> bool:
+        """Return whether a call comes to ours: others wrap it, and some put back what they have found before it."""
+        called: Any = vars(self.owner).get("send")
+        return inspect.unwrap(called, stop=lambda found: found is self.ours) is self.ours
+
 
 _installed = False
 _followed: set[str] = set()
-_patches: dict[str, list[_Patch]] = {}
+_patches: list[_Patch] = []
 
 
 def follow(settings: conf.Settings) -> None:
@@ -47,7 +61,10 @@ def follow(settings: conf.Settings) -> None:
 
 
 def install() -> None:
-    """Put the pipeline under each library that is imported, and under the others when they are; once."""
+    """Put the pipeline under each library that is imported, and under the others when they are.
+
+    Once, and again where somebody has taken it away meanwhile.
+    """
     global _installed
     _installed = True
     for name in LIBRARIES:
@@ -62,56 +79,67 @@ def uninstall() -> None:
     """Put everything back. Where somebody has wrapped ours meanwhile, it stays below and passes everything on."""
     global _installed
     _installed = False
-    for name, patches in list(_patches.items()):
-        if all(patch.is_on_top for patch in patches):
-            for patch in patches:
-                patch.owner.send = patch.original
-            del _patches[name]
+    for patch in reversed(list(_patches)):
+        if patch.is_on_top:
+            patch.owner.send = patch.original
+            _patches.remove(patch)
 
 
 def installed() -> list[str]:
     """Return the libraries that the pipeline is under."""
-    return sorted(_patches) if _installed else []
+    if not _installed:
+        return []
+    owners = {patch.owner: patch.library for patch in _patches}
+    lost = {library for owner, library in owners.items() if not _is_ours(owner)}
+    return sorted(set(owners.values()) - lost)
+
+
+def _is_ours(owner: Any) -> bool:
+    return any(patch.is_there for patch in _patches if patch.owner is owner)
 
 
 def _patch(library: ModuleType) -> None:
-    if not _installed or library.__name__ in _patches:
-        return
-    through = {"Session": _through_requests} if library.__name__ == "requests" else _through(library)
-    patches = _patches[library.__name__] = []
-    for name, wrapper in through.items():
-        owner = getattr(library, name)
-        original = vars(owner)["send"]
-        ours = wrapt.FunctionWrapper(original, wrapper)
-        owner.send = ours
-        patches.append(_Patch(owner, original, ours))
-
-
-def _through_requests(original: Original, session: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    from . import cached_requests
-
-    request, options = _split(args, options)
     if not _installed:
-        return original(request, **options)
-    return cached_requests.send(original, session, request, options, by_chance=False)
+        return
+    for name, made in _makers(library).items():
+        owner = getattr(library, name)
+        if not _is_ours(owner):
+            original = vars(owner)["send"]
+            # What others have left on theirs, to know it by, is not on ours (``updated``): they would take ours away.
+            ours = wraps(original, updated=())(made(original))
+            owner.send = ours
+            _patches.append(_Patch(library.__name__, owner, original, ours))
 
 
-def _through(library: ModuleType) -> dict[str, Wrapper]:
+def _makers(library: ModuleType) -> dict[str, Callable[[Any], Send]]:
+    """Return what makes our ``send`` for each class of a library, of the one that it has."""
+    if library.__name__ == "requests":
+        from . import cached_requests
+
+        return {"Session": partial(_sending, cached_requests.send)}
     from . import cached_httpx
 
-    def send(original: Original, client: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        request, options = _split(args, options)
-        if not _installed:
-            return original(request, **options)
-        return cached_httpx.send(library, original, client, request, options, by_chance=False)
+    send, asend = partial(cached_httpx.send, library), partial(cached_httpx.asend, library)
+    return {"Client": partial(_sending, send), "AsyncClient": partial(_asending, asend)}
 
-    async def asend(original: Original, client: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        request, options = _split(args, options)
-        if not _installed:
-            return await original(request, **options)
-        return await cached_httpx.asend(library, original, client, request, options, by_chance=False)
 
-    return {"Client": send, "AsyncClient": asend}
+def _sending(through: Send, original: Any) -> Send:
+    def send(self: Any, *args: Any, **options: Any) -> Any:
+        request, options = _split(args, options)
+        theirs = original.__get__(self)
+        return through(theirs, self, request, options, by_chance=False) if _installed else theirs(request, **options)
+
+    return send
+
+
+def _asending(through: Send, original: Any) -> Send:
+    async def send(self: Any, *args: Any, **options: Any) -> Any:
+        request, options = _split(args, options)
+        theirs = original.__get__(self)
+        asked = through(theirs, self, request, options, by_chance=False) if _installed else theirs(request, **options)
+        return await asked
+
+    return send
 
 
 def _split(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import subprocess
 import sys
 
@@ -131,6 +132,82 @@ def test_ours_below_somebody_elses_passes_everything_on(provider, monkeypatch):
     assert "x-llmcache" not in second.headers
     monkeypatch.undo()
     instrument.uninstall()
+
+
+def by_somebody_else(send):
+    """Return a ``send`` as other instrumentations make it, with the mark by which they know theirs."""
+
+    @functools.wraps(send)
+    def traced(self, request, **options):
+        return send(self, request, **options)
+
+    traced.is_traced = True
+    return traced
+
+
+def untrace():
+    """Take the other instrumentation away, as it does itself."""
+    if getattr(requests.Session.send, "is_traced", False):
+        requests.Session.send = requests.Session.send.__wrapped__
+
+
+def is_answered_from_the_cache(provider):
+    answers = [requests.post(f"{provider.url}/v1/chat/completions", json=BODY, timeout=5) for _ in range(2)]
+    return answers[1].headers.get("x-llmcache") == "hit"
+
+
+def test_another_instrumentation_that_was_there_first_does_not_take_ours_for_its_own(provider, monkeypatch):
+    monkeypatch.setattr(requests.Session, "send", by_somebody_else(requests.Session.send))
+    with settings(provider, INSTRUMENT=True):
+        untrace()
+
+        assert is_answered_from_the_cache(provider)
+
+
+def test_nor_does_one_that_came_later(instrumented):
+    requests.Session.send = by_somebody_else(requests.Session.send)
+    assert "requests" in instrument.installed()
+    untrace()
+
+    assert is_answered_from_the_cache(instrumented)
+    assert "requests" in instrument.installed()
+
+
+def test_what_somebody_has_put_back_is_told_and_can_be_mended(provider):
+    before = requests.Session.send
+    with settings(provider, INSTRUMENT=True):
+        requests.Session.send = before
+
+        assert instrument.installed() == ["httpx", "httpx2"]
+        instrument.install()
+        assert instrument.installed() == ["httpx", "httpx2", "requests"]
+        assert is_answered_from_the_cache(provider)
+
+    assert requests.Session.send is before
+
+
+def test_ours_may_be_there_twice(instrumented, monkeypatch):
+    ours = requests.Session.send
+    told = []
+
+    def receiver(**details):
+        told.append(details["signal"])
+
+    def opaque(self, request, **options):
+        return ours(self, request, **options)
+
+    with monkeypatch.context() as patching:
+        patching.setattr(requests.Session, "send", opaque)
+        instrument.install()
+        cache_miss.connect(receiver)
+        cache_hit.connect(receiver)
+        try:
+            assert is_answered_from_the_cache(instrumented)
+        finally:
+            cache_miss.disconnect(receiver)
+            cache_hit.disconnect(receiver)
+
+    assert told == [cache_miss, cache_hit]
 
 
 @pytest.mark.parametrize("middleware", [["django_llmcache.middleware.cache.CacheMiddleware"], []])
