@@ -29,7 +29,7 @@ def tag_of(value: Any) -> str:
         return label
     if value.pk is None:
         raise ConfigurationError(f"an unsaved {label} is no tag: save it first, or give the model itself.")
-    return tag_of_object(type(value), value.pk)
+    return tag_of_object(value._meta.model, value.pk)  # its type may be that of a proxy, as of ``request.user``
 
 
 def tag_of_object(kind: Any, key: Any) -> str:

@@ -15,6 +15,7 @@ from django.db import connection, models, transaction
 from django.test import override_settings
 from django.test.utils import isolate_apps
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from django_llmcache import CachePolicy, LLMRequest, backends, cache, chat, policy
 from django_llmcache.exceptions import ConfigurationError, ServerError
@@ -68,6 +69,13 @@ def test_a_change_of_its_object_clears_an_answer(user, does):
 
     does(user)
     assert not ask(tag)
+
+
+def test_an_object_that_is_loaded_when_it_is_used_is_the_object_itself(user):
+    ask(SimpleLazyObject(lambda: user))  # as request.user is
+    change(user)
+
+    assert not ask(user)
 
 
 def test_a_change_of_another_object_leaves_it(user):
