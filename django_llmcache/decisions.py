@@ -155,7 +155,8 @@ def scoped(policy: CachePolicy, ask: Callable[[], str | None], settings: conf.Se
     scope = _scope_from(ask, "What tells the scope of the web request")
     if scope is None:
         return policy
-    return policy.over(_scope_policy(scope if outer in (None, "public") else f"{outer}/{scope}"))
+    # Added up, since an enum that is a text stands in an f-string by its name.
+    return policy.over(_scope_policy(scope if outer in (None, "public") else outer + "/" + scope))
 
 
 @lru_cache(maxsize=1024)

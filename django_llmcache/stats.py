@@ -136,7 +136,7 @@ def _by_model(counts: Counts) -> dict[str, dict[str, int]]:
     models: dict[str, dict[str, int]] = {}
     for (provider, model, name), number in sorted(counts.items()):
         if provider:
-            models.setdefault(f"{provider}/{model}", {})[name] = number
+            models.setdefault(provider + "/" + model, {})[name] = number  # added up: of an enum the text
     return {
         model: {
             "hits": events.get("hit", 0),

@@ -19,7 +19,9 @@ def tag_of(value: Any) -> str:
         ConfigurationError: neither a non-empty text nor a model nor a saved object of one.
     """
     if isinstance(value, str) and value:
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+        if type(value) is str and value.isascii():
+            return value
+        return value.encode("utf-8", "backslashreplace").decode()  # of an enum its text, however that is shown
     label = label_of(value)
     if label is None:
         raise ConfigurationError(

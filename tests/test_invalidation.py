@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
+from django.utils.safestring import SafeString
 
 from django_llmcache import CachePolicy, LLMRequest, backends, cache, chat, policy
 from django_llmcache.exceptions import ConfigurationError, ServerError
@@ -298,6 +300,22 @@ def test_a_cleared_tag_of_an_object_clears_it(user):
     cache.clear(tag=user)
 
     assert not ask(user)
+
+
+class Topic(str, enum.Enum):  # noqa: UP042 - a StrEnum is shown by its text
+    FAQ = "faq"
+
+
+@pytest.mark.parametrize(
+    ("tag", "cleared_by"),
+    [(Topic.FAQ, "faq"), ("faq", Topic.FAQ), (SafeString("faq"), "faq")],
+    ids=["enum", "by-enum", "safe"],
+)
+def test_a_tag_that_is_an_enum_or_a_safe_text_is_its_text(tag, cleared_by):
+    ask(tag)
+    cache.clear(tag=cleared_by)
+
+    assert not ask("faq")
 
 
 def test_every_place_that_takes_tags_takes_objects(user, provider):

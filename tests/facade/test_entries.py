@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import itertools
 import json
 
@@ -165,6 +166,19 @@ def test_an_answer_is_cleared_by_a_tag_with_half_a_character():
     store(tag="topic")
 
     assert cache.clear(tag="topic \ud83d") == 1
+
+
+class Named(str, enum.Enum):  # noqa: UP042 - a StrEnum is shown by its text
+    OPENAI = "openai"
+    MODEL = "m-1"
+
+
+def test_an_enum_is_the_provider_or_the_model_that_it_names():
+    store(provider=Named.OPENAI, model=Named.MODEL)
+
+    assert store().from_cache
+    assert list(cache.stats().by_model) == ["openai/m-1"]
+    assert cache.clear(provider=Named.OPENAI, model=Named.MODEL) == 1
 
 
 def test_clear_public_removes_what_is_shared():

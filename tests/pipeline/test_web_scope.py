@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -17,6 +18,10 @@ from django_llmcache import LLMRequest, cache, policy
 from django_llmcache.middleware.scope import RequestScopeMiddleware, user_of, web_request
 
 QUESTION = LLMRequest("openai", payload={"model": "m", "messages": [{"role": "user", "content": "Who am I?"}]})
+
+
+class Tenant(str, enum.Enum):  # noqa: UP042 - a StrEnum is shown by its text
+    SEVENTH = "tenant-7"
 
 
 def person(number):
@@ -334,6 +339,14 @@ class TestWhoWins:
         outside = site.ask().cache.key
 
         assert len({*inside, outside}) == 3
+
+    def test_an_enum_is_its_text(self):
+        keys = set()
+        for scope in ("tenant-7", Tenant.SEVENTH):
+            with override_settings(LLMCACHE={"SCOPE": scope}):
+                keys.add(Site().get(web(person(1))).cache.key)
+
+        assert len(keys) == 1
 
     @override_settings(LLMCACHE={"SCOPE": "tests.pipeline.test_web_scope.everybody"})
     def test_a_function_decides_by_itself_and_knows_the_web_request(self):
