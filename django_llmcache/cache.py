@@ -71,11 +71,10 @@ def get(key: str) -> LLMResponse | None:
         return None
     try:
         backend = backends.current()
-        entry = backend.get(key)
-        if entry is None:
+        found = backend.find(key)
+        if found.entry is None:
             return None
-        result = "stale" if entry.stale_for and backend.lateness(entry) > 0 else "hit"
-        return LLMResponse.from_entry(entry, key, backend.name, result)
+        return LLMResponse.from_entry(found.entry, key, backend.name, "stale" if found.late else "hit")
     except ConfigurationError:
         raise
     except Exception as error:

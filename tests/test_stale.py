@@ -120,6 +120,14 @@ def test_it_is_fresh_until_its_time_is_over(provider, clock):
     assert ask(provider).cache.status == "hit"
 
 
+@pytest.mark.parametrize(("age", "status"), [(TTL - 1, "hit"), (TTL + 1, "stale")])
+def test_one_that_is_asked_for_by_its_key_says_whether_it_is_stale(provider, clock, age, status):
+    key = ask(provider).cache.key
+    clock.advance(age)
+
+    assert cache.get(key).cache.status == status
+
+
 def test_beyond_the_time_for_which_it_may_be_stale_it_is_gone(provider, clock):
     ask(provider)
     clock.advance(TTL + STALE)

@@ -178,7 +178,9 @@ class BaseBackend(ABC):
             groups: what an answer stored under this key could be cleared by beside provider and model, as
                 ``groups_of`` names it.
         """
-        return Found(self.get(key), self.mark())
+        entry = self.get(key)
+        late = 0.0 if entry is None else max(0.0, self.lateness(entry))
+        return Found(entry, self.mark(), late=late)
 
     async def afind(self, key: str, groups: tuple[str, ...] = ()) -> Found:
         """Do what ``find`` does without keeping the event loop waiting."""
