@@ -120,8 +120,9 @@ class EntrySteps(StampSteps):
         packed = self._packer.pack(entry, now.mark(gap), None if ttl is None else self._clock() + ttl)
         if largest is not None and len(packed) > largest:
             raise EntryTooLargeError(f"The store takes values of {largest} bytes; the entry has {len(packed)}.")
-        yield "write", entry.key, packed, None if ttl is None else ttl + entry.stale_for
-        yield from self._outliving(now.stamps, ttl)
+        kept = None if ttl is None else ttl + entry.stale_for
+        yield "write", entry.key, packed, kept
+        yield from self._outliving(now.stamps, kept)
         return Put(now.mark(gap), read)
 
     def _gap_in(self, value: bytes | None, key: str) -> str:
@@ -133,9 +134,9 @@ class EntrySteps(StampSteps):
         except EntryFormatError:
             return ""
 
-    def _outliving(self, stamps: Mapping[str, str], ttl: float | None) -> Steps[None]:
-        """Keep the stamps of an entry's groups for as long as it lives, as far as they may end before."""
-        lasts = GROUP_LASTS if ttl is None else max(GROUP_LASTS, 2 * ttl)
+    def _outliving(self, stamps: Mapping[str, str], kept: float | None) -> Steps[None]:
+        """Keep the stamps of an entry's groups for as long as it is kept, as far as they may end before."""
+        lasts = GROUP_LASTS if kept is None else max(GROUP_LASTS, 2 * kept)
         for group, stamp in stamps.items():
             if lasts > GROUP_LASTS or age_of(stamp, self._clock()) > GROUP_LASTS / 2:
                 yield "touch", key_of_group(group), lasts

@@ -313,6 +313,11 @@ class TestStamps:
 
         assert left(SCOPE) > 90 * self.DAY
 
+    def test_nor_before_one_that_is_kept_while_it_is_stale(self, left):
+        backend_with().put(entry_of(scope=SCOPE, ttl=self.DAY, stale_for=89 * self.DAY))
+
+        assert left(SCOPE) > 90 * self.DAY
+
     @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
     def test_storing_renews_one_of_half_its_age(self, left, is_async):
         backend = backend_with()
