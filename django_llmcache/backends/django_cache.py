@@ -137,11 +137,6 @@ class DjangoCacheBackend(BaseBackend):
         if self._store.keeps:
             self._run(self._steps.clearing(selector))
 
-    def restamp(self, group: str) -> None:
-        """Give a group another stamp, so that whoever holds anything against its stamp looks again."""
-        if self._store.keeps:
-            self._run(self._steps.restamping(group))
-
     def expire(self, tags: Collection[str]) -> Collection[str]:
         if not self._store.keeps:
             return ()

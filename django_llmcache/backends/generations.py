@@ -6,7 +6,7 @@ it clears, and an answer that was on its way when the clear came is none that co
 
 There are two kinds of them. A *group* is one scope or one tag: its stamp is replaced to clear it. The *ledger* is for
 the rest: its epoch is replaced to clear everything, and it has a list of the latest clears by provider, by model, or
-by several conditions at once, which are rare.
+by several conditions at once, which are rare. One group more is of all deletions, where there are near tiers.
 
 Stamps are unique for ever, never a number that counts up: where the store drops one, the next one is new, and whatever
 was stored under the old one stays gone.
@@ -30,6 +30,8 @@ LEDGER: Final = f"{PREFIX}ledger"
 KEPT: Final = 64
 """Clears in the ledger. What was asked for before the oldest of them no longer counts."""
 
+DELETIONS: Final = "d:"
+"""The group whose stamp changes with each deletion of one entry, anywhere. Near entries alone are held against it."""
 
 GROUP_LASTS: Final = 30 * 86_400.0
 """Seconds for which a group's stamp is kept after it was last stored under: every user and every object may be one."""

@@ -74,7 +74,7 @@ class StampSteps:
                     yield "begin", name, new_ledger().encode(), None
                 else:
                     yield "begin", name, new_stamp().encode(), GROUP_LASTS
-            got |= yield "read", missing
+            got |= yield "read", [*missing, key]  # a deletion that came first found no stamp to replace
         stamps = {
             group: got[name].decode("ascii", "replace") if name in got else new_stamp() for name, group in keys.items()
         }

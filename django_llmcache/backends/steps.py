@@ -10,6 +10,7 @@ from django_llmcache.exceptions import EntryFormatError, EntryTooLargeError
 
 from .base import Found, groups_of
 from .generations import (
+    DELETIONS,
     GROUP_LASTS,
     NO_LEDGER,
     Mark,
@@ -144,6 +145,8 @@ class EntrySteps(StampSteps):
     def deleting(self, key: str) -> Steps[bool]:
         look = yield from self.finding(key, ())
         yield from self.writing(key, GAP + new_stamp().encode(), _GAP_LASTS)
+        if (yield "read", [key_of_group(DELETIONS)]):  # there are near tiers, which don't see the gap
+            yield from self.restamping(DELETIONS)
         return look.found.entry is not None
 
     def clearing(self, selector: Selector) -> Steps[None]:

@@ -17,7 +17,7 @@ from django_llmcache.entry import Entry, Selector
 from .base import BackendStats, BaseBackend, Found, OnEvict, ignore_evictions
 from .breaker import Breaker
 from .django_cache import DjangoCacheBackend
-from .generations import Mark
+from .generations import DELETIONS, Mark
 from .held import noted
 from .memory import MemoryBackend
 from .options import SHARED, refuse_unknown
@@ -27,9 +27,6 @@ from .stores import Alias
 
 CHECK_EVERY: Final = 1.0
 """Seconds for which stamps are taken to be in force."""
-
-DELETIONS: Final = "d:"
-"""The group whose stamp changes with each deletion of one entry, anywhere. Near entries alone are held against it."""
 
 _NEAR: Final = ("MAX_ENTRIES", "MAX_BYTES")
 _STAMPS_KEPT: Final = 10_000
@@ -139,13 +136,11 @@ class TieredBackend(BaseBackend):
     def delete(self, key: str) -> bool:
         self.near.delete(key)
         removed = self.far.delete(key)
-        self._tell_of_deletion()
+        self._stamps.pop(DELETIONS, None)
         return removed
 
     def clear(self, selector: Selector) -> None:
         self.far.clear(selector)
-        if selector.key is not None:
-            self._tell_of_deletion()
         self.near.clear(selector)
         self._stamps.clear()
         self._ledger = None
@@ -224,11 +219,6 @@ class TieredBackend(BaseBackend):
         if deletions is not None:
             held = mark._replace(groups=(*mark.groups, (DELETIONS, deletions)))
             self.near.keep(entry, seconds, note=held)
-
-    def _tell_of_deletion(self) -> None:
-        """Let every near tier look again: of what was deleted, the far one alone has the gap."""
-        self.far.restamp(DELETIONS)
-        self._stamps.pop(DELETIONS, None)
 
     def _holds(self, held: Entry, mark: Mark) -> bool | None:
         """Return whether no clear has concerned an entry, ``None`` where the stamps in force are to be asked for."""

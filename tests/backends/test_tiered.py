@@ -9,6 +9,7 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_llmcache.backends.base import groups_of
+from django_llmcache.backends.django_cache import DjangoCacheBackend
 from django_llmcache.backends.tiered import CHECK_EVERY, TieredBackend
 from django_llmcache.entry import Selector
 from django_llmcache.exceptions import ConfigurationError
@@ -163,6 +164,40 @@ def test_a_delete_in_one_worker_is_seen_in_the_other_within_a_check(workers, clo
     assert not has(other, entry_of("a"))
     assert has(other, entry_of("b"))
     assert other.at_hand(entry_of("b").key) is not None  # near again, after one look at the far tier
+
+
+@pytest.mark.parametrize("delete", ["delete", "clear"])
+def test_so_is_one_in_a_worker_that_has_no_near_tier(workers, clock, delete):
+    one, _ = workers
+    plain = DjangoCacheBackend({"ALIAS": "llm", **stores.PATIENT}, clock=clock)
+    one.put(entry_of(ttl=1000))
+
+    if delete == "delete":
+        plain.delete(entry_of().key)
+    else:
+        plain.clear(Selector(key=entry_of().key))
+    clock.advance(CHECK_EVERY)
+
+    assert not has(one, entry_of())
+    plain.close()
+
+
+def test_so_is_one_while_the_first_near_tier_reads(workers, clock, monkeypatch):
+    _, one = workers
+    plain = DjangoCacheBackend({"ALIAS": "llm", **stores.PATIENT}, clock=clock)
+    plain.put(entry_of(ttl=1000))
+    begin = one.far._store.begin
+
+    def late(*args):
+        plain.delete(entry_of().key)
+        return begin(*args)
+
+    monkeypatch.setattr(one.far._store, "begin", late)
+    has(one, entry_of())
+    clock.advance(CHECK_EVERY)
+
+    assert not has(one, entry_of())
+    plain.close()
 
 
 @pytest.mark.parametrize("wait", [False, True], ids=["sync", "async"])
