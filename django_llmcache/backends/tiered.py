@@ -1,11 +1,14 @@
 """Two tiers: a memory of this process' own before a store that all processes share.
 
 What the near tier has it holds against the stamps of the far one (see ``generations``), which it asks for once a second
-and not at each hit. So a clear anywhere is seen here within that second and the time of one round trip.
+and not at each hit. So a clear anywhere is seen here within that second and the time of one round trip. While the far
+tier is away, the stamps that were asked for last count, however old they are. What this process clears itself is gone
+from the near tier at once, what a look-up is about to take there included.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, Final
@@ -17,7 +20,7 @@ from django_llmcache.entry import Entry, Selector
 from .base import BackendStats, BaseBackend, Found, OnEvict, ignore_evictions
 from .breaker import Breaker
 from .django_cache import DjangoCacheBackend
-from .generations import DELETIONS, Mark
+from .generations import DELETIONS, Ledger, Mark
 from .held import noted
 from .memory import MemoryBackend
 from .options import SHARED, refuse_unknown
@@ -30,6 +33,8 @@ CHECK_EVERY: Final = 1.0
 
 _NEAR: Final = ("MAX_ENTRIES", "MAX_BYTES")
 _STAMPS_KEPT: Final = 10_000
+_NONE: Final = ""
+"""The stamp that no entry bears: what is near and has the group is gone, without a search for it."""
 
 
 class TieredBackend(BaseBackend):
@@ -62,7 +67,9 @@ class TieredBackend(BaseBackend):
         self.in_process = self.far.in_process
         self._wall_clock = wall_clock
         self._stamps: dict[str, tuple[str, float]] = {}
-        self._ledger: tuple[Now, float] | None = None
+        self._most_stamps = _STAMPS_KEPT
+        self._ledger: tuple[Ledger, float] | None = None
+        self._cleared = -math.inf
         self.count_anew()
 
     def count_anew(self) -> None:
@@ -89,7 +96,7 @@ class TieredBackend(BaseBackend):
 
     def at_hand(self, key: str) -> Entry | None:
         held = self.near.get(key)
-        if held is None or self.far.owes or not self._holds(held, noted(held)):
+        if held is None or self.far.owes or not self._holds(held, noted(held), self.clock() - CHECK_EVERY):
             return None
         next(self._hits.steps)
         return held
@@ -98,57 +105,69 @@ class TieredBackend(BaseBackend):
         held = self.near.get(key)
         if held is not None and not self.far.owes:
             mark: Mark = noted(held)
-            holds = self._holds(held, mark)
+            asked = self.clock()
+            holds = self._holds(held, mark, asked - CHECK_EVERY)
             if holds is None:
                 try:
-                    holds = not self._learnt(self.far.stamps(_groups(mark))).overtook(mark, held)
-                except Exception:  # the far tier is away: what is near is as good as it was
-                    holds = True
+                    holds = not self._learnt(self.far.stamps(_groups(mark)), asked).overtook(mark, held)
+                except Exception:  # the far tier is away: what nobody is known to have cleared is as good as it was
+                    holds = self._holds(held, mark, -math.inf) is not False
             if holds:
                 return self._hit(held, mark)
             self.near.delete(key)
-        return self._from_far(key, self.far.look(key, (*groups, DELETIONS)))
+        asked = self.clock()
+        return self._from_far(key, self.far.look(key, (*groups, DELETIONS)), asked)
 
     async def afind(self, key: str, groups: tuple[str, ...] = ()) -> Found:
         held = self.near.get(key)
         if held is not None and not self.far.owes:
             mark: Mark = noted(held)
-            holds = self._holds(held, mark)
+            asked = self.clock()
+            holds = self._holds(held, mark, asked - CHECK_EVERY)
             if holds is None:
                 try:
-                    holds = not self._learnt(await self.far.astamps(_groups(mark))).overtook(mark, held)
+                    holds = not self._learnt(await self.far.astamps(_groups(mark)), asked).overtook(mark, held)
                 except Exception:  # as above
-                    holds = True
+                    holds = self._holds(held, mark, -math.inf) is not False
             if holds:
                 return self._hit(held, mark)
             self.near.delete(key)
-        return self._from_far(key, await self.far.alook(key, (*groups, DELETIONS)))
+        asked = self.clock()
+        return self._from_far(key, await self.far.alook(key, (*groups, DELETIONS)), asked)
 
     def put(self, entry: Entry, mark: Hashable = None) -> bool:
-        return self._kept(entry, self.far.keep(entry, mark, (DELETIONS,)))
+        asked = self.clock()
+        return self._kept(entry, self.far.keep(entry, mark, (DELETIONS,)), asked)
 
     async def aput(self, entry: Entry, mark: Hashable = None) -> bool:
-        return self._kept(entry, await self.far.akeep(entry, mark, (DELETIONS,)))
+        asked = self.clock()
+        return self._kept(entry, await self.far.akeep(entry, mark, (DELETIONS,)), asked)
 
     def mark(self) -> Hashable:
         return self.far.mark()
 
     def delete(self, key: str) -> bool:
-        self.near.delete(key)
-        removed = self.far.delete(key)
-        self._stamps.pop(DELETIONS, None)
-        return removed
+        try:
+            return self.far.delete(key)
+        finally:
+            self._cleared = self.clock()
+            self.near.delete(key)
 
     def clear(self, selector: Selector) -> None:
-        self.far.clear(selector)
-        self.near.clear(selector)
-        self._stamps.clear()
-        self._ledger = None
+        try:
+            self.far.clear(selector)
+        finally:
+            self._cleared = self.clock()
+            self.near.clear(selector)
 
     def expire(self, tags: Collection[str]) -> Collection[str]:
-        expired = self.far.expire(tags)
-        self._stamps.clear()
-        return expired
+        try:
+            return self.far.expire(tags)
+        finally:
+            self._cleared = now = self.clock()
+            for group in (f"t:{tag}" for tag in tags):
+                if group in self._stamps:  # else nothing near bears it
+                    self._stamps[group] = (_NONE, now)
 
     def entries(self) -> Iterator[Entry]:
         """Yield what this process has in its memory: the caches of Django can't be listed."""
@@ -194,38 +213,44 @@ class TieredBackend(BaseBackend):
         next(self._hits.steps)
         return Found(held, mark)
 
-    def _from_far(self, key: str, look: Look) -> Found:
+    def _from_far(self, key: str, look: Look, asked: float) -> Found:
         """Take what the far tier has into the near one, for as long as it lasts there."""
-        self._learnt(look.now)
+        self._learnt(look.now, asked)
         entry, packed = look.found.entry, look.packed
         if entry is None or packed is None:
             next(self._misses.steps)
             return look.found
         left = None if packed.expires is None else packed.expires - self._wall_clock()
         # Nothing, where it is kept beyond its time.
-        self._take(entry, left, packed.mark, look.now.stamps.get(DELETIONS))
+        self._take(entry, left, packed.mark, look.now.stamps.get(DELETIONS), asked)
         next(self._hits.steps)
         return look.found
 
-    def _kept(self, entry: Entry, put: Put | None) -> bool:
+    def _kept(self, entry: Entry, put: Put | None, asked: float) -> bool:
         if put is None:
             return False
-        self._learnt(put.now)
-        self._take(entry, entry.ttl, put.mark, put.now.stamps.get(DELETIONS))
+        self._learnt(put.now, asked)
+        self._take(entry, entry.ttl, put.mark, put.now.stamps.get(DELETIONS), asked)
         return True
 
-    def _take(self, entry: Entry, seconds: float | None, mark: Mark, deletions: str | None) -> None:
-        """Keep an entry near, against the stamps that it bears and that of the last deletion before it was read."""
-        if deletions is not None:
-            held = mark._replace(groups=(*mark.groups, (DELETIONS, deletions)))
-            self.near.keep(entry, seconds, note=held)
+    def _take(self, entry: Entry, seconds: float | None, mark: Mark, deletions: str | None, asked: float) -> None:
+        """Keep an entry near, against the stamps that it bears and that of the last deletion before it was read.
 
-    def _holds(self, held: Entry, mark: Mark) -> bool | None:
-        """Return whether no clear has concerned an entry, ``None`` where the stamps in force are to be asked for."""
-        ledger, since = self._ledger, self.clock() - CHECK_EVERY
+        Not what this process may have cleared since it was asked for: of that the stamps that are known may not tell.
+        """
+        if deletions is None:
+            return
+        held = mark._replace(groups=(*mark.groups, (DELETIONS, deletions)))
+        self.near.keep(entry, seconds, note=held)
+        if asked < self._cleared:  # looked at afterwards, so that a clear meets the entry, or the entry the clear
+            self.near.delete(entry.key)
+
+    def _holds(self, held: Entry, mark: Mark, since: float) -> bool | None:
+        """Return whether no clear has concerned an entry, ``None`` where the stamps were asked for before ``since``."""
+        ledger = self._ledger
         if ledger is None or ledger[1] <= since:
             return None
-        holds = not ledger[0].ledger.concerns(mark, held)
+        holds = not ledger[0].concerns(mark, held)
         for group, stamp in mark.groups:
             known = self._stamps.get(group)
             if known is None or known[1] <= since:
@@ -233,15 +258,25 @@ class TieredBackend(BaseBackend):
             holds = holds and known[0] == stamp
         return holds
 
-    def _learnt(self, now: Now) -> Now:
-        """Note the stamps that are in force at this moment."""
-        at = self.clock()
-        if len(self._stamps) > _STAMPS_KEPT:
-            self._stamps.clear()
-        self._ledger = (now, at)
+    def _learnt(self, now: Now, asked: float) -> Now:
+        """Note the stamps that were in force when they were asked for, or later."""
+        if self._ledger is None or self._ledger[1] <= asked:
+            self._ledger = (now.ledger, asked)
         for group, stamp in now.stamps.items():
-            self._stamps[group] = (stamp, at)
+            known = self._stamps.get(group)
+            if known is None or known[1] <= asked:
+                self._stamps[group] = (stamp, asked)
+        if len(self._stamps) > self._most_stamps:
+            self._forget_some()
         return now
+
+    def _forget_some(self) -> None:
+        """Forget the stamps of groups that nothing near is held against."""
+        borne = {group for held in self.near.entries() for group, _ in noted(held).groups}
+        for group in list(self._stamps):
+            if group not in borne:
+                self._stamps.pop(group, None)
+        self._most_stamps = max(_STAMPS_KEPT, 2 * len(self._stamps))
 
 
 def _groups(mark: Mark) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pytest
 from django.core.cache import caches
 from django.test import override_settings
 
+from django_llmcache.backends import tiered
 from django_llmcache.backends.base import groups_of
 from django_llmcache.backends.django_cache import DjangoCacheBackend
 from django_llmcache.backends.tiered import CHECK_EVERY, TieredBackend
@@ -16,6 +17,8 @@ from django_llmcache.exceptions import ConfigurationError
 from tests import stores
 
 from .contract import Clock, StoringContract, entry_of
+
+ways = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 
 
 class TestTieredOverRedis(StoringContract):
@@ -120,6 +123,134 @@ def test_a_clear_of_ones_own_is_at_once_at_hand(workers):
     one.clear(Selector(tag="faq"))
 
     assert one.at_hand(entry_of().key) is None
+
+
+class TestWhileTheFarTierIsAway:
+    """What is near answers, but what this process cleared or has heard to be cleared."""
+
+    KEPT = entry_of("kept", provider="groq", model="n", scope="f" * 16, ttl=1000)
+    CLEARED = entry_of(provider="openai", model="m", scope="0123456789abcdef", tags=frozenset({"faq"}), ttl=1000)
+    CLEARS = pytest.mark.parametrize(
+        "clear",
+        [
+            lambda backend: backend.clear(Selector(provider="openai")),
+            lambda backend: backend.clear(Selector(scope="0123456789abcdef")),
+            lambda backend: backend.clear(Selector(tag="faq")),
+            lambda backend: backend.expire({"faq"}),
+            lambda backend: backend.delete(entry_of().key),
+        ],
+        ids=["provider", "scope", "tag", "changed", "deleted"],
+    )
+
+    @pytest.fixture
+    def server(self, tmp_path):
+        server = stores.redis().start()
+        with override_settings(CACHES=caches_with(stores.alias_for("redis", tmp_path, server=server))):
+            yield server
+        server.stop()
+
+    @pytest.fixture
+    def two(self, server, clock):
+        both = [TieredBackend({"ALIAS": "llm", **stores.PATIENT}, clock=clock, wall_clock=clock) for _ in range(2)]
+        for entry in (self.KEPT, self.CLEARED):
+            both[0].put(entry)
+            assert has(both[1], entry)
+        yield both
+        for backend in both:
+            backend.close()
+
+    def answers(self, backend, entry, is_async):
+        groups = groups_of(entry.scope, entry.tags)
+        try:
+            found = asyncio.run(backend.afind(entry.key, groups)) if is_async else backend.find(entry.key, groups)
+        except Exception:  # of the store, each its own: a miss to whoever asks for an answer
+            return False
+        return found.entry is not None
+
+    @ways
+    @CLEARS
+    @pytest.mark.parametrize("later", [0, CHECK_EVERY, 100], ids=["at-once", "a-second-later", "much-later"])
+    def test_what_this_process_cleared_is_gone_alone(self, server, two, clock, clear, later, is_async):
+        one, _ = two
+        clear(one)
+        server.kill()
+        clock.advance(later)
+
+        assert not self.answers(one, self.CLEARED, is_async)
+        assert self.answers(one, self.KEPT, is_async)
+
+    @ways
+    @CLEARS
+    def test_so_is_what_another_is_known_to_have_cleared(self, server, two, clock, clear, is_async):
+        one, other = two
+        clear(other)
+        clock.advance(CHECK_EVERY)
+        one.find("another", groups_of(self.CLEARED.scope, self.CLEARED.tags))  # hears of it
+        server.kill()
+        clock.advance(CHECK_EVERY)
+
+        assert not self.answers(one, self.CLEARED, is_async)
+
+    @ways
+    def test_what_nobody_is_known_to_have_cleared_answers_for_as_long_as_it_lasts(self, server, two, clock, is_async):
+        one, _ = two
+        server.kill()
+        clock.advance(900)
+
+        assert self.answers(one, self.KEPT, is_async)
+        clock.advance(101)
+        assert not self.answers(one, self.KEPT, is_async)
+
+
+@ways
+@pytest.mark.parametrize(
+    "clear",
+    [
+        lambda backend: backend.clear(Selector(tag="faq")),
+        lambda backend: backend.expire({"faq"}),
+        lambda backend: backend.delete(entry_of().key),
+    ],
+    ids=["tag", "changed", "deleted"],
+)
+def test_what_is_read_while_this_process_clears_it_is_not_kept_near(workers, clock, monkeypatch, clear, is_async):
+    one, other = workers
+    entry = entry_of(tags=frozenset({"faq"}), ttl=1000)
+    other.put(entry)
+    look, alook = one.far.look, one.far.alook
+
+    def looked(*args):
+        seen = look(*args)
+        clock.advance(0.01)
+        clear(one)
+        return seen
+
+    async def alooked(*args):
+        seen = await alook(*args)
+        clock.advance(0.01)
+        await asyncio.to_thread(clear, one)
+        return seen
+
+    monkeypatch.setattr(one.far, "look", looked)
+    monkeypatch.setattr(one.far, "alook", alooked)
+    if is_async:
+        asyncio.run(one.afind(entry.key))
+    else:
+        one.find(entry.key)
+
+    assert one.near.get(entry.key) is None
+
+
+def test_stamps_are_kept_for_what_is_near_alone(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(tiered, "_STAMPS_KEPT", 10)
+    with override_settings(CACHES=caches_with(stores.alias_for("redis", tmp_path))):
+        backend = TieredBackend({"ALIAS": "llm", "MAX_ENTRIES": 5, **stores.PATIENT}, clock=clock, wall_clock=clock)
+        entries = [entry_of(f"{number}", tags=frozenset({f"doc:{number}"}), ttl=1000) for number in range(50)]
+        for entry in entries:
+            backend.put(entry)
+
+        assert len(backend._stamps) <= 20
+        assert backend.at_hand(entries[-1].key) is not None
+        backend.close()
 
 
 @pytest.mark.parametrize(
