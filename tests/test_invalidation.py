@@ -282,6 +282,43 @@ def test_a_change_that_is_rolled_back_clears_nothing(user):
     assert ask(user)
 
 
+def broken():
+    raise ConnectionError("the broker is down")
+
+
+def test_a_change_is_not_lost_where_something_else_fails_once_it_is_committed(user):
+    ask(user)
+    with pytest.raises(ConnectionError), transaction.atomic():
+        transaction.on_commit(broken)
+        change(user)
+
+    assert not ask(user)
+
+
+def test_one_that_is_rolled_back_to_a_savepoint_clears_nothing_whatever_else_is_to_be_done(user):
+    ask(user)
+    ran = []
+    with transaction.atomic():
+        transaction.on_commit(lambda: ran.append("before"))
+        with pytest.raises(RuntimeError), transaction.atomic():
+            change(user)
+            raise RuntimeError
+        transaction.on_commit(lambda: ran.append("after"))
+
+    assert ran == ["before", "after"]
+    assert ask(user)
+
+
+@pytest.mark.django_db(transaction=False)
+def test_a_test_case_captures_the_hooks_that_are_registered_meanwhile(user, django_capture_on_commit_callbacks):
+    transaction.on_commit(broken)
+    ask(user)
+    with django_capture_on_commit_callbacks(execute=True):
+        change(user)
+
+    assert not ask(user)
+
+
 def test_an_answer_asked_for_before_the_change_is_not_stored_after_it(user):
     payload = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     request = LLMRequest("openai", payload=payload, policy=CachePolicy(tags=[user]))
