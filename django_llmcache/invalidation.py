@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import m2m_changed, post_delete, post_save
@@ -38,10 +41,15 @@ def connect() -> None:
 def _changed(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
     kinds = (sender, *sender._meta.get_parent_list())  # whose rows are changed as well
     heirs = set(_heirs(sender))  # which have these fields, and may have a row of this key
+    tags: set[str] = set()
     if any(_is_watched(label_of(kind)) for kind in (*kinds, *heirs)):
-        each = {tag_of_object(kind, getattr(instance, kind._meta.pk.attname)) for kind in kinds}
-        each |= {tag_of_object(heir, instance.pk) for heir in heirs}
-        _expire_after_commit(using, {tag_of(kind) for kind in (*kinds, *heirs)} | each)
+        tags |= {tag_of(kind) for kind in (*kinds, *heirs)}
+        tags |= {tag_of_object(kind, getattr(instance, kind._meta.pk.attname)) for kind in kinds}
+        tags |= {tag_of_object(heir, instance.pk) for heir in heirs}
+    for kind in kinds:
+        tags |= _joined(instance, kind, using)
+    if tags:
+        _expire_after_commit(using, tags)
 
 
 def _heirs(kind: type[models.Model]) -> Iterator[type[models.Model]]:
@@ -97,6 +105,34 @@ def _named(values: Collection[Any], through: type[models.Model], model: type[mod
             named = model._base_manager.using(using).filter(**{f"{name}__in": values})
             found.update(named.values_list("pk", flat=True))
     return found
+
+
+def _joined(row: models.Model, through: type[models.Model], using: str) -> set[str]:
+    """Return the tags of both ends that an object joins, where its model is that of a relation (``through``)."""
+    joins = _joins(through)
+    tags: set[str] = set()
+    if any(_is_watched(label_of(end.related_model)) for end in joins):
+        for end in joins:
+            tags.add(tag_of(end.related_model))
+            with suppress(ObjectDoesNotExist):  # deleted before this field of it was ever read
+                named = {getattr(row, end.attname)} - {None}
+                others = _named(named, through, end.related_model, using)
+                tags |= {tag_of_object(end.related_model, pk) for pk in others}
+    return tags
+
+
+@cache
+def _joins(through: type[models.Model]) -> tuple[Any, ...]:
+    """Return the two fields by which a model's objects relate others many to many, none where they don't."""
+    ends = _ends(through)
+    names = {
+        name
+        for end in ends
+        for field in end.related_model._meta.many_to_many
+        if field.remote_field.through is through
+        for name in (field.m2m_field_name(), field.m2m_reverse_field_name())
+    }
+    return tuple(end for end in ends if end.name in names)
 
 
 def _ends(through: type[models.Model]) -> list[Any]:

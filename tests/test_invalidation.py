@@ -21,6 +21,7 @@ from django.utils.safestring import SafeString
 
 from django_llmcache import CachePolicy, LLMRequest, backends, cache, chat, policy
 from django_llmcache.exceptions import ConfigurationError, ServerError
+from django_llmcache.tags import tag_of
 from tests import stores
 
 ANSWER = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
@@ -250,6 +251,54 @@ def test_an_end_that_is_related_by_another_field_than_its_key_is_cleared_too(lab
     getattr(one.labels, act)(*([] if act == "clear" else [other]))
 
     assert not ask(other)
+
+
+@pytest.mark.parametrize("end", ["article", "label"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda rows, article, label: rows.create(article=article, label=label),
+        lambda rows, article, label: rows.get().save(),
+        lambda rows, article, label: rows.get().delete(),
+        lambda rows, article, label: rows.all().delete(),
+        lambda rows, article, label: label.delete(),
+        lambda rows, article, label: article.delete(),
+    ],
+    ids=["made", "saved", "deleted", "all", "with-label", "with-article"],
+)
+@pytest.mark.parametrize("tagged_by", ["object", "model"])
+def test_a_row_of_a_relation_that_has_a_model_of_its_own_clears_what_has_either_end(
+    labelled, request, tagged_by, act, end
+):
+    article, label = labelled
+    rows = article.labels.through.objects
+    ends = {"article": article.objects.create(), "label": label.objects.create(slug="news")}
+    if "made" not in request.node.callspec.id:
+        rows.create(**ends)
+    tag = tag_of(ends[end] if tagged_by == "object" else type(ends[end]))
+    ask(tag)
+    act(rows, **ends)
+
+    assert not ask(tag)
+
+
+def test_of_one_that_is_deleted_unread_the_models_are_known(labelled):
+    article, label = labelled
+    rows = article.labels.through.objects
+    rows.create(article=article.objects.create(), label=label.objects.create(slug="news"))
+    ask(label)
+    rows.only("pk").get().delete()
+
+    assert not ask(label)
+
+
+def test_it_leaves_what_is_at_neither_end(labelled):
+    article, label = labelled
+    other = article.objects.create()
+    ask(other)
+    article.labels.through.objects.create(article=article.objects.create(), label=label.objects.create(slug="news"))
+
+    assert ask(other)
 
 
 def test_a_transaction_that_is_managed_by_hand_stays_as_it_is(user):
