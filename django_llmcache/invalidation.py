@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -147,7 +148,17 @@ def _is_watched(label: str | None) -> bool:
         return False  # every call of the cache tells of it
     if listed is None:
         return label is not None and label not in UNWATCHED
-    return label in listed
+    return label in _concrete(listed)
+
+
+@lru_cache(maxsize=8)
+def _concrete(labels: frozenset[str]) -> frozenset[str]:
+    """Return the labels that tags have, of the models that these name: of a proxy that of the model behind it."""
+    found = set(labels)
+    for label in labels:
+        with suppress(LookupError):  # there is none: a check tells of it
+            found.add(label_of(apps.get_model(label)) or label)
+    return frozenset(found)
 
 
 def _expire_after_commit(using: str, tags: Iterable[str]) -> None:
@@ -192,7 +203,7 @@ def _expire(tags: frozenset[str]) -> None:
         emit_failure(error, _expire, key=None, operation="clear")
         return
     if backend.in_process:
-        listed = conf.current().tag_models or ()
+        listed = _concrete(conf.current().tag_models or frozenset())
         for tag in tags:
             if tag in cleared or tag.partition(":")[0] in listed:
                 workers.tell(Selector(tag=tag))

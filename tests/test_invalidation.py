@@ -9,17 +9,18 @@ import uuid
 from contextlib import contextmanager
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core.cache import caches
 from django.db import connection, models, transaction
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 from django.test.utils import isolate_apps
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 
-from django_llmcache import CachePolicy, LLMRequest, backends, cache, chat, policy
+from django_llmcache import CachePolicy, LLMRequest, backends, cache, chat, conf, policy
 from django_llmcache.exceptions import ConfigurationError, ServerError
 from django_llmcache.tags import tag_of
 from tests import stores
@@ -422,8 +423,6 @@ def test_models_that_are_written_all_the_time_are_not_watched(user):
 
 
 def test_tag_models_says_which_models_are_watched(user):
-    from django_llmcache import conf
-
     with override_settings(LLMCACHE={**conf.raw(), "TAG_MODELS": ["auth.Group"]}):
         group = Group.objects.create(name="staff")
         ask(user, prompt="user")
@@ -433,6 +432,28 @@ def test_tag_models_says_which_models_are_watched(user):
 
         assert ask(user, prompt="user")
         assert not ask(group, prompt="group")
+
+
+@pytest.fixture
+def proxied(tmp_path, monkeypatch):
+    """Yield a proxy of the users, of an app that is installed meanwhile."""
+    (tmp_path / "proxied").mkdir()
+    (tmp_path / "proxied" / "__init__.py").touch()
+    (tmp_path / "proxied" / "models.py").write_text(
+        "from django.contrib.auth.models import User\n\n\nclass Member(User):\n    class Meta:\n        proxy = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with modify_settings(INSTALLED_APPS={"append": "proxied"}):
+        yield apps.get_model("proxied.Member")
+
+
+@pytest.mark.parametrize("changed_as", ["model", "proxy"])
+def test_a_proxy_that_is_listed_stands_for_its_model(proxied, user, changed_as):
+    with override_settings(LLMCACHE={**conf.raw(), "TAG_MODELS": ["proxied.Member"]}):
+        ask(user)
+        change(user if changed_as == "model" else proxied.objects.get(pk=user.pk))
+
+        assert not ask(user)
 
 
 @pytest.mark.parametrize("tags", [[User()], [3], [""], User, "faq"], ids=["unsaved", "int", "empty", "model", "text"])
