@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import threading
 import time
@@ -52,6 +53,7 @@ class Publisher:
         self.asleep = True
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
+        self._again = -math.inf
         self._counted_in: object = None
         self._sent: Counts = {}
         self._batch: Batch | None = None
@@ -62,11 +64,15 @@ class Publisher:
         if backends.current().in_process or conf.under_test_runner():
             return
         with self._lock:
-            if not self.asleep:
+            if not self.asleep or time.monotonic() < self._again:
                 return
-            self.asleep = False
-            self._thread = threading.Thread(target=self._work, name="llmcache-counts", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="llmcache-counts", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread to be had
+                self._again = time.monotonic() + EVERY
+            else:
+                self._thread, self.asleep = thread, False
 
     def flush(self) -> bool:
         """Hand in what is new; return whether there was anything. What fails is handed in again the next time."""
@@ -96,6 +102,8 @@ class Publisher:
         self._end.set()
         if self._thread is not None:
             self._thread.join(_AT_THE_END)
+        elif self._again > -math.inf:  # no thread could be had
+            self._hand_in_the_last()
 
     def _since(self, counts: Counts) -> Counts:
         if self._counted_in is not counters.hits:  # they count from zero again
@@ -108,7 +116,10 @@ class Publisher:
             quiet = 0 if self.flush() else quiet + 1
             self._end.wait(EVERY)
         self.asleep = True
-        for _ in range(_TRIES):  # what came before it was seen to sleep
+        self._hand_in_the_last()  # what came before it was seen to sleep
+
+    def _hand_in_the_last(self) -> None:
+        for _ in range(_TRIES):
             if not self.flush() or self._batch is None:
                 break
             time.sleep(_PAUSE)

@@ -249,9 +249,20 @@ def groups_of(scope: str, tags: Iterable[str]) -> tuple[str, ...]:
 async def aside(function: Callable[..., Result], *args: Any) -> Result:
     """Return what a function gives that waits for a disk or a network, called in a thread of its own kind.
 
-    Not in the loop's default pool, which whatever else may fill, nor in Django's one shared thread.
+    Not in the loop's default pool, which whatever else may fill, nor in Django's one shared thread. Where no thread is
+    to be had, as at the end of the interpreter, the loop is kept waiting: better than that a call fails.
     """
-    return await sync_to_async(function, thread_sensitive=False, executor=_pool())(*args)
+    turns = [function]
+
+    def work() -> Result:
+        return turns.pop()(*args)  # once: a pool may keep what it could start no thread for
+
+    try:
+        return await sync_to_async(work, thread_sensitive=False, executor=_pool())()
+    except RuntimeError:
+        if not turns:
+            raise  # the function's own
+        return work()
 
 
 _threads: tuple[int, ThreadPoolExecutor] | None = None
