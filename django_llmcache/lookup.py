@@ -228,7 +228,8 @@ def _unanswered(question: Question, error: Exception, sender: Any) -> Plan:
 def _handed_out(entry: Entry | None, plan: Plan, sender: Any) -> LLMResponse | None:
     if entry is None or not _is_young(entry, plan.route.max_age):
         return None
-    emit_hit(sender, plan.key, entry)
+    if not plan.in_background:  # where nobody is answered, whoever was served the stale one has been told of
+        emit_hit(sender, plan.key, entry)
     return LLMResponse.from_entry(entry, plan.key, plan.backend.name)
 
 

@@ -1,8 +1,9 @@
 """Ask anew, in the background, for what was served stale: one at a time for a key (RFC 5861, "stale-while-revalidate").
 
-A refresh that fails leaves the stale answer where it is, and is not tried again for a few seconds. One that its caller
-took along, with its event loop or its client, is made up for by the next caller, who waits for it. One whose event loop
-is kept and does not run, or stands still, is begun anew by whoever is served stale next.
+A refresh that fails, or brings what may not be stored, leaves the stale answer where it is, and is not tried again for
+a few seconds. One that its caller took along, with its event loop or its client, is made up for by the next caller, who
+waits for it. One whose event loop is kept and does not run, or stands still, is begun anew by whoever is served stale
+next.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Final
 from django.db import connections
 
 from . import sharing
-from .messages import LLMRequest
+from .messages import LLMRequest, LLMResponse
+from .outages import is_outage_status
 from .plans import AsyncCall, Call, Plan
 from .pulse import Pulse
 from .telemetry import emit, told
@@ -28,7 +30,7 @@ AT_ONCE: Final = 8
 """Refreshes in threads of one process at a time; what is read stale beyond that is refreshed by a later read."""
 
 PAUSE: Final = 5.0
-"""Seconds after a refresh that failed before the next."""
+"""Seconds after a refresh that brought nothing to store before the next."""
 
 _PAUSES_KEPT: Final = 10_000
 
@@ -71,7 +73,7 @@ class Refreshes:
 
         def work() -> None:
             try:
-                context.run(sharing.do, asker, request, call, plan)
+                self._judge(asker, plan.key, context.run(sharing.do, asker, request, call, plan).value)
             except Exception as error:
                 self._fail(asker, plan.key, None, error)
             finally:
@@ -95,7 +97,7 @@ class Refreshes:
 
         async def work() -> None:
             try:
-                await sharing.ado(asker, request, call, plan)
+                self._judge(asker, plan.key, (await sharing.ado(asker, request, call, plan)).value)
             except Exception as error:
                 self._fail(asker, plan.key, pulse, error)
             except BaseException:  # its loop ends
@@ -153,11 +155,22 @@ class Refreshes:
                 self._lost.clear()
             self._lost.add(key)
 
-    def _fail(self, asker: sharing.Asker, key: str, pulse: Pulse | None, error: Exception) -> None:
+    def _judge(self, asker: sharing.Asker, key: str, answer: LLMResponse) -> None:
+        """Pause where what came could not be stored: the next reader would ask for the same again."""
+        if answer._entry is not None:
+            return
+        self._pause(key)
+        if is_outage_status(answer.status):
+            emit("error", type(asker), key=key, operation="refresh", error=f"The provider answered {answer.status}.")
+
+    def _pause(self, key: str) -> None:
         with self._lock:
             if len(self._until) >= _PAUSES_KEPT:
                 self._until.clear()
             self._until[key] = self._clock() + PAUSE
+
+    def _fail(self, asker: sharing.Asker, key: str, pulse: Pulse | None, error: Exception) -> None:
+        self._pause(key)
         if isinstance(error, RuntimeError):  # what httpx2 and httpx raise where the client was closed meanwhile
             self._lose(key, pulse)
         emit("error", type(asker), key=key, operation="refresh", error=told(error))

@@ -11,7 +11,18 @@ import pytest
 from django.core.cache import caches
 from django.test import override_settings
 
-from django_llmcache import CachePolicy, LLMRequest, backends, cache, conf, policy, pulse, refreshing
+from django_llmcache import (
+    CachePolicy,
+    LLMRequest,
+    LLMResponse,
+    backends,
+    cache,
+    conf,
+    lookup,
+    policy,
+    pulse,
+    refreshing,
+)
 from django_llmcache.exceptions import (
     BadRequestError,
     ConfigurationError,
@@ -19,6 +30,7 @@ from django_llmcache.exceptions import (
     RateLimitError,
     ServerError,
 )
+from django_llmcache.plans import Question
 from django_llmcache.signals import cache_error, cache_hit, cache_miss
 from tests import stores
 from tests.backends.contract import Clock
@@ -28,8 +40,8 @@ PATIENCE = 20.0
 TTL, STALE = 60, 300
 
 
-def answer(text):
-    return {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+def answer(text, finish="stop"):
+    return {"choices": [{"message": {"content": text}, "finish_reason": finish}]}
 
 
 def question(**wishes):
@@ -82,6 +94,12 @@ def clock(request, tmp_path):
 @pytest.fixture
 def provider():
     return Provider()
+
+
+def lookup_of(request):
+    """Return what the look-up gives, of whichever backend."""
+    found = lookup.look_up(request, None)
+    return lookup.ask(request, found, None) if isinstance(found, Question) else found
 
 
 def settled():
@@ -266,6 +284,51 @@ def test_a_refresh_that_fails_leaves_the_answer_and_is_told(provider, clock):
     assert provider.calls == 2  # it is left alone for a while
 
 
+@pytest.mark.parametrize("wait", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    "came",
+    [LLMResponse(b"{}", status=429), LLMResponse(b"{}", status=503), answer("cut short", "length")],
+    ids=["429", "503", "truncated"],
+)
+def test_so_does_one_that_brings_nothing_to_store(provider, clock, came, wait):
+    calls = []
+
+    def refresh(request):
+        calls.append(request)
+        return came
+
+    async def arefresh(request):
+        return refresh(request)
+
+    async def read():
+        served = await cache.awith_cache(question(), arefresh)
+        while refreshing.refreshes._under_way:  # noqa: ASYNC110 - nothing says when it is over
+            await asyncio.sleep(0)
+        return served
+
+    ask(provider)
+    clock.advance(TTL + 1)
+    for _ in range(3):
+        served = asyncio.run(read()) if wait else cache.with_cache(question(), refresh)
+        settled()
+
+        assert (served.text, served.cache.status) == ("first", "stale")
+    assert len(calls) == 1
+
+
+def test_a_refresh_that_finds_it_done_is_no_hit(provider, clock):
+    """Another process has stored the new answer, between the look-up and the lock."""
+    ask(provider)
+    clock.advance(TTL + 1)
+    plan = lookup_of(question()).plan._replace(in_background=True)
+    provider.says = "second"
+    ask(provider, refresh=True)
+    hits = cache.stats().hits
+
+    assert lookup.look_again(plan, None).text == "second"
+    assert cache.stats().hits == hits
+
+
 def test_without_it_an_expired_answer_is_none(provider, clock):
     with override_settings(LLMCACHE={**conf.raw(), "STALE_FOR": 0}):
         ask(provider)
@@ -339,8 +402,6 @@ def test_who_takes_no_stale_answer_gets_none_that_was_served_to_another(provider
 
 
 def test_so_it_is_where_an_answer_says_that_it_failed(provider, clock):
-    from django_llmcache import LLMResponse
-
     ask(provider)
     clock.advance(1)
 
