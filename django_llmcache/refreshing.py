@@ -74,6 +74,8 @@ class Refreshes:
         def work() -> None:
             try:
                 self._judge(asker, plan.key, context.run(sharing.do, asker, request, call, plan).value)
+            except sharing.Forestalled:
+                self._pause(plan.key)
             except Exception as error:
                 self._fail(asker, plan.key, None, error)
             finally:
@@ -98,6 +100,8 @@ class Refreshes:
         async def work() -> None:
             try:
                 self._judge(asker, plan.key, (await sharing.ado(asker, request, call, plan)).value)
+            except sharing.Forestalled:
+                self._pause(plan.key)
             except Exception as error:
                 self._fail(asker, plan.key, pulse, error)
             except BaseException:  # its loop ends

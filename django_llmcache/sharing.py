@@ -31,6 +31,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=flights.forget)
 
 
+class Forestalled(BaseException):
+    """Another process has just asked the same in vain, and nobody waits for this call.
+
+    No ``Exception``: it is no error that whoever joined the call could be told of. They make it.
+    """
+
+
 class Who(NamedTuple):
     """Who asks, as far as a failure may be theirs alone: whoever is the same fails alike.
 
@@ -66,7 +73,11 @@ class Asker(Protocol):
 
 
 def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLMResponse]:
-    """Return the answer to this call, or to that of another who asked the same; raises as the call does."""
+    """Return the answer to this call, or to that of another who asked the same; raises as the call does.
+
+    Raises:
+        Forestalled: nobody waits for it, and another process has just had no answer to store.
+    """
 
     def at_once() -> LLMResponse:
         return _missed(asker, plan) or asker.ask(request, call, plan)
@@ -78,7 +89,10 @@ def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLM
             if (found := asker.look_again(plan)) is not None:
                 return found
         try:
-            return asker.look_again(plan) or asker.ask(request, call, plan)
+            if (found := asker.look_again(plan)) is not None:
+                return found
+            _spare_in_vain(lease, plan)
+            return asker.ask(request, call, plan)
         finally:
             lease.give_back()
 
@@ -101,7 +115,9 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
                 await asyncio.sleep(lease.pause)
                 if (found := await asker.alook_again(plan)) is not None:
                     return found
-            answer = await asker.alook_again(plan) or await asker.aask(request, call, plan)
+            if (answer := await asker.alook_again(plan)) is None:
+                _spare_in_vain(lease, plan)
+                answer = await asker.aask(request, call, plan)
         except GeneratorExit:  # its loop was closed: nothing can be awaited any more
             lease.give_back()
             raise
@@ -169,6 +185,12 @@ def _missed(asker: Asker, plan: Plan) -> LLMResponse | None:
 def _lease(asker: Asker, request: LLMRequest, plan: Plan) -> Lease:
     tell = partial(emit_failure, sender=type(asker), key=plan.key, operation="lock")
     return Lease(plan.backend, plan.key, seconds=_lasting(request, plan), tell=tell)
+
+
+def _spare_in_vain(lease: Lease, plan: Plan) -> None:
+    """Leave a call that nobody waits for, where another process has just made it and has nothing to show for it."""
+    if plan.in_background and lease.came_second:
+        raise Forestalled
 
 
 def _name(request: LLMRequest, plan: Plan) -> Hashable:

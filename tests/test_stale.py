@@ -316,6 +316,40 @@ def test_so_does_one_that_brings_nothing_to_store(provider, clock, came, wait):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("wait", [False, True], ids=["sync", "async"])
+def test_where_another_process_has_just_refreshed_in_vain_none_asks_again(provider, clock, wait, monkeypatch):
+    backend, waits = backends.current(), threading.Event()
+    if backend.in_process:
+        pytest.skip("no other process knows of it")
+
+    def holder(key, known=backend.holder):
+        sign = known(key)
+        waits.set()
+        return sign
+
+    async def read():
+        served = await cache.awith_cache(question(), provider.acall)
+        await asyncio.to_thread(another_gives_up)
+        while refreshing.refreshes._under_way:  # noqa: ASYNC110 - nothing says when it is over
+            await asyncio.sleep(0)
+        return served
+
+    def another_gives_up():
+        assert waits.wait(PATIENCE)
+        backend.release(key, "another")
+
+    key = ask(provider).cache.key
+    clock.advance(TTL + 1)
+    monkeypatch.setattr(backend, "holder", holder)
+    backend.acquire(key, "another", STALE)
+    served = asyncio.run(read()) if wait else (ask(provider), another_gives_up())[0]
+    settled()
+
+    assert served.cache.status == ask(provider).cache.status == "stale"
+    settled()
+    assert provider.calls == 1
+
+
 def test_a_refresh_that_finds_it_done_is_no_hit(provider, clock):
     """Another process has stored the new answer, between the look-up and the lock."""
     ask(provider)

@@ -212,7 +212,10 @@ class BaseBackend(ABC):
         return True
 
     def holder(self, key: str) -> str | None:
-        """Return a text that changes as long as whoever has the lock on a key is alive; ``None`` where it is free."""
+        """Return the token of whoever has the lock on a key, ``None`` where it is free.
+
+        After a colon, it is followed by what changes as long as that one is alive.
+        """
         return None
 
     def renew(self, key: str, token: str, seconds: float) -> None:  # noqa: B027 - nothing was taken

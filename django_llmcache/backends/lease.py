@@ -21,6 +21,12 @@ BEAT: Final = 2.0
 DEAD_AFTER: Final = 3 * BEAT
 """Seconds without a sign of life, after which somebody else takes the lock."""
 
+_SILENT_AFTER: Final = 2 * BEAT
+"""Seconds without a sign of life, after which whoever had the lock is not taken for one who gave it back."""
+
+_HEIR: Final = "+"
+"""What the token of one ends with who took the lock after a process that was killed."""
+
 _SHORTEST: Final = 0.01
 _LONGEST: Final = 0.25
 
@@ -31,6 +37,9 @@ class Lease:
     It holds for longer than a call may take. Who has it gives a sign of life now and then, so that those who wait for
     a process that was killed wait for seconds, and not for all of that time.
 
+    Nobody waits for one after another: if the lock was given back and there is no answer, there will be none to share.
+    Only who comes after a killed process leads all who waited for that one.
+
     Args:
         backend: what all of the processes share.
         key: the answer's.
@@ -40,6 +49,7 @@ class Lease:
 
     Attributes:
         pause: seconds to wait before the next try; grows with each.
+        came_second: whether somebody else had the lock meanwhile, and gave it back.
     """
 
     def __init__(
@@ -63,15 +73,19 @@ class Lease:
         self._is_over = False
         self._pulse: Pulse | None = None
         self.pause = _SHORTEST
+        self.came_second = False
 
     def is_mine(self) -> bool:
         """Try to take the lock; return whether it is ours, or not worth waiting for any longer."""
         try:
-            if self._backend.acquire(self._key, self._token, self._seconds):
-                return self._take()
-            if (dead := self._dead(self._backend.holder(self._key))) is not None:
+            if self._acquire():
+                return True
+            sign = self._backend.holder(self._key)
+            if self._has_changed_hands(sign):
+                return True
+            if (dead := self._dead(sign)) is not None:
                 self._backend.release(self._key, dead)
-                return self._backend.acquire(self._key, self._token, self._seconds) and self._take()
+                return self._acquire()
         except Exception as error:
             self._tell(error)
             return True
@@ -120,24 +134,48 @@ class Lease:
         except Exception as error:
             self._tell(error)
 
-    def _take(self) -> bool:
+    def _acquire(self) -> bool:
+        holder = _token_in(self._seen[0])
+        is_heir = holder is not None and self._is_silent(_SILENT_AFTER)
+        token = self._token + _HEIR if is_heir else self._token
+        if not self._backend.acquire(self._key, token, self._seconds):
+            return False
+        self._token = token
+        self.came_second = holder is not None and not is_heir
         self._taken = True
         _heart.keep(self)
         if self._is_over:  # whoever asked was cancelled meanwhile
             self.give_back()
         return True
 
+    def _has_changed_hands(self, sign: str | None) -> bool:
+        """Return whether whoever we waited for gave the lock back and another has it now, given its latest sign."""
+        holder, known = _token_in(sign), _token_in(self._seen[0])
+        if holder is None or known in (None, holder) or holder.endswith(_HEIR):
+            return False
+        self.came_second = True
+        return True
+
     def _dead(self, sign: str | None) -> str | None:
         """Return the token of a holder that has given no sign of life for long, given its latest one."""
-        seen, since = self._seen
-        if sign is None or sign != seen:
+        if sign is None:  # free: whoever we waited for is not forgotten
+            return None
+        if sign != self._seen[0]:
             self._seen = (sign, self._clock())
             return None
-        return sign.partition(":")[0] if self._clock() - since >= DEAD_AFTER else None
+        return _token_in(sign) if self._is_silent(DEAD_AFTER) else None
+
+    def _is_silent(self, seconds: float) -> bool:
+        """Return whether whoever we wait for has given no sign of life for so long."""
+        return self._clock() - self._seen[1] >= seconds
 
     def _is_late(self) -> bool:
         self.pause = min(self.pause * 1.5, _LONGEST)
         return self._clock() >= self._deadline
+
+
+def _token_in(sign: str | None) -> str | None:
+    return None if sign is None else sign.partition(":")[0]
 
 
 class _Heart:

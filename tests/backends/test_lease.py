@@ -1,0 +1,86 @@
+"""Who has the lock on a key, and for whom the others wait."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_llmcache.backends.django_cache import DjangoCacheBackend
+from django_llmcache.backends.lease import DEAD_AFTER, Lease
+from tests import stores
+
+from .contract import Clock
+
+KEY = "a key"
+SECONDS = 60.0
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(params=["redis", "memcached"])
+def backend(request, tmp_path):
+    words = stores.alias_for(request.param, tmp_path)
+    with override_settings(CACHES={"default": caches.settings["default"], "llm": words}):
+        made = DjangoCacheBackend({"ALIAS": "llm", **stores.PATIENT})
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def lease(backend, clock):
+    """Return what makes a claim, as another process would."""
+    made = []
+
+    def make():
+        made.append(Lease(backend, KEY, seconds=SECONDS, tell=pytest.fail, clock=clock))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.give_back()
+
+
+def test_one_has_it_and_the_others_wait(lease):
+    assert [lease().is_mine() for _ in range(3)] == [True, False, False]
+
+
+def test_who_is_given_nothing_by_the_one_it_waited_for_waits_for_no_other(lease):
+    first, second, third = lease(), lease(), lease()
+    assert [each.is_mine() for each in (first, second, third)] == [True, False, False]
+    first.give_back()
+
+    assert [second.is_mine(), third.is_mine()] == [True, True]
+    assert [first.came_second, second.came_second, third.came_second] == [False, True, True]
+
+
+def test_who_comes_then_waits_for_the_one_who_asks(lease):
+    first, second = lease(), lease()
+    assert [first.is_mine(), second.is_mine()] == [True, False]
+    first.give_back()
+
+    assert [second.is_mine(), lease().is_mine()] == [True, False]
+
+
+def test_who_follows_a_killed_process_leads_all_who_waited_for_that(backend, lease, clock):
+    assert backend.acquire(KEY, "killed", SECONDS)
+    second, third = lease(), lease()
+    assert [second.is_mine(), third.is_mine()] == [False, False]
+    clock.advance(DEAD_AFTER)
+
+    assert [second.is_mine(), third.is_mine()] == [True, False]
+    assert not second.came_second
+
+
+def test_but_no_longer_than_for_that_one(backend, lease, clock):
+    assert backend.acquire(KEY, "killed", SECONDS)
+    second, third, fourth = lease(), lease(), lease()
+    assert [each.is_mine() for each in (second, third, fourth)] == [False, False, False]
+    clock.advance(DEAD_AFTER)
+    assert [second.is_mine(), third.is_mine(), fourth.is_mine()] == [True, False, False]
+    second.give_back()
+
+    assert [third.is_mine(), fourth.is_mine()] == [True, True]
