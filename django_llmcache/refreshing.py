@@ -3,7 +3,7 @@
 A refresh that fails, or brings what may not be stored, leaves the stale answer where it is, and is not tried again for
 a few seconds. One that its caller took along, with its event loop or its client, is made up for by the next caller, who
 waits for it. One whose event loop is kept and does not run, or stands still, is begun anew by whoever is served stale
-next.
+next. The end of a process waits for those that others find in the store, as nobody else makes up for them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Final
@@ -20,6 +21,8 @@ from typing import Final
 from django.db import connections
 
 from . import sharing
+from .backends.lease import give_all_back
+from .endings import at_exit
 from .messages import LLMRequest, LLMResponse
 from .outages import is_outage_status
 from .plans import AsyncCall, Call, Plan
@@ -28,6 +31,9 @@ from .telemetry import emit, told
 
 AT_ONCE: Final = 8
 """Refreshes in threads of one process at a time; what is read stale beyond that is refreshed by a later read."""
+
+AT_THE_END: Final = 20.0
+"""Seconds for which the end of a process waits at most for what is being refreshed."""
 
 PAUSE: Final = 5.0
 """Seconds after a refresh that brought nothing to store before the next."""
@@ -54,6 +60,7 @@ class Refreshes:
         self._lost: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = 0
+        self._awaited: set[threading.Thread] = set()
 
     def make_up(self, key: str) -> bool:
         """Return whether the last refresh of a key was lost with its caller: then this caller waits for another."""
@@ -82,24 +89,46 @@ class Refreshes:
                 self._leave(plan.key, None)
                 for connection in connections.all(initialized_only=True):
                     connection.close()  # this thread's own
+                self._awaited.discard(threading.current_thread())
 
+        thread = threading.Thread(target=work, name="llmcache-refresh", daemon=True)
+        if not plan.backend.in_process:
+            at_exit(self.finish)
+            self._awaited.add(thread)
         try:
-            threading.Thread(target=work, name="llmcache-refresh", daemon=True).start()
+            thread.start()
         except RuntimeError as error:  # no thread to be had
+            self._awaited.discard(thread)
             self._fail(asker, plan.key, None, error)
             self._leave(plan.key, None)
         return True
 
-    def abegin(self, asker: sharing.Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> bool:
+    def finish(self) -> None:
+        """Wait for what threads refresh, at the end of a process whose answers are kept beyond that."""
+        until = time.monotonic() + AT_THE_END
+        with suppress(KeyboardInterrupt):  # somebody is impatient
+            for thread in list(self._awaited):
+                thread.join(max(0.0, until - time.monotonic()))
+        give_all_back()
+
+    async def abegin(self, asker: sharing.Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> bool:
         """Refresh in a task of this event loop; return whether this is the one who does."""
         loop = asyncio.get_running_loop()
         pulse = Pulse(loop)
         if not self._enter(plan.key, pulse):
             return False
 
+        async def refresh() -> None:
+            self._judge(asker, plan.key, (await sharing.ado(asker, request, call, plan)).value)
+
         async def work() -> None:
             try:
-                self._judge(asker, plan.key, (await sharing.ado(asker, request, call, plan)).value)
+                try:
+                    await refresh()
+                except asyncio.CancelledError:
+                    if not _outlives_its_loop(plan):
+                        raise
+                    await _at_the_end(refresh)
             except sharing.Forestalled:
                 self._pause(plan.key)
             except Exception as error:
@@ -114,6 +143,7 @@ class Refreshes:
         self._tasks.add(task)  # the loop itself keeps but a weak reference
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(partial(self._see_ended, plan.key, pulse))
+        await asyncio.sleep(0)  # one that has begun can outlive its loop
         return True
 
     def _see_ended(self, key: str, pulse: Pulse, task: asyncio.Task[None]) -> None:
@@ -178,6 +208,23 @@ class Refreshes:
         if isinstance(error, RuntimeError):  # what httpx2 and httpx raise where the client was closed meanwhile
             self._lose(key, pulse)
         emit("error", type(asker), key=key, operation="refresh", error=told(error))
+
+
+def _outlives_its_loop(plan: Plan) -> bool:
+    """Return whether a refresh is worth waiting for whose event loop ends: so does the process, and not its store.
+
+    Where the loop is another thread's, as Django's is for one request to an async view, its caller would wait.
+    """
+    return not plan.backend.in_process and threading.current_thread() is threading.main_thread()
+
+
+async def _at_the_end(refresh: Callable[[], Awaitable[None]]) -> None:
+    """Refresh once more, as what was under way on an event loop is cancelled with it: the loop waits for this."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    async with asyncio.timeout(AT_THE_END):
+        await refresh()
 
 
 refreshes: Final = Refreshes()

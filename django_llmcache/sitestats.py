@@ -5,7 +5,6 @@ Each process hands what it counted to the backend, at most once a second, in a t
 
 from __future__ import annotations
 
-import atexit
 import logging
 import math
 import os
@@ -17,6 +16,7 @@ from typing import Final
 from . import backends, conf
 from .backends.sitecounts import added
 from .counts import Batch, Counts
+from .endings import at_exit
 from .locks import fork_safe_lock
 from .stats import CacheStats
 from .telemetry import counters, told
@@ -51,6 +51,7 @@ class Publisher:
     def begin(self) -> None:
         """Start from nothing, as a process does, and a child after a fork."""
         self.asleep = True
+        self._is_expected = False
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         self._again = -math.inf
@@ -66,6 +67,9 @@ class Publisher:
         with self._lock:
             if not self.asleep or time.monotonic() < self._again:
                 return
+            if not self._is_expected:
+                self._is_expected = True
+                at_exit(self.close)
             thread = threading.Thread(target=self._work, name="llmcache-counts", daemon=True)
             try:
                 thread.start()
@@ -126,7 +130,6 @@ class Publisher:
 
 
 publisher = Publisher()
-atexit.register(publisher.close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=publisher.begin)
 

@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "django_llmcache"
 FLOORS = (
     {
         "admission", "arrivals", "bodies", "bodyrequest", "cacheinfo", "canonical", "conditions", "control", "counting",
-        "counts", "credentials", "digests", "durations", "endpoints", "entry", "errorcopy", "events", "exceptions",
-        "explanation", "flight", "headers", "keys", "locks", "messages", "outages", "parsing", "policies", "pulse",
+        "counts", "credentials", "digests", "durations", "endings", "endpoints", "entry", "errorcopy", "events",
+        "exceptions", "explanation", "flight", "headers", "keys", "locks", "messages", "outages", "parsing", "policies", "pulse",
         "request", "response", "rules", "shapes", "singleflight", "tags", "typedsettings", "upstream",
     },
     {"conf", "signals", "telemetry"},

@@ -49,7 +49,7 @@ class Lease:
 
     Attributes:
         pause: seconds to wait before the next try; grows with each.
-        came_second: whether somebody else had the lock meanwhile, and gave it back.
+        came_second: whether another process had the lock meanwhile, and gave it back.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Lease:
         self._seconds = seconds
         self._tell = tell
         self._clock = clock
-        self._token = token_hex(8)
+        self._token = _heart.name + token_hex(8)
         self._deadline = clock() + seconds
         self._seen: tuple[str | None, float] = (None, clock())
         self._taken = False
@@ -115,8 +115,12 @@ class Lease:
             asyncio.get_running_loop()
         except RuntimeError:
             self.give_back()
-        else:
+            return
+        try:
             await aside(self.give_back)
+        except asyncio.CancelledError:  # once more, perhaps before a thread has begun with it
+            self.give_back()
+            raise
 
     def beat(self) -> None:
         """Give a sign of life, but not for an event loop that gives none itself.
@@ -141,7 +145,7 @@ class Lease:
         if not self._backend.acquire(self._key, token, self._seconds):
             return False
         self._token = token
-        self.came_second = holder is not None and not is_heir
+        self.came_second = holder is not None and not is_heir and not holder.startswith(_heart.name)
         self._taken = True
         _heart.keep(self)
         if self._is_over:  # whoever asked was cancelled meanwhile
@@ -151,9 +155,9 @@ class Lease:
     def _has_changed_hands(self, sign: str | None) -> bool:
         """Return whether whoever we waited for gave the lock back and another has it now, given its latest sign."""
         holder, known = _token_in(sign), _token_in(self._seen[0])
-        if holder is None or known in (None, holder) or holder.endswith(_HEIR):
+        if holder is None or known is None or holder == known or holder.endswith(_HEIR):
             return False
-        self.came_second = True
+        self.came_second = not known.startswith(_heart.name)
         return True
 
     def _dead(self, sign: str | None) -> str | None:
@@ -179,13 +183,18 @@ def _token_in(sign: str | None) -> str | None:
 
 
 class _Heart:
-    """The thread that gives the signs of life of all leases of this process, while there are any."""
+    """The thread that gives the signs of life of all leases of this process, while there are any.
+
+    Attributes:
+        name: what the tokens of this process begin with.
+    """
 
     def __init__(self) -> None:
         self._lock = fork_safe_lock()
         self._begin()
 
     def _begin(self) -> None:
+        self.name = token_hex(4)
         self._leases: set[Lease] = set()
         self._thread: threading.Thread | None = None
         self._idle = threading.Event()
@@ -213,21 +222,30 @@ class _Heart:
                 self._idle.set()
                 self._thread = None
 
+    def held(self) -> list[Lease]:
+        """Return the leases that this process has."""
+        with self._lock:
+            return list(self._leases)
+
     def forget_all(self) -> None:
         """Forget what is the parent's, in a forked child."""
         self._begin()
 
     def _run(self, idle: threading.Event) -> None:
         while not idle.wait(BEAT):
-            with self._lock:
-                leases = list(self._leases)
-            for lease in leases:
+            for lease in self.held():
                 lease.beat()
 
 
 _heart: Final = _Heart()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_heart.forget_all)
+
+
+def give_all_back() -> None:
+    """Let others ask what this process was asking for, at its end: else they wait until it is taken for dead."""
+    for lease in _heart.held():
+        lease.give_back()
 
 
 class Leases:

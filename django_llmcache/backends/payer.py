@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from contextlib import suppress
 from typing import Any, Final
 from weakref import ReferenceType, WeakSet, ref
 
+from django_llmcache.endings import at_exit
 from django_llmcache.locks import fork_safe_lock
 
 from .sweeper import Sweeper
@@ -30,7 +30,8 @@ class Payer:
         self._sweeper: Sweeper | None = None
 
     def wake(self) -> None:
-        """See to it that somebody tries."""
+        """See to it that somebody tries, a last time at the end of the process."""
+        at_exit(_try_a_last_time)
         with _lock:
             _owing.add(self)
             if self._sweeper is None or self._sweeper.pid != os.getpid():
@@ -63,7 +64,6 @@ class Payer:
 _owing: WeakSet[Payer] = WeakSet()
 
 
-@atexit.register
 def _try_a_last_time() -> None:
     for payer in list(_owing):
         payer.sweep()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from django_llmcache.endings import at_exit
 from django_llmcache.entry import Selector
 from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.telemetry import logger
@@ -18,7 +19,6 @@ from django_llmcache.telemetry import logger
 from .clears import BEGINNING, Clears, Position
 from .folder import Folder, run_dir
 from .privacy import private_tmp_warning
-from .processes import at_exit
 from .reports import HEARTBEAT, WorkerReport, file_of
 
 LOOK_EVERY: Final = 0.5

@@ -18,9 +18,8 @@ from typing import Any, Final
 import orjson
 
 from django_llmcache import conf
+from django_llmcache.endings import at_exit
 from django_llmcache.exceptions import RunDirError
-
-from .processes import at_exit
 
 LARGEST: Final = 64 * 1024
 """Bytes of the largest file that is read."""

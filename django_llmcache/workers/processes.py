@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import socket
 import sys
-from collections.abc import Callable
-from multiprocessing import parent_process
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -42,17 +39,6 @@ def is_alive(pid: int, started: int | None) -> bool | None:
     except (ProcessLookupError, OverflowError):
         return False
     return True
-
-
-def at_exit(function: Callable[[], object]) -> None:
-    """Call the function when this process ends; the last one registered is the first called."""
-    if parent_process() is None:
-        atexit.unregister(function)
-        atexit.register(function)
-    else:  # such a child ends without a look at atexit
-        from multiprocessing.util import Finalize
-
-        Finalize(None, function, exitpriority=0)
 
 
 def _status(pid: int) -> list[bytes]:

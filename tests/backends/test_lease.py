@@ -7,7 +7,7 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_llmcache.backends.django_cache import DjangoCacheBackend
-from django_llmcache.backends.lease import DEAD_AFTER, Lease
+from django_llmcache.backends.lease import DEAD_AFTER, Lease, _heart
 from tests import stores
 
 from .contract import Clock
@@ -31,11 +31,12 @@ def backend(request, tmp_path):
 
 
 @pytest.fixture
-def lease(backend, clock):
+def lease(backend, clock, monkeypatch):
     """Return what makes a claim, as another process would."""
     made = []
 
     def make():
+        monkeypatch.setattr(_heart, "name", f"{len(made)}-")
         made.append(Lease(backend, KEY, seconds=SECONDS, tell=pytest.fail, clock=clock))
         return made[-1]
 
