@@ -10,6 +10,8 @@ import math
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from secrets import token_hex
 from typing import Final
 
@@ -100,6 +102,22 @@ class Publisher:
         """Return what is not handed in yet."""
         with self._lock:
             return self._since(counters.counts())
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Hand in nothing of what is counted in this block: it is none of the site's traffic."""
+        with self._lock:
+            before = self._since(counters.counts())
+            try:
+                yield
+            finally:
+                on_its_way = {} if self._batch is None else self._batch.counts
+                counts = counters.counts()
+                known = {what: n - before.get(what, 0) + on_its_way.get(what, 0) for what, n in counts.items()}
+                if self._batch is None:
+                    self._sent = known
+                else:
+                    self._after = known
 
     def close(self) -> None:
         """Hand in the last, at the end of the process."""

@@ -25,12 +25,16 @@ from django_llmcache.contrib.demo.standin import StandIn
 from django_llmcache.credentials import shown
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.policies import policy
+from django_llmcache.sitestats import publisher
 from django_llmcache.transports import cached_client, cached_session
 from django_llmcache.workers.folder import of_this_process
 
 SCOPE: Final = "llmcache-doctor"
+LASTS: Final = 60.0
+"""Seconds for which a store that is elsewhere keeps what the dry run stored, out of everybody's reach."""
+
 LIBRARIES: Final = ("requests", "httpx2", "httpx")
-_BODY: Final = {"model": "gpt-4-turbo", "messages": [{"role": "user", "content": "Test"}]}
+_BODY: Final[dict[str, Any]] = {"model": "gpt-4-turbo", "messages": [{"role": "user", "content": "Test"}]}
 _NO_KEY: Final = "the stand-in asks for none"
 
 
@@ -168,12 +172,18 @@ def _dry_run() -> Iterator[Finding]:
         own = {**raw.get("PROVIDERS", {}).get("openai", {}), "BASE_URL": f"{standin.url}/v1", "API_KEY": _NO_KEY}
         own.pop("CLASS", None)
         changed = {"PROVIDERS": {**raw.get("PROVIDERS", {}), "openai": own}, "RUN_DIR": of_this_process(os.getpid())}
-        with conf.instead({**raw, **changed}), policy(cache=True, scope=SCOPE):
+        with conf.instead({**raw, **changed}), publisher.unheard(), policy(cache=True, scope=SCOPE, **_short()):
             url = f"{standin.url}/v1/chat/completions"
             for number, (name, ask) in enumerate(_ways(url)):
                 yield _asked_twice(name, ask, {**_BODY, "seed": number})
             with suppress(Exception):  # what failed has been told
                 cache.clear(scope=SCOPE)
+
+
+def _short() -> dict[str, Any]:
+    """Return how long an answer is kept: no longer than it takes, and not at all where the settings say so."""
+    ttl = conf.current().ttl_for("openai", _BODY["model"], "chat")
+    return {"ttl": LASTS if ttl is None else min(ttl, LASTS), "stale_for": 0}
 
 
 def _ways(url: str) -> Iterator[tuple[str, Way]]:

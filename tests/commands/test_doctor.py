@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import caches
 from django.test import override_settings
 
-from django_llmcache import backends, cache
+from django_llmcache import LLMRequest, backends, cache, conf
 from django_llmcache.backends.memory import MemoryBackend
 from tests import stores
 
@@ -52,6 +52,41 @@ def test_a_shared_store_is_asked_and_told_of(tmp_path):
     assert lines(well, "store")[0].endswith("breaker closed")
     assert away.code == 1
     assert lines(away, "store") == ["it does not answer (ConnectionError); breaker open"]
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """Return a Redis of the test's own that all processes share."""
+    server = stores.redis().start()
+    words = stores.alias_for("redis", tmp_path, server=server)
+    chosen = {"BACKEND": "django_llmcache.backends.django_cache.DjangoCacheBackend", "OPTIONS": {"ALIAS": "llm"}}
+    chosen["OPTIONS"] |= stores.PATIENT
+    with override_settings(CACHES={"default": caches.settings["default"], "llm": words}, LLMCACHE=chosen):
+        yield server
+        backends.empty()
+    server.stop()
+
+
+@pytest.mark.parametrize("ttl", [None, 3600])
+def test_a_shared_store_keeps_nothing_of_it_for_long(shared, ttl):
+    with override_settings(LLMCACHE={**conf.raw(), "DEFAULT_TTL": ttl, "STALE_FOR": 3600}):
+        assert run("doctor").code == 0
+
+    from redis import Redis
+
+    client = Redis(port=shared.port)
+    kept = [client.ttl(key) for key in client.keys("*:llmcache:1.*")]
+    client.close()
+    assert len(kept) == len(WAYS)
+    assert all(0 < seconds <= 60 for seconds in kept)
+
+
+def test_it_is_none_of_the_sites_traffic(shared):
+    cache.with_cache(LLMRequest("openai", payload={"model": "m", "messages": []}), lambda request: b'{"choices": []}')
+    assert run("doctor").code == 0
+
+    stats = cache.stats()
+    assert (stats.hits, stats.misses, stats.tokens_saved) == (0, 1, 0)
 
 
 @override_settings(LLMCACHE={"INSTRUMENT": True})
