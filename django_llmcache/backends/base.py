@@ -145,6 +145,9 @@ class BaseBackend(ABC):
     def clear(self, selector: Selector) -> int | None:
         """Remove what the selector names; return how many were still good, ``None`` when it can't count."""
 
+    def rehearse_clear(self) -> None:  # noqa: B027 - most have no store that could refuse
+        """Do on the store what a clear does, and clear nothing; raises whatever is against it."""
+
     def expire(self, tags: Collection[str]) -> Collection[str]:
         """Remove what has one of these tags; return the tags that anything may have had."""
         for tag in tags:

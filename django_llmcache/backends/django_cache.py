@@ -137,6 +137,10 @@ class DjangoCacheBackend(BaseBackend):
         if self._store.keeps:
             self._run(self._steps.clearing(selector))
 
+    def rehearse_clear(self) -> None:
+        if self._store.keeps:
+            self._run(self._steps.rehearsing())
+
     def expire(self, tags: Collection[str]) -> Collection[str]:
         if not self._store.keeps:
             return ()

@@ -119,6 +119,12 @@ class StampSteps:
             yield "sleep", uniform(0, _LEDGER_PAUSE)  # noqa: S311 - so that those who swap at once come apart
         yield from self.writing(LEDGER, new_ledger().encode())
 
+    def rehearsing(self) -> Steps[None]:
+        """Do what ``noting`` does, and leave the ledger as it is."""
+        stored, _ = yield from self.reading(LEDGER, ())
+        if stored is not None:
+            yield "swap", LEDGER, stored, stored
+
     def _noting_alone(self, selector: Selector | None) -> Steps[None]:
         """Do what ``noting`` does on a store that can't swap: one process at a time."""
         token = token_hex(8).encode()

@@ -146,6 +146,9 @@ class TieredBackend(BaseBackend):
     def mark(self) -> Hashable:
         return self.far.mark()
 
+    def rehearse_clear(self) -> None:
+        self.far.rehearse_clear()
+
     def delete(self, key: str) -> bool:
         try:
             return self.far.delete(key)

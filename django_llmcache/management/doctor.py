@@ -138,6 +138,17 @@ def _store(backend: BaseBackend) -> Iterator[Finding]:
     else:
         took = (time.perf_counter() - started) * 1000
         yield Finding("store", f"it answers, in {took:.1f} ms; breaker {breaker.state}")
+        yield from _clears(backend)
+
+
+def _clears(backend: BaseBackend) -> Iterator[Finding]:
+    """Tell of a store that lets nothing be cleared: a user of Redis may lack a command that a look-up does without."""
+    try:
+        backend.rehearse_clear()
+    except Exception as error:
+        yield Finding(
+            "store", f"it takes no clear ({type(error).__name__}): docs/backends.md names the rights", wrong=True
+        )
 
 
 def _key_from(provider: providers.Provider, settings: conf.Settings) -> str | None:

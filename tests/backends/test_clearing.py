@@ -69,6 +69,14 @@ def two(request, tmp_path, django_db_blocker):
             backend.close()
 
 
+def test_a_rehearsal_clears_nothing(two):
+    one, other = two
+    one.put(ENTRY, one.mark())
+    other.rehearse_clear()
+
+    assert one.get(ENTRY.key).body == ENTRY.body
+
+
 def run(backend, selector, *, before_the_ledger):
     """Clear something, and do something else just before the ledger is written."""
     clearing, answer = backend._steps.clearing(selector), None

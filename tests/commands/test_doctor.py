@@ -81,6 +81,35 @@ def test_a_shared_store_keeps_nothing_of_it_for_long(shared, ttl):
     assert all(0 < seconds <= 60 for seconds in kept)
 
 
+COMMANDS = ("GET", "MGET", "SET", "DEL", "EXPIRE", "WATCH", "UNWATCH", "MULTI", "EXEC")
+"""What docs/backends.md has a user of Redis need."""
+
+
+@pytest.mark.parametrize(
+    ("commands", "said"),
+    [
+        (COMMANDS, []),
+        (COMMANDS[:5], ["it takes no clear (NoPermissionError): docs/backends.md names the rights"]),
+    ],
+    ids=["all", "no transactions"],
+)
+@pytest.mark.parametrize("backend", ["django_cache.DjangoCacheBackend", "tiered.TieredBackend"])
+def test_a_user_of_redis_who_may_not_do_all_of_it_is_found_out(shared, commands, said, backend):
+    from redis import Redis
+
+    client = Redis(port=shared.port)
+    client.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "-@all", *(f"+{name}" for name in commands))
+    client.close()
+    words = {**caches.settings["llm"], "LOCATION": f"redis://app:pw@127.0.0.1:{shared.port}/0"}
+    known = {"default": caches.settings["default"], "llm": words}
+    with override_settings(CACHES=known, LLMCACHE={**conf.raw(), "BACKEND": f"django_llmcache.backends.{backend}"}):
+        done = run("doctor")
+        backends.empty()
+
+    assert lines(done, "store")[1:] == said
+    assert done.code == bool(said)
+
+
 def test_it_is_none_of_the_sites_traffic(shared):
     cache.with_cache(LLMRequest("openai", payload={"model": "m", "messages": []}), lambda request: b'{"choices": []}')
     assert run("doctor").code == 0
