@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.usage import UsageLog
+from django_llmcache.users import user_token
 
 from .hosts import provider_hosts
 
@@ -98,7 +98,7 @@ def fixture_store() -> FixtureStore:
 def usage_log() -> UsageLog:
     """Return where it is noted which fixtures were used: outside their folder, one for each folder."""
     name = sha256(str(conf.fixture_folder()).encode()).hexdigest()[:16]
-    return UsageLog(Path(tempfile.gettempdir()) / f"llmcache-usage-{getpass.getuser()}-{name}.jsonl")
+    return UsageLog(Path(tempfile.gettempdir()) / f"llmcache-usage-{user_token()}-{name}.jsonl")
 
 
 def _make(settings: conf.Settings, mode: Mode) -> Setup:

@@ -5,7 +5,6 @@ Else each would record its own, and what its tests went on from would be another
 
 from __future__ import annotations
 
-import getpass
 import multiprocessing
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import IO, Final
 from django.core.files import locks
 
 from django_llmcache import conf
+from django_llmcache.users import user_token
 
 PATIENCE: Final = 120.0
 """Seconds to wait for another worker's set-up; then it is made all the same."""
@@ -40,7 +40,7 @@ def turn(name: str) -> Iterator[None]:
     digest = sha256(f"{conf.fixture_folder()}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
     with ExitStack() as stack:
         with suppress(OSError):  # no place for it, or none that can be locked: then nobody waits
-            place = Path(tempfile.gettempdir()) / f"llmcache-turns-{getpass.getuser()}"
+            place = Path(tempfile.gettempdir()) / f"llmcache-turns-{user_token()}"
             place.mkdir(exist_ok=True)
             file = stack.enter_context((place / digest).open("ab"))
             _wait_for(file)

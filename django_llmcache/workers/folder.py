@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
@@ -10,23 +9,23 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from django_llmcache import conf
+from django_llmcache import conf, users
 from django_llmcache.endings import at_exit
 from django_llmcache.exceptions import RunDirError
+from django_llmcache.users import is_mine, me, user_name, user_token
 
 LARGEST: Final = 64 * 1024
 """Bytes of the largest file that is read."""
 
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # Windows has neither
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
-_get_uid: Callable[[], int] | None = getattr(os, "geteuid", None)  # Windows has none
 
 
 def run_dir() -> Path:
@@ -45,22 +44,7 @@ def run_dir() -> Path:
 def default_name() -> str:
     """Return the name that tells this user and this project from others in the temporary directory."""
     digest = hashlib.sha256("\0".join(conf.project()).encode("utf-8", "surrogateescape")).hexdigest()
-    return f"llmcache-{_user_token()}-{digest[:12]}"
-
-
-def user_name(uid: int) -> str:
-    """Return the name of a user, or the number when it has none."""
-    try:
-        import pwd
-
-        return pwd.getpwuid(uid).pw_name
-    except (ImportError, KeyError):
-        return str(uid)
-
-
-def is_mine(found: os.stat_result) -> bool:
-    """Return whether a file belongs to the user that this process runs as, as far as the system can tell."""
-    return _get_uid is None or found.st_uid == _get_uid()
+    return f"llmcache-{user_token()}-{digest[:12]}"
 
 
 class Folder:
@@ -197,7 +181,7 @@ class Folder:
 def unusable(path: Path, error: OSError) -> RunDirError:
     """Return the error that explains why the folder can't be used."""
     return RunDirError(
-        f"{path} cannot be used by llmcache: {error.strerror or error}. Let user {_me()} write there, "
+        f"{path} cannot be used by llmcache: {error.strerror or error}. Let user {me()} write there, "
         "or set LLMCACHE['RUN_DIR'] to a folder that it can write to."
     )
 
@@ -210,23 +194,10 @@ def _fault(path: Path, found: os.stat_result) -> str | None:
         return f"it is not a folder. Remove it, {elsewhere}"
     if not is_mine(found):
         owner = user_name(found.st_uid)
-        return f"it belongs to user {owner}, and this is {_me()}. Run this as {owner} (sudo -u {owner} …), {elsewhere}"
-    if _get_uid is not None and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"it belongs to user {owner}, and this is {me()}. Run this as {owner} (sudo -u {owner} …), {elsewhere}"
+    if users.get_uid is not None and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"others may write to it (mode {stat.S_IMODE(found.st_mode):04o}). Do `chmod go-w {path}`, {elsewhere}"
     return None
-
-
-def _user_token() -> str:
-    if _get_uid is not None:
-        return str(_get_uid())
-    try:
-        return re.sub(r"\W", "_", getpass.getuser())
-    except (OSError, KeyError, ImportError):  # no variable names the user, and there is no pwd to ask
-        return "user"
-
-
-def _me() -> str:
-    return _user_token() if _get_uid is None else user_name(_get_uid())
 
 
 @lru_cache(maxsize=1)

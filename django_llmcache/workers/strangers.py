@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from django_llmcache import conf
+from django_llmcache.users import is_mine, user_name
 
 from . import privacy, processes, reports
-from .folder import Folder, default_name, is_mine, user_name
+from .folder import Folder, default_name
 
 _NAME: Final = re.compile(r"llmcache-\w+-[0-9a-f]{12}")
 _PRIVATE: Final = re.compile(re.escape(privacy.MARK) + ".+")

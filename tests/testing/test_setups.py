@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
+
+import pytest
+
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.testing import override_llmcache
 from django_llmcache.testing.setups import setup_for
+from django_llmcache.testing.turns import turn
 
 
 def test_tests_of_one_mode_share_it_and_what_was_read():
@@ -35,3 +40,25 @@ def test_other_settings_are_another():
         inside = setup_for(Mode.REPLAY).expired
 
     assert (inside, setup_for(Mode.REPLAY).expired) == ("error", "warn")
+
+
+@pytest.fixture
+def nameless(monkeypatch):
+    """Let the user have a number and no name, as in a container."""
+
+    def fail():
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(getpass, "getuser", fail)
+
+
+@pytest.mark.usefixtures("nameless")
+def test_a_user_without_a_name_has_what_holds_for_a_run():
+    with override_llmcache(TEST_CACHE={"ENABLED": True}):
+        assert setup_for(Mode.REPLAY).usage is not None
+
+
+@pytest.mark.usefixtures("nameless")
+def test_a_user_without_a_name_takes_turns():
+    with turn("a set-up") as got:
+        assert got is None

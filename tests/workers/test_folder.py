@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from django_llmcache import conf
+from django_llmcache import conf, users
 from django_llmcache.exceptions import ConfigurationError, RunDirError
-from django_llmcache.workers import folder as folders
-from django_llmcache.workers.folder import LARGEST, Folder, default_name, run_dir, user_name
+from django_llmcache.workers.folder import LARGEST, Folder, default_name, run_dir
 
 needs_posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no user ids")
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may chown")
@@ -111,7 +110,7 @@ class TestTrust:
             Folder.make(tmp_path / "file" / "run")
 
     def test_where_there_are_no_user_ids_only_the_kind_is_looked_at(self, run_dir, monkeypatch):
-        monkeypatch.setattr(folders, "_get_uid", None)
+        monkeypatch.setattr(users, "get_uid", None)
         run_dir.mkdir()
         run_dir.chmod(0o777)
 
@@ -271,17 +270,17 @@ class TestRunDir:
         assert default_name() == here
 
     def test_without_user_ids_the_name_tells_the_user(self, monkeypatch):
-        monkeypatch.setattr(folders, "_get_uid", None)
+        monkeypatch.setattr(users, "get_uid", None)
         monkeypatch.setattr(getpass, "getuser", lambda: "Ann B.")
 
         assert default_name().startswith("llmcache-Ann_B_-")
-        assert folders._me() == "Ann_B_"
+        assert users.me() == "Ann_B_"
 
     def test_a_user_without_a_name_is_just_a_user(self, monkeypatch):
         def fail():
             raise KeyError("USERNAME")
 
-        monkeypatch.setattr(folders, "_get_uid", None)
+        monkeypatch.setattr(users, "get_uid", None)
         monkeypatch.setattr(getpass, "getuser", fail)
 
         assert default_name().startswith("llmcache-user-")
@@ -314,4 +313,4 @@ class TestProject:
 
 @needs_posix
 def test_an_unknown_user_is_a_number():
-    assert user_name(4_000_000) == "4000000"
+    assert users.user_name(4_000_000) == "4000000"

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from django_llmcache import conf
-from django_llmcache.workers import folder as folders
+from django_llmcache import conf, users
 from django_llmcache.workers.folder import Folder, default_name
 from django_llmcache.workers.reports import FRESH, WorkerReport, file_of
 from django_llmcache.workers.strangers import find_strangers
@@ -274,7 +273,7 @@ class TestPrivate:
 def test_where_there_are_no_user_ids_every_folder_is_mine(find, ours, monkeypatch):
     other = settle(ours.with_name(named(ours.name, digest="0" * 12)), settings="x")
     other.chmod(0o755)
-    monkeypatch.setattr(folders, "_get_uid", None)
+    monkeypatch.setattr(users, "get_uid", None)
 
     assert [stranger.kind for stranger in find()] == ["settings"]
 
