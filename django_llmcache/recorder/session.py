@@ -25,7 +25,7 @@ from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
 from .tapes import Tapes
 from .taping import Taping
-from .writing import note_test, write_take
+from .writing import note_test, note_use, write_take
 
 
 class Session:
@@ -124,16 +124,14 @@ class Session:
             FixtureError: one is larger than what may be written.
             OSError: a file can't be written.
         """
-        usage = self.setup.usage
-        if usage is not None:
-            usage.used(*self._used)
+        written: list[Path] = []
         try:
             written = self._written() if passed else []
         except (LLMCacheError, OSError) as error:
             self._tell_error(error)
             raise
-        if usage is not None:
-            usage.recorded(*written)
+        finally:
+            note_use(self.setup, self._used, written)
         self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
         for lost in self._tapes.lost() if passed else ():
             self.setup.warn(f"{self._filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.users import is_mine
 
 from .store import FixtureStore
 
@@ -18,6 +22,9 @@ _PARTIAL: Final = "partial"
 _RECORDED: Final = "recorded"
 _STARTED: Final = "started"
 _USED: Final = "used"
+
+_BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows alone
+_SAFELY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
 class UsageUnknown(LLMCacheError):  # noqa: N818 - nothing went wrong, but nothing is known either
@@ -42,19 +49,24 @@ class UsageLog:
     A full run says ``start`` before its first test and ``finish`` after its last, or ``give_up`` where it turned out to
     be none; a run of some tests says nothing, and only adds to what is known to be used.
 
+    A log that lacks a line would call unused what was used. So where one can't be written, which is an ``OSError`` of
+    any method here, the whole log goes, and this process notes nothing more until a full run starts.
+
     Args:
-        path: of the file, outside the fixture folder.
+        path: of the file, outside the fixture folder. A link, or the file of another user, is not used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._told: set[tuple[int, str, str]] = set()
+        self._lost = False
 
     def start(self) -> None:
         """Forget every run before; what follows is a full one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
         self._told.clear()
+        self._lost = False
         self._append({"event": _STARTED})
 
     def finish(self, *, ran: Iterable[str] = (), root: str = "") -> None:
@@ -112,18 +124,24 @@ class UsageLog:
             self._told |= told
 
     def _append(self, *events: dict[str, Any]) -> None:
+        if self._lost:
+            return
         # The first line end keeps this whole where the line before was cut short.
         line = b"\n" + b"".join(json.dumps(event).encode() + b"\n" for event in events)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
-            number = os.open(self.path, flags, 0o600)
-        except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            number = os.open(self.path, flags, 0o600)
-        try:
-            os.write(number, line)  # in one call, so that no other process' line lands in the middle
-        finally:
-            os.close(number)
+            number = _opened(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            try:
+                written = os.write(number, line)  # in one call, so that no other process' line lands in the middle
+            finally:
+                os.close(number)
+            if written < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        except OSError:
+            self._lost = True
+            with suppress(OSError):
+                self.path.unlink()
+            raise
 
 
 def unused(store: FixtureStore, log: UsageLog) -> list[Path]:
@@ -147,11 +165,27 @@ def _real(folder: str) -> str:
     return os.path.realpath(folder)
 
 
+def _opened(path: Path, flags: int) -> int:
+    """Open the log; its name can be guessed, so whoever shares the temporary directory may have put something there."""
+    number = os.open(path, flags | _SAFELY | _BINARY, 0o600)
+    status = os.fstat(number)
+    if not (stat.S_ISREG(status.st_mode) and is_mine(status)):
+        os.close(number)
+        raise PermissionError(errno.EPERM, "it is not a file of this user", str(path))
+    return number
+
+
 def _events(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_bytes().splitlines()
+        with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
+            lines = file.read().splitlines()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UsageUnknown(
+            f"{path}, which says what the tests used, can't be read ({error.strerror}), so that no fixture can be "
+            "called unused."
+        ) from error
     return [event for line in lines if (event := _event(line)) is not None]
 
 

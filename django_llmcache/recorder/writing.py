@@ -1,4 +1,4 @@
-"""What a session leaves in the store: its take, whole or not at all, and its test's id at what it used of others'."""
+"""What a session leaves: its take, whole or not at all; its test's id at what it used of others'; a note of its use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .fixture import Fixture, FixtureError
+from .setup import Setup
 from .store import FixtureStore
 
 if sys.platform != "win32":
@@ -42,6 +43,20 @@ def note_test(store: FixtureStore, replayed: Iterable[Fixture], test: str) -> No
             there = store.read(path)
             if test not in there.tests:
                 store.move(path, there.changed(tests=(*there.tests, test)))
+
+
+def note_use(setup: Setup, replayed: Iterable[str], written: Iterable[Path]) -> None:
+    """Note which fixtures a session used and wrote; where that can't be, it is told once, and costs no test."""
+    if setup.usage is None:
+        return
+    try:
+        setup.usage.used(*replayed)
+        setup.usage.recorded(*written)
+    except OSError as error:
+        setup.warn(
+            f"It can't be noted in {setup.usage.path} which fixtures the tests use ({error.strerror}), so that none "
+            "will be called unused"
+        )
 
 
 @contextmanager

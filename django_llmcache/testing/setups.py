@@ -7,6 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,13 @@ def fixture_store() -> FixtureStore:
 def usage_log() -> UsageLog:
     """Return where it is noted which fixtures were used: outside their folder, one for each folder."""
     name = sha256(str(conf.fixture_folder()).encode()).hexdigest()[:16]
-    return UsageLog(Path(tempfile.gettempdir()) / f"llmcache-usage-{user_token()}-{name}.jsonl")
+    return _log_at(Path(tempfile.gettempdir()) / f"llmcache-usage-{user_token()}-{name}.jsonl")
+
+
+@lru_cache(maxsize=16)
+def _log_at(path: Path) -> UsageLog:
+    """Return the one that this process has of a log: it knows what it has noted already, and where it can't."""
+    return UsageLog(path)
 
 
 def _make(settings: conf.Settings, mode: Mode) -> Setup:

@@ -16,7 +16,7 @@ from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.fields import FixtureError
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.recorder.store import FixtureStore
-from django_llmcache.recorder.usage import FullRun, UsageLog, unused
+from django_llmcache.recorder.usage import FullRun, UsageLog, UsageUnknown, unused
 
 from . import summary
 from .modes import decide
@@ -45,7 +45,8 @@ def begin(narrowed: str | None) -> None:
     """
     global _begun
     _begun = False
-    with suppress(ImproperlyConfigured, ConfigurationError):  # whoever needs the settings tells of it
+    # Whoever needs the settings tells of them, and the first test that uses a fixture of a log that can't be written.
+    with suppress(ImproperlyConfigured, ConfigurationError, OSError):
         decision = decide()
         if narrowed is None and decision.skip is None and decision.mode in REPLAYING:
             usage_log().start()
@@ -61,12 +62,13 @@ def end(failed: str | None, root: Path) -> list[Path]:
     """
     if not _begun:
         return []
-    why = failed or _doubt()
-    if why:
-        usage_log().give_up(why)
-        return []
-    usage_log().finish(ran=(test.id for test in summary.tests() if test.passed), root=str(root))
-    return unused_fixtures(fixture_store(), usage_log())
+    log, why = usage_log(), failed or _doubt()
+    with suppress(OSError, UsageUnknown):  # the log can't be kept
+        if why is None:
+            log.finish(ran=(test.id for test in summary.tests() if test.passed), root=str(root))
+            return unused_fixtures(fixture_store(), log)
+        log.give_up(why)
+    return []
 
 
 def elsewhere(root: Path) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Options, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.taping import Taping
+from django_llmcache.recorder.usage import UsageLog
 
 URL = "https://api.openai.com/v1/chat/completions"
 JSON = (("content-type", "application/json"),)
@@ -27,12 +30,15 @@ class Run:
 
     def __init__(self, folder) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
+        self.warned: list[str] = []
         self.store = FixtureStore(folder)
+        self.usage = UsageLog(folder.parent / "usage.jsonl")
 
     def session(self, mode: Mode = Mode.ONCE, *, test: str = "tests.some_test", **options) -> Session:
         setup = Setup(
             self.store, mode, (("api.openai.com", "openai"),), command="run {test}",
-            tell=lambda event, details: self.told.append((event, dict(details))),
+            tell=lambda event, details: self.told.append((event, dict(details))), usage=self.usage,
+            warn=self.warned.append,
         )  # fmt: skip
         return Session(test, setup, Options(**options))
 
@@ -378,3 +384,27 @@ def test_a_fixture_that_may_not_be_read_fails_the_test_whoever_swallows_it(run, 
         session.begin(asked())
 
     assert len(session.misses) == 1
+
+
+class TestUse:
+    def test_it_is_noted_also_where_the_test_failed(self, run):
+        run.record(b"{}")
+        run.usage.path.unlink()
+        session = run.session(Mode.REPLAY)
+        replayed(session)
+        session.end(passed=False)
+
+        assert noted(run) == list(run.store.paths())
+
+    def test_where_it_can_not_be_noted_what_was_recorded_is_written_and_that_is_told_once(self, run):
+        run.usage.path.mkdir()
+        run.record(b'{"n":1}')
+        run.record(b'{"n":2}', question="Ho")
+
+        assert len(list(run.store.paths())) == 2
+        [warned] = run.warned
+        assert warned.startswith("It can't be noted in ")
+
+
+def noted(run) -> list[Path]:
+    return [Path(json.loads(line)["path"]) for line in run.usage.path.read_text().splitlines() if line]

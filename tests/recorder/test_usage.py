@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +141,65 @@ def test_the_log_is_made_where_its_folder_is_missing(log):
 def test_only_the_fixtures_that_are_there_are_named(fixtures, log):
     log.start()
     log.used(fixtures.folder / "openai" / "chat" / "0" / "gone.json")
+    log.finish()
+
+    assert unused(fixtures, log) == []
+
+
+def test_a_link_in_its_place_is_not_followed(fixtures, log, tmp_path):
+    target = tmp_path / "precious"
+    target.write_bytes(b"precious")
+    log.path.parent.mkdir()
+    log.path.symlink_to(target)
+
+    with pytest.raises(OSError, match=r"usage\.jsonl"):
+        log.used(fixtures.write(fixture()))
+
+    assert target.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, lambda path: path.symlink_to(path.parent / "nowhere"), os.mkfifo])
+def test_what_is_no_file_in_its_place_says_nothing(fixtures, log, put):
+    log.path.parent.mkdir()
+    put(log.path)
+
+    with pytest.raises(UsageUnknown, match=r"can't be read \(.+\), so that no fixture can be called unused"):
+        unused(fixtures, log)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may chown")
+def test_the_file_of_another_user_is_not_believed(fixtures, log):
+    fixtures.write(fixture())
+    log.start()
+    log.finish()
+    os.chown(log.path, 65534, 65534)
+
+    with pytest.raises(UsageUnknown, match="it is not a file of this user"):
+        unused(fixtures, log)
+
+
+@pytest.mark.parametrize("written", [0, 7])
+def test_one_that_lacks_a_line_goes_so_that_nothing_is_called_unused(fixtures, log, monkeypatch, written):
+    path = fixtures.write(fixture())
+    log.start()
+    log.finish()
+    with monkeypatch.context() as full, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        full.setattr(os, "write", lambda number, line: written)
+        log.used(path)
+
+    with pytest.raises(UsageUnknown, match="No full run"):
+        unused(fixtures, log)
+
+
+def test_after_that_nothing_is_noted_until_a_full_run_starts(fixtures, log):
+    path = fixtures.write(fixture())
+    log.path.mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        log.used(path)
+    log.used(path)
+    log.path.rmdir()
+    log.start()
+    log.used(path)
     log.finish()
 
     assert unused(fixtures, log) == []

@@ -158,6 +158,22 @@ def test_prune_says_why_the_last_run_was_not_full(project):
     assert len(project.fixtures) == 2
 
 
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_a_log_that_can_not_be_kept_fails_no_run(project, runner):
+    observed = Observed(project, runner)
+    assert observed.run(**ON).code == 0
+    [log] = project.temporary.glob("llmcache-usage-*.jsonl")
+    log.unlink()
+    log.mkdir()
+    (log / "not empty").touch()
+
+    done = observed.run(**ON)
+
+    assert done.code == 0, done
+    assert SAID not in done.text
+    assert done.text.count("It can't be noted in") == 1
+
+
 class TestPytest:
     """Which runs of pytest are known beforehand not to be full."""
 
