@@ -22,8 +22,8 @@ from . import summary
 from .modes import decide
 from .setups import fixture_store, usage_log
 
-_REST: Final = re.compile(r"(\[.*\])?( \((set-up|tear-down)( of [^()]*)?\)| <\d+>)?$", re.DOTALL)
-"""What an id has beyond the names of a test: its parameters, and what was done for a class."""
+_REST: Final = re.compile(r"(\[.*\])?(@[^/:\[\]]+)?( \((set-up|tear-down)( of [^()]*)?\)| <\d+>)?$", re.DOTALL)
+"""What an id has beyond the names of a test: its parameters, its group under xdist, and what was done for a class."""
 
 _PLAIN: Final = frozenset({
     "IsolatedAsyncioTestCase", "LiveServerTestCase", "SimpleTestCase", "StaticLiveServerTestCase", "TestCase",
@@ -65,7 +65,7 @@ def end(failed: str | None, root: Path) -> list[Path]:
     log, why = usage_log(), failed or _doubt()
     with suppress(OSError, UsageUnknown):  # the log can't be kept
         if why is None:
-            log.finish(ran=(test.id for test in summary.tests() if test.passed), root=str(root))
+            log.finish(ran={_bare(test.id) for test in summary.tests() if test.passed}, root=str(root))
             return unused_fixtures(fixture_store(), log)
         log.give_up(why)
     return []
@@ -95,7 +95,12 @@ def unused_fixtures(store: FixtureStore, log: UsageLog) -> list[Path]:
 
 def plain(test: str) -> str:
     """Return the dotted names of a test, whichever runner's id it is, without its parameters."""
-    return _REST.sub("", test).replace(".py::", "::").removesuffix(".py").replace("::", ".").replace("/", ".")
+    return _bare(test).replace(".py::", "::").removesuffix(".py").replace("::", ".").replace("/", ".")
+
+
+def _bare(test: str) -> str:
+    """Return the id of a test less its parameters: one of them may be a credential, and the log stays."""
+    return _REST.sub("", test)
 
 
 def _doubt() -> str | None:
@@ -104,7 +109,7 @@ def _doubt() -> str | None:
     missing = sorted(found - passed)
     if not found:
         return "it had no live_api test"
-    return f"{len(missing)} live_api tests did not pass on recordings, such as {missing[0]}" if missing else None
+    return f"{len(missing)} live_api tests did not pass on recordings, such as {_bare(missing[0])}" if missing else None
 
 
 def _tests(store: FixtureStore, path: Path) -> Iterable[str]:
@@ -122,7 +127,7 @@ def _is_gone(test: str, run: FullRun) -> bool:
     """Return whether a test is no longer there, as far as its file says."""
     root = Path(run.root).absolute()
     for folder in (root, *root.parents):
-        file, names = _file_of(_REST.sub("", test), folder)
+        file, names = _file_of(_bare(test), folder)
         if file is not None:
             return bool(names) and not _may_have(file.read_text(encoding="utf-8", errors="replace"), names)
     by_pytest = any("::" in each for each in run.ran)

@@ -57,6 +57,21 @@ FUNCTION = """
     def test_of_pytest_alone():
         assert ask("Of pytest alone")
 """
+PARAMETER = """
+    import os
+
+    import pytest
+    from django_llmcache.testing import live_api
+    from test_faq import ask
+
+
+    @live_api
+    @pytest.mark.parametrize("key", [os.environ["KEY"]])
+    def test_key(key):
+        if "NO_KEY" in os.environ:
+            pytest.skip("asked to be")
+        assert ask("Of a key")
+"""
 SUB = TESTS.replace("FaqTests", "SubTests").replace('"One"', '"Three"').replace('"Two"', '"Four"')
 SAID = "fixtures that no test used"
 PARTIAL_PYTEST = [
@@ -156,6 +171,20 @@ def test_prune_says_why_the_last_run_was_not_full(project):
         "The last one was not full: 2 live_api tests did not pass on recordings, such as sub/test_sub.py" in done.text
     )
     assert len(project.fixtures) == 2
+
+
+@pytest.mark.parametrize("words", [{}, {"NO_KEY": "1"}], ids=["full", "partial"])
+def test_a_key_that_is_a_tests_parameter_stays_nowhere(project, words):
+    key = "sk-proj-" + "aB3" * 14
+    project.write("test_faq.py", TESTS)
+    project.write("test_key.py", PARAMETER)
+
+    done = project.pytest(KEY=key, **ON, **words)
+
+    assert done.code == 0, done
+    [log] = project.temporary.glob("llmcache-usage-*.jsonl")
+    assert "test_key.py::test_key" in log.read_text()
+    assert key not in log.read_text()
 
 
 @pytest.mark.parametrize("runner", ["pytest", "manage"])
@@ -283,6 +312,8 @@ class TestDoubt:
         [
             ("app/test_faq.py::FaqTests::test_ran", True),
             ("app/test_faq.py::FaqTests::test_ran[one]", True),
+            ("app/test_faq.py::FaqTests::test_ran[one]@group", True),
+            ("app/test_faq.py::FaqTests::test_there@group", False),
             ("app.test_faq.FaqTests.test_ran", True),
             ("app/test_faq.py::FaqTests::test_there[a]", False),
             ("app.test_faq.FaqTests.test_there", False),
