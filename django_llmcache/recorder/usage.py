@@ -8,7 +8,6 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +17,7 @@ from django_llmcache.users import is_mine
 from .store import FixtureStore
 
 _FINISHED: Final = "finished"
+_MOVED: Final = "moved"
 _PARTIAL: Final = "partial"
 _RECORDED: Final = "recorded"
 _STARTED: Final = "started"
@@ -32,15 +32,24 @@ class UsageUnknown(LLMCacheError):  # noqa: N818 - nothing went wrong, but nothi
 
 
 class FullRun(NamedTuple):
-    """What the last full run said at its end.
+    """What the last full run said, and what is known since it began.
 
     Attributes:
         ran: ids of the tests, and of the set-ups, that passed in it.
         root: the folder that its tests are in, ``""`` where it did not say.
+        there: the fixtures that were there when it began, by their place in the fixture folder.
+        used: those that were used or written since.
     """
 
     ran: frozenset[str]
     root: str
+    there: frozenset[str]
+    used: frozenset[str]
+
+    def unused(self, store: FixtureStore) -> list[Path]:
+        """Return the fixtures that neither it nor a run since used or wrote; of what came later, it knows nothing."""
+        left = self.there - self.used
+        return [path for path in store.paths() if _place_of(path) in left]
 
 
 class UsageLog:
@@ -61,13 +70,17 @@ class UsageLog:
         self._told: set[tuple[int, str, str]] = set()
         self._lost = False
 
-    def start(self) -> None:
-        """Forget every run before; what follows is a full one."""
+    def start(self, there: Iterable[Path] = ()) -> None:
+        """Forget every run before; what follows is a full one.
+
+        Args:
+            there: the fixtures that it finds.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
         self._told.clear()
         self._lost = False
-        self._append({"event": _STARTED})
+        self._append({"event": _STARTED, "there": [_place_of(path) for path in there]})
 
     def finish(self, *, ran: Iterable[str] = (), root: str = "") -> None:
         """Note that the full run came to its end.
@@ -90,14 +103,12 @@ class UsageLog:
         """Note that fixtures were written."""
         self._note(_RECORDED, paths)
 
-    def paths(self) -> set[Path]:
-        """Return the fixtures that were used or written since a full run started.
-
-        Raises:
-            UsageUnknown: no full run came to its end.
-        """
-        self.last()
-        return {Path(event["path"]) for event in _events(self.path) if isinstance(event.get("path"), str)}
+    def moved(self, *moves: tuple[Path, Path]) -> None:
+        """Note that fixtures are in another place now: each as it was, and as it is."""
+        if moves and self.path.exists():
+            self._append(*(
+                {"event": _MOVED, "old": _place_of(old), "fixture": _place_of(new)} for old, new in moves
+            ))  # fmt: skip
 
     def last(self) -> FullRun:
         """Return what the last full run said.
@@ -114,13 +125,13 @@ class UsageLog:
                 + (f"The last one was not full: {why[-1]}. " if why else "")
                 + "Run the whole suite first."
             )
-        ran = ends[-1].get("ran")
-        return FullRun(frozenset(map(str, ran if isinstance(ran, list) else ())), str(ends[-1].get("root") or ""))
+        there, used = _fixtures(events)
+        return FullRun(_texts(ends[-1].get("ran")), str(ends[-1].get("root") or ""), there, used)
 
     def _note(self, event: str, paths: Iterable[Path | str]) -> None:
         told = {(os.getpid(), event, str(path)) for path in paths} - self._told
         if told:
-            self._append(*({"event": event, "path": _resolved(path)} for _, _, path in sorted(told)))
+            self._append(*({"event": event, "fixture": _place_of(path)} for _, _, path in sorted(told)))
             self._told |= told
 
     def _append(self, *events: dict[str, Any]) -> None:
@@ -144,25 +155,31 @@ class UsageLog:
             raise
 
 
-def unused(store: FixtureStore, log: UsageLog) -> list[Path]:
-    """Return the fixtures that the last full run, and all runs since, neither used nor wrote.
+def _fixtures(events: Iterable[dict[str, Any]]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return which fixtures were there when the full run began, and which were used since, by where they are now."""
+    there: set[str] = set()
+    used: set[str] = set()
+    for event in events:
+        fixture = event.get("fixture")
+        if event.get("event") == _STARTED:
+            there.update(_texts(event.get("there")))
+        elif isinstance(fixture, str) and event.get("event") == _MOVED:
+            for known in (there, used):
+                if event.get("old") in known:
+                    known.remove(event["old"])
+                    known.add(fixture)
+        elif isinstance(fixture, str):
+            used.add(fixture)
+    return frozenset(there), frozenset(used)
 
-    Raises:
-        UsageUnknown: no full run came to its end.
-    """
-    known = log.paths()
-    return [path for path in store.paths() if Path(os.path.realpath(path)) not in known]
+
+def _texts(value: Any) -> frozenset[str]:
+    return frozenset(map(str, value if isinstance(value, list) else ()))
 
 
-def _resolved(path: str) -> str:
-    """Return the path of a fixture less the links on the way to its folder; below that folder there are none."""
-    root = path.rsplit(os.sep, 4)[0]
-    return _real(root or os.sep) + path.removeprefix(root)
-
-
-@lru_cache(maxsize=16)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)
+def _place_of(path: Path | str) -> str:
+    """Return where a fixture is: its provider, endpoint, key and name, whatever leads to the folder of all."""
+    return "/".join(Path(path).absolute().parts[-4:])
 
 
 def _opened(path: Path, flags: int) -> int:

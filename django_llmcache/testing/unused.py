@@ -16,7 +16,7 @@ from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.fields import FixtureError
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.recorder.store import FixtureStore
-from django_llmcache.recorder.usage import FullRun, UsageLog, UsageUnknown, unused
+from django_llmcache.recorder.usage import FullRun, UsageLog, UsageUnknown
 
 from . import summary
 from .modes import decide
@@ -24,6 +24,9 @@ from .setups import fixture_store, usage_log
 
 _REST: Final = re.compile(r"(\[.*\])?(@[^/:\[\]]+)?( \((set-up|tear-down)( of [^()]*)?\)| <\d+>)?$", re.DOTALL)
 """What an id has beyond the names of a test: its parameters, its group under xdist, and what was done for a class."""
+
+_IMPORTED: Final = "vcr:"
+"""How the name of a cassette begins, which a fixture that was imported has in place of a test."""
 
 _PLAIN: Final = frozenset({
     "IsolatedAsyncioTestCase", "LiveServerTestCase", "SimpleTestCase", "StaticLiveServerTestCase", "TestCase",
@@ -49,7 +52,7 @@ def begin(narrowed: str | None) -> None:
     with suppress(ImproperlyConfigured, ConfigurationError, OSError):
         decision = decide()
         if narrowed is None and decision.skip is None and decision.mode in REPLAYING:
-            usage_log().start()
+            usage_log().start(fixture_store().paths())
             _begun = True
 
 
@@ -80,17 +83,17 @@ def elsewhere(root: Path) -> str | None:
 
 
 def unused_fixtures(store: FixtureStore, log: UsageLog) -> list[Path]:
-    """Return the fixtures that were neither replayed nor recorded since the last full run began.
+    """Return the fixtures that were there when the last full run began, and were neither replayed nor recorded since.
 
     One that a test asked for which is still there, and did not run, may be needed yet: the tests of pytest and those
-    of ``manage.py test`` are not the same.
+    of ``manage.py test`` are not the same. One that was imported is of no test until one replays it.
 
     Raises:
         UsageUnknown: no full run came to its end.
     """
     run = log.last()
     ran = {plain(test) for test in run.ran}
-    return sorted(path for path in unused(store, log) if not _needed(_tests(store, path), ran, run))
+    return sorted(path for path in run.unused(store) if not _needed(_tests(store, path), ran, run))
 
 
 def plain(test: str) -> str:
@@ -120,7 +123,7 @@ def _tests(store: FixtureStore, path: Path) -> Iterable[str]:
 
 
 def _needed(tests: Iterable[str], ran: set[str], run: FullRun) -> bool:
-    return any(plain(test) not in ran and not _is_gone(test, run) for test in tests)
+    return any(plain(test) not in ran and not _is_gone(test, run) for test in tests if not test.startswith(_IMPORTED))
 
 
 def _is_gone(test: str, run: FullRun) -> bool:

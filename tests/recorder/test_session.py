@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -394,7 +393,7 @@ class TestUse:
         replayed(session)
         session.end(passed=False)
 
-        assert noted(run) == list(run.store.paths())
+        assert noted(run) == [path.relative_to(run.store.folder).as_posix() for path in run.store.paths()]
 
     def test_where_it_can_not_be_noted_what_was_recorded_is_written_and_that_is_told_once(self, run):
         run.usage.path.mkdir()
@@ -406,5 +405,5 @@ class TestUse:
         assert warned.startswith("It can't be noted in ")
 
 
-def noted(run) -> list[Path]:
-    return [Path(json.loads(line)["path"]) for line in run.usage.path.read_text().splitlines() if line]
+def noted(run) -> list[str]:
+    return [json.loads(line)["fixture"] for line in run.usage.path.read_text().splitlines() if line]

@@ -301,7 +301,7 @@ class TestDoubt:
 
         def tell(*tests, ran=("app/test_faq.py::FaqTests::test_ran",)):
             path = store.write(fixture(name=tests, tests=tests))
-            log.start()
+            log.start([path])
             log.finish(ran=ran, root=str(tmp_path))
             return unused.unused_fixtures(store, log) == [path]
 
@@ -336,6 +336,13 @@ class TestDoubt:
 
     def test_one_of_several_tests_is_enough(self, left):
         assert not left("app/test_faq.py::FaqTests::test_gone", "app/test_faq.py::FaqTests::test_there")
+
+    def test_so_it_is_where_it_was_imported(self, left):
+        assert not left("vcr:cassette.yaml", "app/test_faq.py::FaqTests::test_there")
+
+    @pytest.mark.parametrize("ran", ["app/test_faq.py::FaqTests::test_ran", "app.test_faq.FaqTests.test_ran"])
+    def test_an_imported_one_that_nobody_replays_is_called_so_whichever_runner_it_was(self, left, ran):
+        assert left("vcr:cassette.yaml", ran=(ran,))
 
     def test_a_recording_of_no_test_is_called_so(self, left):
         assert left()
