@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from typing import Any
@@ -64,7 +63,7 @@ class Command(BaseCommand):
             getattr(self, f"_{subcommand}")(options)
         except LLMCacheError as error:
             if subcommand == "fixtures" and options["json"]:
-                self.stdout.write(json.dumps({"problems": [str(error)]}, indent=2))
+                self.stdout.write(Outcome("", {}, (str(error),)).as_json())
             raise CommandError(str(error)) from error
 
     def _clear(self, options: dict[str, Any]) -> None:
