@@ -92,7 +92,7 @@ class FixtureStore:
         """
         self._check_size(fixture)
         content, side = self._content(fixture)
-        folder = Path(self._folder(fixture.provider, fixture.endpoint, fixture.key))
+        folder = self.folder_of(fixture)
         for _ in range(_TRIES):
             path = folder / f"{file_stem(fixture.recorded_at)}.json"
             try:
@@ -128,18 +128,27 @@ class FixtureStore:
             FixtureError: one of the two places is not in this folder, or the fixture can't be written.
         """
         old = self._inside(old)
-        new = self._inside(Path(self._folder(fixture.provider, fixture.endpoint, fixture.key)) / old.name)
-        content, side = self._content(fixture)
-        if self._is_free(new, old, fixture, side):
-            new.parent.mkdir(parents=True, exist_ok=True)
-            put(new, content, side)
-        else:
-            new = self.write(fixture)
+        new = self.copy(old, fixture, old.name)
         if new != old:
             self.delete([old])
-        elif side is None:
+        return new
+
+    def copy(self, old: Path, fixture: Fixture, name: str) -> Path:
+        """Do what ``move`` does, under a name; where that is another place, leave the fixture where it was as well."""
+        old = self._inside(old)
+        new = self._inside(self.folder_of(fixture) / name)
+        content, side = self._content(fixture)
+        if not self._is_free(new, old, fixture, side):
+            return self.write(fixture)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        put(new, content, side)
+        if new == old and side is None:
             new.with_suffix(SIDE).unlink(missing_ok=True)
         return new
+
+    def folder_of(self, fixture: Fixture) -> Path:
+        """Return the folder of a fixture's key."""
+        return Path(self._folder(fixture.provider, fixture.endpoint, fixture.key))
 
     def all(self) -> Iterator[Fixture | Damaged]:
         """Return every fixture, sorted by path, and each file that should be one and can't be read."""

@@ -32,11 +32,15 @@ class Take(NamedTuple):
         return all(one.response.ok for one in self.fixtures)
 
     @property
-    def whole(self) -> bool:
-        """Return whether no answer is missing, as far as the fixtures say how many there were."""
-        numbers = {one.sequence for one in self.fixtures}
+    def missing(self) -> int:
+        """Return how many answers are not there, as far as the fixtures say how many there were."""
         last = self.fixtures[-1]
-        return numbers == set(range(max(last.answers, last.sequence + 1)))
+        return max(last.answers, last.sequence + 1) - len({one.sequence for one in self.fixtures})
+
+    @property
+    def whole(self) -> bool:
+        """Return whether no answer is missing."""
+        return not self.missing
 
     @property
     def copies(self) -> list[tuple[Fixture, Fixture]]:

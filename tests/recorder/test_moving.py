@@ -65,6 +65,14 @@ class TestMoving:
         assert new == old
         assert [found.sequence for found in fixtures.all()] == [3]
 
+    def test_a_copy_is_in_both_places(self, fixtures, body):
+        old = fixtures.write(fixture(body))
+
+        new = fixtures.copy(old, changed(fixture(body), key=key_of("another")), "its-name.json")
+
+        assert new.name == "its-name.json"
+        assert [found.response.body for found in fixtures.all()] == [body, body]
+
     def test_another_fixture_of_that_name_is_left_alone(self, fixtures, body):
         old = fixtures.write(fixture(body))
         other = fixtures.write(fixture(b"other", name="another"))
