@@ -44,7 +44,7 @@ def real_time(
 
 
 class FixtureWarning(UserWarning):
-    """A recording that has expired was replayed, or none can be made of what a test asks."""
+    """A recording that has expired was replayed, none can be made of what a test asks, or its use can't be noted."""
 
 
 def running_pytest() -> None:

@@ -48,7 +48,7 @@ def begin(narrowed: str | None) -> None:
     """
     global _begun
     _begun = False
-    # Whoever needs the settings tells of them, and the first test that uses a fixture of a log that can't be written.
+    # Whoever needs the settings tells of them; of a log that can't be written, the first test that uses a fixture.
     with suppress(ImproperlyConfigured, ConfigurationError, OSError):
         decision = decide()
         if narrowed is None and decision.skip is None and decision.mode in REPLAYING:
