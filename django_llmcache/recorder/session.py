@@ -47,6 +47,7 @@ class Session:
         unanswered: all that was asked for in vain: the provider and the redacted request.
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
+        gave_up: whether that is no failure to the runner: it skipped half way, or failed as expected.
     """
 
     def __init__(self, test: str, setup: Setup, options: Options = NO_OPTIONS, *, sample: int = 0) -> None:
@@ -61,14 +62,14 @@ class Session:
         self.misses: list[FixtureMiss] = []
         self.unanswered: list[tuple[str, Outgoing]] = []
         self.leaks: list[str] = []
-        self.failed = False
+        self.failed = self.gave_up = False
         self.replayed: list[Fixture] = []
-        self._used: set[str] = set()
+        self._used: set[str | None] = set()
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = threading.RLock()
         self._process = os.getpid()
-        self._queues = Queues(self._filed, setup, options, self.mode)
+        self._queues = Queues(self.filed, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self._calling: Counter[str] = Counter()
         self._live: set[str] = set()
@@ -131,16 +132,16 @@ class Session:
             self._tell_error(error)
             raise
         finally:
-            note_use(self.setup, self._used, written)
+            note_use(self.setup, filter(None, self._used), written)
         self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
         for lost in self._tapes.lost() if passed else ():
-            self.setup.warn(f"{self._filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")
+            self.setup.warn(f"{self.filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")
         return written
 
     def _written(self) -> list[Path]:
         self._tapes.finish()
         take = f"{_utc(self.setup.now())}-{token_hex(2)}"
-        test = self._filed()
+        test = self.filed()
         version, ignore = self.setup.version, self.options.ignore
         fixtures = self._tapes.fixtures(take=take, test=test, version=version, ignore=ignore)
         written = write_take(self.setup.store, fixtures)
@@ -150,7 +151,7 @@ class Session:
             self._tell("save", fixture, str(path))
         return [path for _, path in written]
 
-    def _filed(self) -> str:
+    def filed(self) -> str:
         """Return the test's id as it stands in files and messages: the value of a parameter may be a credential."""
         return self._redactor.text(self.test) if "[" in self.test else self.test
 
@@ -171,7 +172,7 @@ class Session:
             key: what it would be filed under.
         """
         text = explain_miss(
-            asked, self.setup.store.of(provider), test=self._filed(), folder=self.setup.store.folder, why=why,
+            asked, self.setup.store.of(provider), test=self.filed(), folder=self.setup.store.folder, why=why,
             command=self._command(why),
         )  # fmt: skip
         error = FixtureMiss(text)
@@ -183,7 +184,7 @@ class Session:
         return error
 
     def _damaged(self, damage: FixtureError, key: str) -> FixtureDamaged:
-        error = FixtureDamaged(explain_damage(damage, test=self._filed(), command=self._command("damaged")))
+        error = FixtureDamaged(explain_damage(damage, test=self.filed(), command=self._command("damaged")))
         with self._lock:
             self.misses.append(error)
             self.counts["missed"] += 1
@@ -203,13 +204,9 @@ class Session:
         self.counts["replayed"] += 1
         self.replayed.append(fixture)
         self._tell("hit", fixture, fixture.file)
-        self._use(fixture)
+        self._used.add(fixture.file)
         run_out = partial(self.miss, asked.request, asked.provider, "unread", key=asked.key)
         return Replay(fixture.response, pace=self.options.pace, run_out=run_out)
-
-    def _use(self, fixture: Fixture) -> None:
-        if fixture.file is not None:
-            self._used.add(fixture.file)
 
     def _tape(self, asked: Asked, outgoing: Outgoing) -> Taping:
         unusable = self._queues.unusable(asked, sample=self.sample)
@@ -247,7 +244,7 @@ class Session:
         if fault.needs_recording and recorded is None:
             raise self.miss(asked.request, asked.provider, "fault", key=asked.key)
         if recorded is not None:
-            self._use(recorded)
+            self._used.add(recorded.file)
         self._faults_left -= 1
         self.counts["replayed"] += 1
         return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)

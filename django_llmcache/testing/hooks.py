@@ -73,6 +73,7 @@ def _run(
             on_each_sample(test, session)
             run(test, result)
             session.failed = not outcome.passed
+            session.gave_up = session.failed and not outcome.failed
             if outcome.failed:
                 session.misses.clear()  # told already
     except SkipTest as skip:

@@ -24,6 +24,7 @@ _session = pytest.StashKey[Any]()
 _manager = pytest.StashKey[AbstractContextManager[Any]]()
 _failed = pytest.StashKey[bool]()
 _called = pytest.StashKey[bool]()
+_gave_up = pytest.StashKey[bool]()
 _found = pytest.StashKey[list[pytest.Item]]()
 _run = pytest.StashKey[AbstractContextManager[None]]()
 
@@ -106,7 +107,7 @@ def _tags(item: pytest.Item) -> set[str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin each test with an empty in-process store and counts of zero, and a live_api test with a session."""
     _empty_store()
-    item.stash[_failed] = item.stash[_called] = False
+    item.stash[_failed] = item.stash[_called] = item.stash[_gave_up] = False
     blocks = _loaded("testing.blocks")
     if blocks is not None:
         blocks.begin()
@@ -169,6 +170,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     misses = item.stash[_session].misses
     if report.skipped and misses and not hasattr(report, "wasxfail"):  # somebody hid the miss, and then gave up
         report.outcome, report.longrepr = "failed", str(misses[0])
+    item.stash[_gave_up] = item.stash[_gave_up] or (gave_up and report.skipped)
     if gave_up and not hasattr(report, "wasxfail"):
         misses.clear()  # told by this; an expected failure is no miss
     return report
@@ -195,6 +197,7 @@ def _end(item: pytest.Item) -> None:
     try:
         if _session in item.stash:
             item.stash[_session].failed = item.stash[_failed] or not item.stash[_called]
+            item.stash[_session].gave_up = item.stash[_gave_up]
             item.stash[_manager].__exit__(None, None, None)
         passed = not item.stash.get(_failed, True)
     finally:

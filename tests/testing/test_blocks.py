@@ -128,3 +128,42 @@ def test_one_that_is_run_again_is_replayed_from_what_its_last_try_recorded(proje
 
 def answer(number):
     return b'{"choices":[{"message":{"role":"assistant","content":"%d"},"finish_reason":"stop"}]}' % number
+
+
+GIVING_UP = """
+    from unittest import expectedFailure
+
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    class Tests(SimpleTestCase):
+        def ask(self):
+            chat("openai", [{"role": "user", "content": "Hi"}])
+
+        def test_skips(self):
+            self.ask()
+            self.skipTest("half way")
+
+        @expectedFailure
+        def test_fails(self):
+            self.ask()
+            self.fail()
+
+        def test_skips_before(self):
+            self.skipTest("at once")
+"""
+
+
+def test_one_that_never_passes_is_told_that_it_asks_in_every_run(project, run):
+    project.write("test_faq.py", GIVING_UP)
+
+    done = run(**ON, PYTHONWARNINGS="always")
+
+    assert done.code == 0, done
+    assert {name: f"{name} asks a provider anew in every run" in done.text for name in NAMES} == NAMES
+
+
+NAMES = {"test_skips": True, "test_fails": True, "test_skips_before": False}
