@@ -126,12 +126,21 @@ class Postgres(Server):
         return True
 
 
-def redis() -> Server:
+def redis(*options) -> Server:
     """Return a new Redis, not started."""
     _need_package("redis", "django-llmcache[redis]")
     program = _need("redis-server", "apt-get install redis-server")
     words = ["--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    return Server([program, *words])
+    return Server([program, *words, *options])
+
+
+def sentinel_of(server, name="shop") -> Server:
+    """Return a new Redis Sentinel that knows one server by a name, not started."""
+    program = _need("redis-server", "apt-get install redis-server")
+    sentinel = Server([program, "{folder}/sentinel.conf", "--sentinel"])
+    lines = [f"port {sentinel.port}", "bind 127.0.0.1", f"sentinel monitor {name} 127.0.0.1 {server.port} 1", ""]
+    (sentinel.folder / "sentinel.conf").write_text("\n".join(lines))
+    return sentinel
 
 
 def memcached(*options) -> Server:

@@ -39,6 +39,7 @@ ADAPTERS = {
     "backends/encryption.py": {"cryptography"},
     "backends/stores/over_memcached.py": {"pymemcache"},
     "backends/stores/over_redis.py": {"redis"},
+    "backends/stores/redis_address.py": {"redis"},
     "recorder/vcr.py": {"yaml"},
     "testing/interceptors/over_aiohttp.py": {"aiohttp"},
     "testing/interceptors/over_botocore.py": {"botocore"},

@@ -10,6 +10,8 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from threading import Semaphore
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -64,7 +66,6 @@ class DjangoCacheBackend(BaseBackend):
         self.settings = SharedOptions(self.options)
         packer = Packer(compress_over=self.settings.compress_over, cipher=self.settings.cipher())
         self._steps = EntrySteps(packer, lambda: self.clock())  # noqa: PLW0108 - tests set another
-        self._gates: PerLoop[asyncio.Semaphore] = PerLoop()
         self._owed: dict[str, object] = {}
         self._payer = Payer(self)
         self.connect()
@@ -79,6 +80,9 @@ class DjangoCacheBackend(BaseBackend):
         self._aliases = caches.settings
         self.alias = alias_of(self.settings.alias)
         self._store: Store = store_of(self.alias, self.settings.deadlines)
+        limit = self._store.at_once
+        self._gate: AbstractContextManager[Any] = nullcontext() if limit is None else Semaphore(limit)
+        self._gates: PerLoop[asyncio.Semaphore] = PerLoop()
         self._share = Share()
 
     def count_anew(self) -> None:
@@ -221,12 +225,13 @@ class DjangoCacheBackend(BaseBackend):
                 if name == "sleep":
                     time.sleep(*args)
                     continue
-                self.breaker.check()
-                try:
-                    answer = getattr(self._store, name)(*args)
-                except Exception as error:
-                    self._fail(error, name)
-                    raise
+                with self._gate:
+                    self.breaker.check()
+                    try:
+                        answer = getattr(self._store, name)(*args)
+                    except Exception as error:
+                        self._fail(error, name)
+                        raise
                 self.breaker.succeed()
         except StopIteration as done:
             result: Result = done.value
@@ -242,7 +247,7 @@ class DjangoCacheBackend(BaseBackend):
                 if name == "sleep":
                     await asyncio.sleep(*args)
                     continue
-                async with self._gate():
+                async with self._gate_of_loop():
                     self.breaker.check()
                     try:
                         answer = await getattr(self._store, f"a{name}")(*args)
@@ -272,8 +277,8 @@ class DjangoCacheBackend(BaseBackend):
         if operation == "read" or not self._store.refuses(error):
             self.breaker.fail(error)
 
-    def _gate(self) -> asyncio.Semaphore:
-        return self._gates.get() or self._gates.put(asyncio.Semaphore(_AT_ONCE))
+    def _gate_of_loop(self) -> asyncio.Semaphore:
+        return self._gates.get() or self._gates.put(asyncio.Semaphore(min(_AT_ONCE, self._store.at_once or _AT_ONCE)))
 
 
 _made: WeakSet[DjangoCacheBackend] = WeakSet()

@@ -24,7 +24,6 @@ from .over_files import FileStore
 __all__ = ["Alias", "Deadlines", "Store", "alias_of", "cure_for_pickle", "store_of"]
 
 _DJANGO_REDIS: Final = "django_redis.cache"
-_PLAIN_CLIENT: Final = "django_redis.client.DefaultClient"
 
 
 def alias_of(name: str) -> Alias:
@@ -49,10 +48,12 @@ def alias_of(name: str) -> Alias:
 
 def store_of(alias: Alias, deadlines: Deadlines) -> Store:
     """Return the store of an alias, with connections of its own, which keep to the deadlines."""
-    if _is_redis(alias):
+    if issubclass(alias.backend, RedisCache) or alias.backend.__module__ == _DJANGO_REDIS:
         from .over_redis import RedisStore
+        from .redis_address import address_of
 
-        return RedisStore(alias, deadlines)
+        address = address_of(alias)
+        return GuardedStore(alias, deadlines) if address is None else RedisStore(alias, address, deadlines)
     if issubclass(alias.backend, PyMemcacheCache):
         from .over_memcached import MemcachedStore
 
@@ -100,11 +101,3 @@ def _is_safe(name: str, options: Mapping[str, Any]) -> bool:
     kind = chosen if isinstance(chosen, type) else type(chosen)
     path = chosen if isinstance(chosen, str) else f"{kind.__module__}.{kind.__qualname__}"
     return "pickle" not in path.lower() and path != "django.core.cache.backends.redis.RedisSerializer"
-
-
-def _is_redis(alias: Alias) -> bool:
-    """Return whether it is one Redis, by Django's own backend or django-redis with its usual client."""
-    if issubclass(alias.backend, RedisCache):
-        return True
-    plain = alias.options.get("CLIENT_CLASS", _PLAIN_CLIENT) == _PLAIN_CLIENT
-    return alias.backend.__module__ == _DJANGO_REDIS and plain

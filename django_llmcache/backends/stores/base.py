@@ -49,12 +49,14 @@ class Store(ABC):
         largest: bytes that a value may have, ``None`` where nobody says.
         in_process: whether every process has one of its own.
         keeps: whether it keeps anything.
+        at_once: how many operations of a process may be under way, ``None`` where nobody says.
     """
 
     name = "store"
     largest: int | None = None
     in_process = False
     keeps = True
+    at_once: int | None = None
 
     @abstractmethod
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:

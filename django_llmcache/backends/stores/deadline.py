@@ -22,7 +22,7 @@ ROUNDS: Final = 10
 """Times that a busy loop is given more time, before it counts as a store that does not answer."""
 
 _NEARLY: Final = 0.99
-"""The part of its time from which on a command has all of it: to set a time-out is a system call, for each hit."""
+"""The part of its time from which on a command has all of it: to set a time-out is a system call, one for each hit."""
 
 Read = TypeVar("Read")
 """What one of a socket's ways to read gives."""

@@ -27,6 +27,19 @@ _LAST_MOMENT: Final = 2**31
 _NO_CAS: Final = b"0"
 """What a server says in place of a value's number that was told not to have any (memcached(1), ``-C``)."""
 
+_HOW: Final[dict[str, Any]] = {
+    "default_noreply": False,
+    "ignore_exc": False,
+    "max_pool_size": None,
+    "no_delay": True,
+    "serde": RawSerde(),
+    "use_pooling": True,
+}
+"""What an alias may say to pymemcache that is not taken: whom to reach is the alias', how is ours.
+
+With Django each thread has a client of its own, so that a pool's size limits nothing; ours would be full.
+"""
+
 _LONGEST_KEY: Final = 160
 """Bytes that a key of ours has at most, the alias' own prefix apart."""
 
@@ -119,14 +132,7 @@ class MemcachedStore(Store):
 
 
 def _made(alias: Alias, seconds: float) -> Any:
-    cache = alias.made_with(
-        serde=RawSerde(),
-        use_pooling=True,
-        timeout=seconds,
-        connect_timeout=seconds,
-        ignore_exc=False,
-        no_delay=True,
-    )
+    cache = alias.made_with(**_HOW, timeout=seconds, connect_timeout=seconds)
     cache._class = _Servers
     return cache
 

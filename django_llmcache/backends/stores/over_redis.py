@@ -1,13 +1,13 @@
 """Redis, and what speaks its protocol (Valkey, KeyDB, …), by redis-py, whichever of Django's backends the alias names.
 
 The connections are ours: they keep to the deadlines, and hand over bytes as they are. Everything is read from the first
-server of ``LOCATION``; a replica may not have heard of a clear yet.
+server of ``LOCATION``; a replica may not have heard of a clear yet. There are as many connections as operations at a
+time, and no pool is ever full: a thread that waits for one is no failure of the server.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from redis import ConnectionPool, Redis
 from redis.asyncio import ConnectionPool as AsyncConnectionPool
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import connection as of_loops
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -27,11 +28,10 @@ from django_llmcache.backends.perloop import PerLoop
 
 from .base import Alias, Deadlines, Store
 from .deadline import TimedSocket, within
+from .redis_address import Address
 
 _WORDS_KEPT: Final = 4096
-_OURS: Final = ("serializer", "pool_class", "parser_class")
-"""Options of Django's backend that are not redis-py's."""
-_BYTES: Final[dict[str, Any]] = {"decode_responses": False}
+_HOW: Final[dict[str, Any]] = {"decode_responses": False, "max_connections": 2**31, "protocol": 2}
 
 
 class RedisStore(Store):
@@ -39,10 +39,11 @@ class RedisStore(Store):
 
     name = "redis"
 
-    def __init__(self, alias: Alias, deadlines: Deadlines) -> None:
+    def __init__(self, alias: Alias, address: Address, deadlines: Deadlines) -> None:
         self._cache = alias.made_with()
+        self._address = address
+        self.at_once = address.at_once
         self._deadlines = deadlines
-        self._url, self._options = _address(alias)
         self._words: dict[str, bytes] = {}
         self._reader = _Connections(self._pool(deadlines.read))
         self._writer = Redis(connection_pool=self._pool(deadlines.write))
@@ -113,7 +114,7 @@ class RedisStore(Store):
     def close(self) -> None:
         """Close the connections of threads; those of an event loop are closed with it."""
         self._reader.close()
-        self._writer.close()
+        self._writer.connection_pool.disconnect()  # a client leaves a pool that it was given as it is
 
     def _name(self, key: str) -> str:
         return str(self._cache.make_key(key))
@@ -131,13 +132,8 @@ class RedisStore(Store):
 
     def _pool(self, seconds: float) -> ConnectionPool:
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        pool = ConnectionPool.from_url(self._url, **self._options, retry=retry)
-        pool.connection_kwargs |= _BYTES | {
-            "socket_timeout": seconds,
-            "socket_connect_timeout": seconds,
-        }  # over the address'
-        pool.connection_class = _timed(pool.connection_class)
-        return pool
+        waits: dict[str, Any] = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": retry}
+        return ConnectionPool(_timed(self._address.kind), **self._address.words, **_HOW, **waits)
 
     async def _here(self) -> AsyncRedis:
         """Return the client of this event loop: a connection belongs to the loop that opened it."""
@@ -145,8 +141,9 @@ class RedisStore(Store):
         if known is not None:
             return known.client
         retry = AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        pool = AsyncConnectionPool.from_url(self._url, **self._options, retry=retry)
-        pool.connection_kwargs |= _BYTES | {"socket_timeout": None, "socket_connect_timeout": None}  # the caller's
+        waits: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": None, "retry": retry}  # the caller's
+        kind = getattr(of_loops, self._address.kind.__name__)
+        pool = AsyncConnectionPool(kind, **self._address.words, **_HOW, **waits)
         made = self._of_loop.put(_OfLoop(AsyncRedis(connection_pool=pool), _closed_at_the_end(pool)))
         await anext(made.end)
         return made.client
@@ -221,19 +218,6 @@ async def _closed_at_the_end(pool: AsyncConnectionPool) -> AsyncGenerator[None, 
         yield
     finally:
         await pool.aclose()
-
-
-def _address(alias: Alias) -> tuple[str, dict[str, Any]]:
-    """Return the first server's address, and the options that redis-py takes for it."""
-    servers = alias.location if isinstance(alias.location, list | tuple) else re.split("[;,]", str(alias.location))
-    given = alias.options
-    if alias.backend.__module__.startswith("django_redis"):
-        options = dict(given.get("CONNECTION_POOL_KWARGS") or {})
-        options |= {"password": given["PASSWORD"]} if given.get("PASSWORD") else {}
-    else:
-        options = {name: value for name, value in given.items() if name not in _OURS}
-    options.pop("retry", None)
-    return str(servers[0]).strip(), {"protocol": 2, **options}
 
 
 def _present(keys: Sequence[str], values: Sequence[Any]) -> dict[str, bytes]:
