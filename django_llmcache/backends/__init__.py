@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from traceback import format_tb
 from typing import Any, NamedTuple
 
 from django_llmcache import conf
@@ -88,7 +89,10 @@ def _make(settings: conf.Settings) -> BaseBackend:
         raise
     except Exception as error:
         standin = UnavailableBackend(settings.backend, error, retry=_forget_unavailable)
-        logger.exception("%s Calls go on without the cache.", standin.message)
+        where = "".join(format_tb(error.__traceback__)).rstrip()
+        logger.error(  # noqa: TRY400 - what the error says may be a part of a password
+            "%s Calls go on without the cache.\n%s", standin.message, where
+        )
         return standin
 
 

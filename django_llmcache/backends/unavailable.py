@@ -13,6 +13,9 @@ from .base import BackendStats, BaseBackend
 RETRY_AFTER: Final = 30.0
 """Seconds after which the backend is made anew."""
 
+_SAYS_NO_SECRET: Final = (LLMCacheError, ImportError, OSError)
+"""Errors that speak of settings, modules and files. Any other may quote a part of an address, a password among it."""
+
 
 class UnavailableBackend(BaseBackend):
     """Raise, whatever is asked; whoever asks tells it as ``cache_error`` and goes on without the cache.
@@ -28,7 +31,7 @@ class UnavailableBackend(BaseBackend):
 
     def __init__(self, path: str, error: Exception, *, retry: Callable[[], None]) -> None:
         super().__init__()
-        self.message = f"The backend {path} of settings.LLMCACHE['BACKEND'] could not be made: {error!r}."
+        self.message = f"The backend {path} of settings.LLMCACHE['BACKEND'] could not be made: {_told(error)}."
         self._retry = retry
         self._until = self.clock() + RETRY_AFTER
 
@@ -54,3 +57,8 @@ class UnavailableBackend(BaseBackend):
         if self.clock() >= self._until:
             self._retry()
         raise LLMCacheError(f"{self.message} Calls go on without it, and every {RETRY_AFTER:.0f} s it is tried again.")
+
+
+def _told(error: Exception) -> str:
+    kind = type(error).__name__
+    return f"{kind}: {error}".rstrip(".") if isinstance(error, _SAYS_NO_SECRET) else kind

@@ -34,6 +34,14 @@ class Flaky(DummyBackend):
         super().__init__(*args, **kwargs)
 
 
+class Talkative(DummyBackend):
+    """Can't be made, and quotes what it was given."""
+
+    def __init__(self, *args, **kwargs):
+        password = "s3cret"
+        raise ValueError(f"{password} is no port")
+
+
 class NoBackend:
     pass
 
@@ -193,6 +201,15 @@ def test_one_that_cannot_be_made_is_stood_in_for_and_logged(caplog):
         assert backends.current() is backend
     assert "connection refused" in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_the_log_says_where_one_could_not_be_made_and_not_what_the_error_said(caplog):
+    with override_settings(LLMCACHE={"BACKEND": f"{HERE}Talkative"}), caplog.at_level(logging.ERROR):
+        backends.current()
+
+    assert "could not be made: ValueError." in caplog.text
+    assert f'{__file__}", line' in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_one_that_could_not_be_made_is_tried_again_after_a_while(monkeypatch):

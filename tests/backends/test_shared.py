@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import re
 import time
 from datetime import timedelta
 
@@ -537,6 +538,26 @@ class TestChecks:
         (message,) = [message for message in self.messages(words) if message.id == "llmcache.W009"]
 
         assert "redis://" in message.msg
+
+    @pytest.mark.parametrize(
+        "password", ["s3cret/tail", "s3cret#tail", "s3cret?tail", "1234/s3cret", "[s3cret", "s3cret;a"]
+    )
+    @pytest.mark.parametrize("kind", ["redis", "django-redis"])
+    def test_no_part_of_a_password_is_told_that_makes_an_address_unreadable(self, kind, password, tmp_path, caplog):
+        words = stores.alias_for(kind, tmp_path) | {"LOCATION": f"redis://:{password}@127.0.0.1:6379/0"}
+
+        (message,) = [message for message in self.messages(words) if message.id == "llmcache.W009"]
+
+        assert "CACHES['llm']" in message.msg
+        assert "percent-encoded" in message.msg
+        assert not {"s3cret", "1234", "tail"} & {*re.findall(r"\w+", f"{message.msg} {caplog.text}")}
+
+    def test_nor_of_one_for_another_client(self, tmp_path, caplog):
+        options = {"CLIENT_CLASS": "django_redis.client.HerdClient"}
+        words = stores.alias_for("django-redis", tmp_path, **options) | {"LOCATION": "redis://:s3cret/tail@shop/0"}
+
+        assert "llmcache.W009" in [message.id for message in self.messages(words)]
+        assert "s3cret" not in caplog.text
 
     @pytest.mark.parametrize(
         ("kind", "options"),

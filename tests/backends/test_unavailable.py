@@ -40,6 +40,14 @@ def test_whatever_is_asked_it_says_which_backend_failed_and_why(use, backend):
     assert "settings.LLMCACHE['BACKEND']" in str(raised.value)
 
 
+def test_what_may_quote_an_address_is_not_told():
+    backend = UnavailableBackend("shop.Backend", ValueError("'s3cret' is no port"), retry=list)
+    with pytest.raises(LLMCacheError, match=r"could not be made: ValueError\.") as raised:
+        backend.get("k")
+
+    assert "s3cret" not in str(raised.value)
+
+
 def test_it_can_be_marked_and_closed_like_any_other(backend):
     assert backend.mark() == 0
     backend.close()
