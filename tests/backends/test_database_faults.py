@@ -8,15 +8,18 @@ from contextlib import closing
 
 import pytest
 from django.db import connections
+from django.db.backends.signals import connection_created
 from django.test import override_settings
 
-from django_llmcache import backends
+from django_llmcache import backends, conf
 from tests import stores
 
 from .test_faults import BACKENDS, PATIENCE, SLACK, ask, comes_true
 
 TIMEOUTS = {"READ_TIMEOUT": 1.0, "WRITE_TIMEOUT": 1.0}
 """Connecting alone may take 50 ms, and each operation connects anew."""
+THREADS = 12
+"""Connections that are broken at once: fewer than the store has threads."""
 
 
 @pytest.fixture
@@ -25,6 +28,23 @@ def server():
     started = stores.postgres().start()
     yield started
     started.stop()
+
+
+@pytest.fixture
+def in_production(monkeypatch):
+    """Let this be no test run, in which no connection is kept; close those that threads end with."""
+    monkeypatch.setattr(conf, "under_test_runner", lambda: False)
+    opened = []
+
+    def note(connection, **_):
+        opened.append(connection)
+
+    connection_created.connect(note)
+    yield
+    connection_created.disconnect(note)
+    for connection in opened:
+        if connection.connection is not None:
+            connection.connection.close()
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +59,21 @@ def _shared(server, tmp_path, django_db_blocker):
         for thread in threading.enumerate():
             if thread.name.startswith("llmcache-store"):  # one may have waited until just now, and closes what it has
                 thread.join(PATIENCE)
+
+
+def hold_together(number):
+    """Ask as often at once, so that as many of the store's threads have a connection."""
+    together = threading.Barrier(number)
+
+    def work(question):
+        together.wait()
+        ask(question)
+
+    threads = [threading.Thread(target=work, args=(question,)) for question in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_one_that_died_fails_no_call(server):
@@ -87,3 +122,13 @@ def test_one_that_goes_on_is_hit_again(server):
     server.thaw()
 
     assert comes_true(lambda: ask()[0].from_cache)
+
+
+def test_one_that_comes_back_fails_no_connection_after_the_first(server, in_production):
+    connections.settings[stores.DATABASE]["CONN_MAX_AGE"] = 600
+    hold_together(THREADS)
+    server.crash()
+    server.start()
+
+    assert comes_true(lambda: ask()[0].from_cache)
+    assert backends.current().breaker.failures <= 2

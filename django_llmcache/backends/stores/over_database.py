@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import base64
 import pickle
+from collections.abc import Callable
 from typing import Any, Final
 
 from django.db import connections, router
 
-from .over_alias import GuardedStore
+from .base import Alias, Deadlines
+from .over_alias import GuardedStore, Result
 
 _COMPARING: Final = frozenset({"mysql", "postgresql", "sqlite"})
 """Databases that compare texts of any length."""
 
 
 class DatabaseStore(GuardedStore):
-    """As any alias; a value is swapped by an ``UPDATE`` of the row that has the old one."""
+    """As any alias; a value is swapped by an ``UPDATE`` of the row that has the old one.
+
+    A failure is taken to have broken the connections of all threads. Else, with ``CONN_MAX_AGE``, each of them would
+    fail an operation of its own after the database was restarted.
+    """
+
+    def __init__(self, alias: Alias, deadlines: Deadlines) -> None:
+        super().__init__(alias, deadlines)
+        self._failure = object()
+
+    def _within(self, seconds: float, work: Callable[[Any], Result]) -> Result:
+        try:
+            return super()._within(seconds, work)
+        except Exception:
+            self._failure = object()
+            raise
+
+    def _cache(self) -> Any:
+        """Return this thread's cache, with no connection that is older than the last failure."""
+        latest = self._failure
+        if getattr(self._local, "failure", latest) is not latest:
+            connections.close_all()
+        self._local.failure = latest
+        return super()._cache()
 
     def _let_go(self) -> None:
         """Close the thread's connections where ``CONN_MAX_AGE`` says so, as Django does at the end of a request."""
