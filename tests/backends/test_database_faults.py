@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.test import override_settings
@@ -132,3 +133,18 @@ def test_one_that_comes_back_fails_no_connection_after_the_first(server, in_prod
 
     assert comes_true(lambda: ask()[0].from_cache)
     assert backends.current().breaker.failures <= 2
+
+
+def test_a_test_run_can_drop_the_database_at_its_end(server):
+    import psycopg
+
+    with psycopg.connect(host="127.0.0.1", port=server.port, user="postgres", autocommit=True) as admin:
+        admin.execute("CREATE DATABASE test_entries")
+        connections[stores.DATABASE].close()
+        connections.settings[stores.DATABASE] |= {"NAME": "test_entries", "CONN_MAX_AGE": 600}
+        del connections[stores.DATABASE]
+        call_command("createcachetable", database=stores.DATABASE)
+        hold_together(THREADS)
+        connections[stores.DATABASE].close()
+
+        admin.execute("DROP DATABASE test_entries")

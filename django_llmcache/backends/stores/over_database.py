@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from django.db import connections, router
 
+from django_llmcache import conf
+
 from .base import Alias, Deadlines
 from .over_alias import GuardedStore, Result
 
@@ -43,7 +45,13 @@ class DatabaseStore(GuardedStore):
         return super()._cache()
 
     def _let_go(self) -> None:
-        """Close the thread's connections where ``CONN_MAX_AGE`` says so, as Django does at the end of a request."""
+        """Close the thread's connections where ``CONN_MAX_AGE`` says so, as Django does at the end of a request.
+
+        In a test run all of them: it drops the database at its end, which nobody may be connected to then.
+        """
+        if conf.under_test_runner():
+            connections.close_all()
+            return
         for connection in connections.all(initialized_only=True):
             connection.close_if_unusable_or_obsolete()
 
