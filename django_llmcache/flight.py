@@ -86,9 +86,10 @@ class Flight(Generic[Value]):
         wanted: how many wait for it, the leader among them; changed under the lock.
         led: whether its leader still waits for it. What fails after that may fail for that: a client that is closed.
         who: what its leader is known by.
+        heir: what took its place once it was lost; changed under the lock.
     """
 
-    __slots__ = ("landing", "led", "loop", "pulse", "task", "wanted", "who")
+    __slots__ = ("heir", "landing", "led", "loop", "pulse", "task", "wanted", "who")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, who: Hashable) -> None:
         self.landing: Future[Landing[Value]] = Future()
@@ -99,6 +100,7 @@ class Flight(Generic[Value]):
         self.wanted = 1
         self.led = True
         self.who = who
+        self.heir: Flight[Value] | None = None
 
     @property
     def is_lost(self) -> bool:

@@ -81,7 +81,9 @@ class SingleFlight(Generic[Value]):
                     break
                 if landing is LOST:
                     lost, call = flight, again or call
+                    continue
                 if landing.abandoned:
+                    lost = None
                     continue
                 if (outcome := landing.shared(caller, flight.who)) is not None:
                     return outcome
@@ -121,7 +123,9 @@ class SingleFlight(Generic[Value]):
                     break
                 if landing is LOST:
                     lost, call = flight, again or call
+                    continue
                 if landing.abandoned:
+                    lost = None
                     continue
                 if (outcome := landing.shared(caller, flight.who)) is not None:
                     return outcome
@@ -149,15 +153,19 @@ class SingleFlight(Generic[Value]):
     ) -> tuple[Flight[Value], bool]:
         """Return the flight of this name, and whether it begins now, so that the call is the caller's to make.
 
-        It does in the place of one that the caller has found lost, where nobody was faster.
+        It does in the place of one that the caller has found lost, where nobody was faster: not everybody finds out at
+        the same time, and for who comes late, what took its place may have landed.
         """
         with _lock:
-            flight = self._flights.get(name)
-            if flight is not None and flight is not lost:
+            flight = self._flights.get(name) if lost is None or lost.heir is None else lost.heir
+            leads = flight is None or flight is lost
+            if flight is None or leads:
+                flight = self._flights[name] = Flight(loop, who)
+            else:
                 flight.wanted += 1
-                return flight, False
-            flight = self._flights[name] = Flight(loop, who)
-            return flight, True
+            if lost is not None:
+                lost.heir = flight
+            return flight, leads
 
     def _lead(self, name: Hashable, flight: Flight[Value], call: Callable[[], Value]) -> Outcome[Value]:
         try:

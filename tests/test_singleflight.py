@@ -294,6 +294,31 @@ def test_so_they_do_where_it_is_kept_and_does_not_run(flights, upstream, hasty, 
     loop.close()
 
 
+def test_who_finds_out_late_has_what_came_in_its_place(flights, upstream, monkeypatch):
+    monkeypatch.setattr(pulse, "SILENCE", 0.01)
+    loop = asyncio.new_event_loop()
+    led = loop.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+    loop.run_until_complete(awaiting(flights, 1))
+    calls = []
+
+    def call():
+        calls.append(None)
+        raise OSError("away")
+
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(flights.do, "key", call, patience=PATIENCE)
+        waiting(flights, 2)
+        monkeypatch.setattr(singleflight, "_GLANCE", 0.001)
+        early = pool.submit(flights.do, "key", call, patience=PATIENCE)
+        errors = [early.exception(PATIENCE), late.exception(PATIENCE)]
+
+    upstream.go.set()
+    loop.run_until_complete(led)
+    loop.close()
+    assert list(map(str, errors)) == ["away", "away"]
+    assert len(calls) == 1
+
+
 def test_who_leads_in_the_place_of_a_loop_that_does_not_run_waits_for_nothing_of_its_leaders(flights, upstream, hasty):
     loop = asyncio.new_event_loop()
     led = loop.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
