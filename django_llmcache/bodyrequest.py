@@ -63,6 +63,15 @@ class BodyRequest(LLMRequest):
         self.body_digest = b""
         return super().payload
 
+    def replace(self, **changes: Any) -> LLMRequest:
+        """Return a copy with some parts changed, whose lists and dicts are this one's."""
+        self.body_digest = b""
+        return super().replace(**changes)
+
+    def __copy__(self) -> LLMRequest:
+        self.body_digest = b""
+        return super().__copy__()
+
 
 def payload_of(body: bytes) -> dict[str, Any] | None:
     """Return the JSON object that a body is, every value of it exactly as written; ``None`` for anything else.

@@ -46,6 +46,12 @@ class _Patch(NamedTuple):
         called: Any = vars(self.owner).get("send")
         return inspect.unwrap(called, stop=lambda found: found is self.ours) is self.ours
 
+    @property
+    def is_undone(self) -> bool:
+        """Return whether somebody has put back what was there before; what else is there, such as a mock, is theirs."""
+        called: Any = vars(self.owner).get("send")
+        return inspect.unwrap(self.original, stop=lambda found: found is called) is called
+
 
 _installed = False
 _followed: set[str] = set()
@@ -102,13 +108,23 @@ def _patch(library: ModuleType) -> None:
     if not _installed:
         return
     for name, made in _makers(library).items():
-        owner = getattr(library, name)
-        if not _is_ours(owner):
+        if (owner := _owner(library, name)) is None:
+            continue
+        before = [patch for patch in _patches if patch.owner is owner]
+        if not before or (not _is_ours(owner) and any(patch.is_undone for patch in before)):
             original = vars(owner)["send"]
             # What others have left on theirs, to know it by, is not on ours (``updated``): they would take ours away.
             ours = wraps(original, updated=())(made(original))
             owner.send = ours
             _patches.append(_Patch(library.__name__, owner, original, ours))
+
+
+def _owner(library: ModuleType, name: str) -> Any:
+    """Return the library's own class of a name, ``None`` for none: in its place may be somebody else's subclass."""
+    for kind in getattr(library, name).__mro__:
+        if "send" in vars(kind) and kind.__module__.partition(".")[0] == library.__name__:
+            return kind
+    return None
 
 
 def _makers(library: ModuleType) -> dict[str, Callable[[Any], Send]]:

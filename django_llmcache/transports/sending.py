@@ -158,7 +158,7 @@ class Sending:
         try:
             response = self._send(wanted, **self._options)
         except Exception as error:
-            if (failed := getattr(error, "response", None)) is not None:
+            if (failed := vars(error).get("response")) is not None:  # no property, which may be of anybody's making
                 self._library.settle(failed)
             raise
         if (stream := self._stream_of(request, response)) is not None:

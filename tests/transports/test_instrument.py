@@ -6,6 +6,7 @@ import asyncio
 import functools
 import subprocess
 import sys
+from unittest import mock
 
 import httpx
 import httpx2
@@ -299,6 +300,51 @@ def test_an_async_client_that_is_closed_answers_nothing(instrumented, library):
         asyncio.run(ask())
 
 
+@pytest.mark.parametrize("library", [requests, httpx2, httpx])
+def test_a_mock_in_the_place_of_send_is_asked_though_settings_change(provider, library, monkeypatch):
+    kind = requests.Session if library is requests else library.Client
+    url = f"{provider.url}/v1/chat/completions"
+    with settings(provider, INSTRUMENT=True):
+        with monkeypatch.context() as patching:
+            patching.setattr(kind, "send", mock.Mock(return_value="mocked"))
+            with settings(provider, INSTRUMENT=True, DEFAULT_TTL=60):
+                assert kind().send(requests.Request("POST", url, json=BODY)) == "mocked"
+
+        assert library.__name__ in instrument.installed()
+
+
+IN_ITS_PLACE = """
+import sys
+from unittest import mock
+import django
+from django.conf import settings
+
+library = __import__(sys.argv[1])
+name = "Session" if sys.argv[1] == "requests" else "Client"
+
+
+class Own(getattr(library, name)):
+    pass
+
+
+setattr(library, name, Own)
+settings.configure(INSTALLED_APPS=["django_llmcache"], LLMCACHE={"INSTRUMENT": True}, SECRET_KEY="made up")
+django.setup()
+from django_llmcache.transports import instrument
+
+assert sys.argv[1] in instrument.installed(), instrument.installed()
+assert hasattr(Own.send, "__wrapped__")
+"""
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx2", "httpx"])
+def test_a_subclass_in_the_place_of_a_librarys_class_is_covered(library):
+    command = [sys.executable, "-c", IN_ITS_PLACE, library]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_mocks_of_a_test_stay_in_force(provider):
     with settings(provider, INSTRUMENT=True), responses.RequestsMock() as mocked:
         mocked.post(f"{provider.url}/v1/chat/completions", json={"mocked": True})
@@ -319,6 +365,7 @@ def test_send_may_be_called_either_way(instrumented, way):
 
 SCRIPT = """
 import sys
+from unittest import mock
 import django
 from django.conf import settings
 
@@ -347,6 +394,7 @@ def test_no_library_is_imported_for_it_and_one_imported_later_is_covered():
 
 WITHOUT = """
 import sys
+from unittest import mock
 
 sys.modules["wrapt"] = None
 import django

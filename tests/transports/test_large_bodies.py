@@ -131,6 +131,19 @@ def test_middleware_may_look_into_it_on_a_hit(openai):
     assert SEEN == [("gpt-4o-mini", True)] * 2
 
 
+@pytest.mark.parametrize("again", [copy.copy, lambda request: request.replace()], ids=["copy", "replace"])
+def test_what_is_changed_through_a_shallow_copy_is_known_to_have_changed(openai, again):
+    raw = json.dumps(body()).encode()
+    url = f"{openai.url}/v1/chat/completions"
+    known = request_of("POST", url, [], raw, policy=NOTHING_SAID, target=None)
+
+    again(known).payload["messages"][0]["content"] = "something else"
+
+    assert known.payload["messages"][0]["content"] == "something else"
+    other = request_of("POST", url, [], raw, policy=NOTHING_SAID, target=None)
+    assert cache.explain(known).key != cache.explain(other).key
+
+
 @pytest.mark.parametrize(
     "again",
     [copy.copy, copy.deepcopy, lambda request: pickle.loads(pickle.dumps(request)), lambda request: request.replace()],
