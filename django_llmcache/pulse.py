@@ -14,8 +14,10 @@ from contextvars import Context
 from typing import Final
 
 SILENCE: Final = 1.0
-"""Seconds without the sign of life that was asked for, from which on nobody waits for an event loop. One that is busy
-for less is left in peace."""
+"""Seconds without the sign of life that was asked for, from which on nobody waits for a loop that does not run."""
+
+STANDSTILL: Final = 5.0
+"""The same of one that runs: what is called on it, and should not be, blocks it for a second or two as a rule."""
 
 
 class Pulse:
@@ -36,8 +38,10 @@ class Pulse:
     @property
     def is_lost(self) -> bool:
         """Return whether the loop is closed, or has been asked in vain for too long; one may come back from that."""
-        asked = self._asked
-        return self.loop.is_closed() or (asked is not None and self._clock() - asked >= SILENCE)
+        if self.loop.is_closed():
+            return True
+        patience = STANDSTILL if self.loop.is_running() else SILENCE
+        return (asked := self._asked) is not None and self._clock() - asked >= patience
 
     def ask(self) -> None:
         """Ask for a sign of life, where none is awaited."""

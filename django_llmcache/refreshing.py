@@ -3,7 +3,7 @@
 A refresh that fails, or brings what may not be stored, leaves the stale answer where it is, and is not tried again for
 a few seconds. One that its caller took along, with its event loop or its client, is made up for by the next caller, who
 waits for it. One whose event loop is kept and does not run, or stands still, is begun anew by whoever is served stale
-next. The end of a process waits for those that others find in the store, as nobody else makes up for them.
+next. The end of a process waits for those in threads that others find in the store, as nobody else makes up for them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -111,24 +111,16 @@ class Refreshes:
                 thread.join(max(0.0, until - time.monotonic()))
         give_all_back()
 
-    async def abegin(self, asker: sharing.Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> bool:
+    def abegin(self, asker: sharing.Asker, request: LLMRequest, call: AsyncCall, plan: Plan) -> bool:
         """Refresh in a task of this event loop; return whether this is the one who does."""
         loop = asyncio.get_running_loop()
         pulse = Pulse(loop)
         if not self._enter(plan.key, pulse):
             return False
 
-        async def refresh() -> None:
-            self._judge(asker, plan.key, (await sharing.ado(asker, request, call, plan)).value)
-
         async def work() -> None:
             try:
-                try:
-                    await refresh()
-                except asyncio.CancelledError:
-                    if not _outlives_its_loop(plan):
-                        raise
-                    await _at_the_end(refresh)
+                self._judge(asker, plan.key, (await sharing.ado(asker, request, call, plan)).value)
             except sharing.Forestalled:
                 self._pause(plan.key)
             except Exception as error:
@@ -143,7 +135,6 @@ class Refreshes:
         self._tasks.add(task)  # the loop itself keeps but a weak reference
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(partial(self._see_ended, plan.key, pulse))
-        await asyncio.sleep(0)  # one that has begun can outlive its loop
         return True
 
     def _see_ended(self, key: str, pulse: Pulse, task: asyncio.Task[None]) -> None:
@@ -208,23 +199,6 @@ class Refreshes:
         if isinstance(error, RuntimeError):  # what httpx2 and httpx raise where the client was closed meanwhile
             self._lose(key, pulse)
         emit("error", type(asker), key=key, operation="refresh", error=told(error))
-
-
-def _outlives_its_loop(plan: Plan) -> bool:
-    """Return whether a refresh is worth waiting for whose event loop ends: so does the process, and not its store.
-
-    Where the loop is another thread's, as Django's is for one request to an async view, its caller would wait.
-    """
-    return not plan.backend.in_process and threading.current_thread() is threading.main_thread()
-
-
-async def _at_the_end(refresh: Callable[[], Awaitable[None]]) -> None:
-    """Refresh once more, as what was under way on an event loop is cancelled with it: the loop waits for this."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
-    async with asyncio.timeout(AT_THE_END):
-        await refresh()
 
 
 refreshes: Final = Refreshes()

@@ -59,7 +59,7 @@ class ProductionStrategy:
         if isinstance(found, LLMResponse):
             return found
         if isinstance(found, Late):
-            await refreshes.abegin(self, request, call, found.plan._replace(in_background=True))
+            refreshes.abegin(self, request, call, found.plan._replace(in_background=True))
             return found.answer
         if isinstance(found, Bypass) or found.route.refresh:
             return await self.aask(request, call, found)

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from django_llmcache.pulse import SILENCE, Pulse
+from django_llmcache.pulse import SILENCE, STANDSTILL, Pulse
 from tests.backends.contract import Clock
 
 
@@ -59,6 +59,19 @@ def test_one_that_answers_is_not(loop, clock):
         run(loop)
 
     assert not pulse.is_lost
+
+
+def test_one_that_runs_may_be_busy_for_longer(loop, clock):
+    pulse = Pulse(loop, clock)
+
+    async def busy():
+        pulse.ask()
+        clock.advance(STANDSTILL - 0.1)
+        before = pulse.is_lost
+        clock.advance(0.2)
+        return before, pulse.is_lost
+
+    assert loop.run_until_complete(busy()) == (False, True)
 
 
 def test_one_that_answers_late_is_not_lost_any_more(loop, clock):

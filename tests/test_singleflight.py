@@ -242,6 +242,7 @@ def hasty(monkeypatch):
     """Let nobody wait long for an event loop that does not run."""
     monkeypatch.setattr(singleflight, "_GLANCE", 0.05)
     monkeypatch.setattr(pulse, "SILENCE", 0.4)
+    monkeypatch.setattr(pulse, "STANDSTILL", 0.4)
 
 
 def three_elsewhere(flights, way):
@@ -337,6 +338,7 @@ def test_a_loop_that_is_busy_for_less_is_waited_for(flights, upstream, monkeypat
     ask_for_sign = Flight.ask_for_sign
     monkeypatch.setattr(singleflight, "_GLANCE", 0.001)
     monkeypatch.setattr(pulse, "SILENCE", PATIENCE)
+    monkeypatch.setattr(pulse, "STANDSTILL", PATIENCE)
     monkeypatch.setattr(Flight, "ask_for_sign", lambda flight: (ask_for_sign(flight), glanced.set()))
 
     async def view():

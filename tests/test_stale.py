@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.core.cache import caches
 from django.test import override_settings
 
@@ -192,7 +191,7 @@ def test_a_refresh_that_ends_with_its_event_loop_is_made_up_for_by_the_next_call
     ask(provider)
     clock.advance(TTL + 1)
     provider.says = "second"
-    served = async_to_sync(short)()
+    served = asyncio.run(short())
 
     assert (served.text, served.cache.status) == ("first", "stale")
     assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
@@ -241,40 +240,13 @@ def test_a_refresh_on_an_event_loop_that_does_not_run_keeps_nobody_from_refreshi
     assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
 
 
-def test_one_that_others_find_in_the_store_outlives_the_main_loop(provider, clock):
-    async def read():
-        called = asyncio.Event()
-
-        async def refresh(request):
-            if not called.is_set():
-                called.set()
-                await asyncio.Event().wait()
-            return provider(request)
-
-        served = await cache.awith_cache(question(), refresh)
-        await called.wait()
-        return served
-
-    ask(provider)
-    clock.advance(TTL + 1)
-    if backends.current().in_process:
-        pytest.skip("nobody finds it beyond the process")
-    provider.says = "second"
-    served = asyncio.run(read())
-
-    assert (served.text, served.cache.status) == ("first", "stale")
-    assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
-    assert provider.calls == 2
-
-
-def test_but_not_for_ever(provider, clock, monkeypatch):
+def test_the_end_of_an_event_loop_waits_for_no_refresh(provider, clock):
     async def read():
         async def never(request):
             await asyncio.Event().wait()
 
         return await cache.awith_cache(question(), never)
 
-    monkeypatch.setattr(refreshing, "AT_THE_END", 0.01)
     ask(provider)
     clock.advance(TTL + 1)
 

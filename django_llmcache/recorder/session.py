@@ -132,8 +132,8 @@ class Session:
             self._tell_error(error)
             raise
         finally:
+            self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
             note_use(self.setup, filter(None, self._used), written)
-        self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
         for lost in self._tapes.lost() if passed else ():
             self.setup.warn(f"{self.filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")
         return written

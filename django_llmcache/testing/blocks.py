@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django_llmcache import conf
-from django_llmcache.recorder.session import current
-from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.recorder.session import Session, current
 
 from . import summary
 from .setups import under_pytest
 
 _running: str | None = None
 _last: tuple[str | None, int] = (None, 0)
-_written: list[tuple[FixtureStore, Path]] = []
+_written: list[tuple[Session, Path]] = []
 
 
 def running_test() -> str | None:
@@ -54,21 +53,42 @@ def begin() -> None:
     _written.clear()
 
 
-def wrote(store: FixtureStore, paths: Iterable[Path]) -> None:
-    """Note what a block of the test that is under way has written."""
-    if running_test() is not None:
-        _written.extend((store, path) for path in paths)
+def wrote(session: Session, paths: Iterable[Path]) -> None:
+    """Note what a block of the test that is under way has written; one of what it is given may be for others too."""
+    if _is_called():
+        _written.extend((session, path) for path in paths)
 
 
-def end(*, passed: bool) -> None:
+def end(*, passed: bool, gave_up: bool) -> None:
     """Take back what the blocks have written, unless the test has passed.
 
     It is written as soon as a block ends, since the next one may ask the same, and nobody pays twice.
+
+    Args:
+        passed: whether it did.
+        gave_up: whether it did not, and that is no failure to the runner.
     """
     written = _written.copy()
     _written.clear()
     if passed or not written:
         return
-    for store, path in written:
-        store.delete([path])
+    for session, path in written:
+        session.setup.store.delete([path])
     summary.take_back(path for _, path in written)
+    if gave_up:
+        tell_giving_up(written[0][0])
+
+
+def tell_giving_up(session: Session) -> None:
+    """Warn of a test of which nothing is kept, though it does not count as failed."""
+    session.setup.warn(
+        f"{session.filed()} asks a provider anew in every run, as nothing is kept of a test that skips half way or "
+        "fails as expected; skip it before it asks"
+    )
+
+
+def _is_called() -> bool:
+    """Return whether the test itself is at work, and not what sets it up."""
+    if not under_pytest():
+        return _running is not None
+    return (conf.environment("PYTEST_CURRENT_TEST") or "").endswith("(call)")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import unittest
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 from unittest import SkipTest
-from unittest.mock import patch
 
 from django_llmcache import backends
 from django_llmcache.recorder.misses import FixtureMiss
@@ -59,7 +58,7 @@ def _around_run(run: Callable[..., Any]) -> Callable[..., Any]:
                     run(self, result)
                 else:
                     _run(run, self, result, options, outcome)
-            blocks.end(passed=outcome.passed)
+            blocks.end(passed=outcome.passed, gave_up=outcome.gave_up)
         return result
 
     return run_recorded
@@ -73,7 +72,7 @@ def _run(
             on_each_sample(test, session)
             run(test, result)
             session.failed = not outcome.passed
-            session.gave_up = session.failed and not outcome.failed
+            session.gave_up = outcome.gave_up
             if outcome.failed:
                 session.misses.clear()  # told already
     except SkipTest as skip:
@@ -97,27 +96,49 @@ class _Outcome:
     @property
     def passed(self) -> bool:
         """Return whether it passed, and did not skip or fail as it was expected to."""
-        return not (self.failed or self.skipped or self.expected)
+        return not (self.failed or self.gave_up)
+
+    @property
+    def gave_up(self) -> bool:
+        """Return whether it did not pass, and that is no failure."""
+        return (self.skipped or self.expected) and not self.failed
 
     @contextmanager
     def heard_from(self, result: unittest.TestResult) -> Iterator[None]:
-        with ExitStack() as stack:
-            for name in _HEARD:
-                stack.enter_context(patch.object(result, name, self._noting(name, getattr(result, name))))
+        own = {name: vars(result)[name] for name in _HEARD if name in vars(result)}
+        for name in _HEARD:
+            setattr(result, name, _Noting(self, name, getattr(result, name)))
+        try:
             yield
+        finally:
+            for name in _HEARD:
+                delattr(result, name)
+            vars(result).update(own)
 
-    def _noting(self, name: str, tell: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(tell)
-        def noting(test: Any, *details: Any) -> Any:
-            if name == "addSkip":
-                self.skipped = True
-            elif name == "addExpectedFailure":
-                self.expected = True
-            elif name != "addSubTest" or details[-1] is not None:
-                self.failed = True
-            return tell(test, *details)
+    def note(self, name: str, details: tuple[Any, ...]) -> None:
+        """Take in what a result was told."""
+        if name == "addSkip":
+            self.skipped = True
+        elif name == "addExpectedFailure":
+            self.expected = True
+        elif name != "addSubTest" or details[-1] is not None:
+            self.failed = True
 
-        return noting
+
+class _Noting:
+    """A method of a result that is noted. It is nothing to another process: Django looks whether tests can be sent."""
+
+    def __init__(self, outcome: _Outcome, name: str, tell: Callable[..., Any]) -> None:
+        self._outcome = outcome
+        self._name = name
+        self._tell = tell
+
+    def __call__(self, test: Any, *details: Any) -> Any:
+        self._outcome.note(self._name, details)
+        return self._tell(test, *details)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()
 
 
 def on_each_sample(test: unittest.TestCase, session: Session) -> None:

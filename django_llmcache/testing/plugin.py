@@ -165,12 +165,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     gave_up = report.failed or (report.skipped and call.excinfo is not None)
     if gave_up:
         item.stash[_failed] = True
+        item.stash[_gave_up] = report.skipped
     if _session not in item.stash:
         return report
     misses = item.stash[_session].misses
     if report.skipped and misses and not hasattr(report, "wasxfail"):  # somebody hid the miss, and then gave up
         report.outcome, report.longrepr = "failed", str(misses[0])
-    item.stash[_gave_up] = item.stash[_gave_up] or (gave_up and report.skipped)
     if gave_up and not hasattr(report, "wasxfail"):
         misses.clear()  # told by this; an expected failure is no miss
     return report
@@ -203,7 +203,7 @@ def _end(item: pytest.Item) -> None:
     finally:
         blocks = _loaded("testing.blocks")
         if blocks is not None:
-            blocks.end(passed=passed)
+            blocks.end(passed=passed, gave_up=item.stash.get(_gave_up, False))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:

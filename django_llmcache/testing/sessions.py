@@ -91,15 +91,12 @@ def recorded(
 def _finish(session: Session, *, passed: bool) -> None:
     written = session.end(passed=passed)
     if session.is_test:
-        blocks.wrote(session.setup.store, written)
+        blocks.wrote(session, written)
+    summary.add(session, written, passed=passed)
     for leak in session.leaks:
         warnings.warn(f"{session.filed()} asked a provider past the recorder: {leak}", LiveCallWarning, stacklevel=2)
     if session.gave_up and session.mode is not Mode.LIVE and session.counts["live"]:
-        session.setup.warn(
-            f"{session.filed()} asks a provider anew in every run, as nothing is kept of a test that skips half way or "
-            "fails as expected; skip it before it asks, or use live_api in a test that passes"
-        )
-    summary.add(session, written, passed=passed)
+        blocks.tell_giving_up(session)
 
 
 def placeholders(session: Session) -> dict[str, str]:

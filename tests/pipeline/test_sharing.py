@@ -289,6 +289,7 @@ class TestAcrossProcesses:
     @pytest.mark.parametrize("way", ["on the loop itself", "in a thread"])
     def test_who_asks_while_the_leaders_loop_stands_still_does_not_wait_for_its_lock(self, shared, way, monkeypatch):
         monkeypatch.setattr(pulse, "SILENCE", 0.1)
+        monkeypatch.setattr(pulse, "STANDSTILL", 0.1)
         upstream, other = Upstream(), Upstream()
         other.go.set()
 

@@ -130,6 +130,67 @@ def answer(number):
     return b'{"choices":[{"message":{"role":"assistant","content":"%d"},"finish_reason":"stop"}]}' % number
 
 
+SHARED = """
+    import os
+
+    import pytest
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    @pytest.fixture(scope="module")
+    def answer():
+        with live_api():
+            yield chat("openai", [{"role": "user", "content": "Hi"}]).text
+
+
+    def test_first(answer):
+        assert not os.environ.get("FAILING")
+
+
+    def test_last(answer):
+        pytest.skip("at the end")
+"""
+
+
+@pytest.mark.parametrize("failing", ["", "first"])
+def test_what_several_tests_share_stays_whatever_becomes_of_one(project, provider, failing):
+    project.write("test_shared.py", SHARED)
+
+    for _ in range(2):
+        project.pytest(**ON, FAILING=failing)
+
+    assert provider.calls == len(project.fixtures) == 1
+
+
+SUB_TESTS = """
+    from unittest import TestCase
+
+
+    class Tests(TestCase):
+        def test_subs(self):
+            with self.subTest(number=1):
+                self.fail("in a sub-test")
+
+        def test_another(self):
+            pass
+
+
+    class Others(TestCase):
+        def test_nothing(self):
+            pass
+"""
+
+
+def test_a_failing_sub_test_is_told_from_a_process_of_its_own(project):
+    project.write("test_subs.py", SUB_TESTS)
+
+    done = project.manage("test", "--parallel", "2")
+
+    assert "in a sub-test" in done.text, done
+    assert "Pickl" not in done.text
+
+
 GIVING_UP = """
     from unittest import expectedFailure
 
@@ -138,18 +199,27 @@ GIVING_UP = """
     from django_llmcache.testing import live_api
 
 
+    def ask():
+        chat("openai", [{"role": "user", "content": "Hi"}])
+
+
+    class InBlocks(SimpleTestCase):
+        @expectedFailure
+        def test_fails_after_a_block(self):
+            with live_api():
+                ask()
+            self.fail()
+
+
     @live_api
     class Tests(SimpleTestCase):
-        def ask(self):
-            chat("openai", [{"role": "user", "content": "Hi"}])
-
         def test_skips(self):
-            self.ask()
+            ask()
             self.skipTest("half way")
 
         @expectedFailure
         def test_fails(self):
-            self.ask()
+            ask()
             self.fail()
 
         def test_skips_before(self):
@@ -166,4 +236,4 @@ def test_one_that_never_passes_is_told_that_it_asks_in_every_run(project, run):
     assert {name: f"{name} asks a provider anew in every run" in done.text for name in NAMES} == NAMES
 
 
-NAMES = {"test_skips": True, "test_fails": True, "test_skips_before": False}
+NAMES = {"test_skips": True, "test_fails": True, "test_fails_after_a_block": True, "test_skips_before": False}
