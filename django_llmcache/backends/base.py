@@ -193,14 +193,6 @@ class BaseBackend(ABC):
         """Do what ``put`` does without keeping the event loop waiting."""
         return self.put(entry, mark) if self.immediate else await aside(self.put, entry, mark)
 
-    async def aacquire(self, key: str, token: str, seconds: float) -> bool:
-        """Do what ``acquire`` does without keeping the event loop waiting."""
-        return await aside(self.acquire, key, token, seconds)
-
-    async def arelease(self, key: str, token: str) -> None:
-        """Do what ``release`` does without keeping the event loop waiting."""
-        await aside(self.release, key, token)
-
     def acquire(self, key: str, token: str, seconds: float) -> bool:
         """Take the lock on a key, which keeps others from asking a provider for the same answer.
 

@@ -200,9 +200,6 @@ class DjangoCacheBackend(BaseBackend):
     def acquire(self, key: str, token: str, seconds: float) -> bool:
         return self._run(locking.acquiring(key, token, seconds, self.clock()))
 
-    async def aacquire(self, key: str, token: str, seconds: float) -> bool:
-        return await self._arun(locking.acquiring(key, token, seconds, self.clock()))
-
     def holder(self, key: str) -> str | None:
         return self._run(locking.holding(key))
 
@@ -211,9 +208,6 @@ class DjangoCacheBackend(BaseBackend):
 
     def release(self, key: str, token: str) -> None:
         self._run(locking.releasing(key, token))
-
-    async def arelease(self, key: str, token: str) -> None:
-        await self._arun(locking.releasing(key, token))
 
     def _run(self, steps: Steps[Result]) -> Result:
         if self._aliases is not caches.settings:

@@ -197,9 +197,6 @@ class TieredBackend(BaseBackend):
     def acquire(self, key: str, token: str, seconds: float) -> bool:
         return self.far.acquire(key, token, seconds)
 
-    async def aacquire(self, key: str, token: str, seconds: float) -> bool:
-        return await self.far.aacquire(key, token, seconds)
-
     def holder(self, key: str) -> str | None:
         return self.far.holder(key)
 
@@ -208,9 +205,6 @@ class TieredBackend(BaseBackend):
 
     def release(self, key: str, token: str) -> None:
         self.far.release(key, token)
-
-    async def arelease(self, key: str, token: str) -> None:
-        await self.far.arelease(key, token)
 
     def _hit(self, held: Entry, mark: Mark) -> Found:
         next(self._hits.steps)

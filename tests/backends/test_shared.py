@@ -459,10 +459,6 @@ class TestEventLoop:
             assert found.entry is None
             assert await backend.aput(entry_of(), found.mark)
             assert (await backend.afind(entry_of().key)).entry.body == entry_of().body
-            assert await backend.aacquire("key", "mine", 60)
-            assert not await backend.aacquire("key", "another's", 60)
-            await backend.arelease("key", "mine")
-            assert await backend.aacquire("key", "another's", 60)
             backend.close()
 
         asyncio.run(work())
