@@ -92,7 +92,12 @@ def do(asker: Asker, request: LLMRequest, call: Call, plan: Plan) -> Outcome[LLM
             if (found := asker.look_again(plan)) is not None:
                 return found
             _spare_in_vain(lease, plan)
-            return asker.ask(request, call, plan)
+            answer = asker.ask(request, call, plan)
+            lease.in_vain = _is_in_vain(answer)
+            return answer
+        except Exception:
+            lease.in_vain = True
+            raise
         finally:
             lease.give_back()
 
@@ -118,10 +123,12 @@ async def ado(asker: Asker, request: LLMRequest, call: AsyncCall, plan: Plan) ->
             if (answer := await asker.alook_again(plan)) is None:
                 _spare_in_vain(lease, plan)
                 answer = await asker.aask(request, call, plan)
+                lease.in_vain = _is_in_vain(answer)
         except GeneratorExit:  # its loop was closed: nothing can be awaited any more
             lease.give_back()
             raise
-        except BaseException:
+        except BaseException as error:
+            lease.in_vain = isinstance(error, Exception)
             await lease.agive_back()
             raise
         await lease.agive_back()
@@ -185,6 +192,11 @@ def _missed(asker: Asker, plan: Plan) -> LLMResponse | None:
 def _lease(asker: Asker, request: LLMRequest, plan: Plan) -> Lease:
     tell = partial(emit_failure, sender=type(asker), key=plan.key, operation="lock")
     return Lease(plan.backend, plan.key, seconds=_lasting(request, plan), tell=tell)
+
+
+def _is_in_vain(answer: LLMResponse) -> bool:
+    """Return whether other processes find nothing stored after a call that ended in this answer."""
+    return answer._entry is None or answer._result == "stale"
 
 
 def _spare_in_vain(lease: Lease, plan: Plan) -> None:

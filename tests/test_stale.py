@@ -365,7 +365,7 @@ def test_where_another_process_has_just_refreshed_in_vain_none_asks_again(provid
 
     def another_gives_up():
         assert waits.wait(PATIENCE)
-        backend.release(key, "another")
+        backend.give_up(key, "another")
 
     key = ask(provider).cache.key
     clock.advance(TTL + 1)

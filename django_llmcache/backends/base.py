@@ -219,6 +219,14 @@ class BaseBackend(ABC):
     def release(self, key: str, token: str) -> None:  # noqa: B027 - nothing was taken
         """Give the lock back, where this token has it."""
 
+    def give_up(self, key: str, token: str) -> None:
+        """Give the lock back, and note for those who wait that this token has nothing to share with them."""
+        self.release(key, token)
+
+    def has_given_up(self, key: str, token: str) -> bool:
+        """Return whether this token has given the lock up lately; one that has lost it has not."""
+        return False
+
     def add_counts(self, batch: Batch) -> bool:
         """Add what this process counted to what the whole site did; return whether that is kept."""
         return False

@@ -209,6 +209,12 @@ class DjangoCacheBackend(BaseBackend):
     def release(self, key: str, token: str) -> None:
         self._run(locking.releasing(key, token))
 
+    def give_up(self, key: str, token: str) -> None:
+        self._run(locking.giving_up(key, token))
+
+    def has_given_up(self, key: str, token: str) -> bool:
+        return self._run(locking.given_up(key, token))
+
     def _run(self, steps: Steps[Result]) -> Result:
         if self._aliases is not caches.settings:
             self.connect()

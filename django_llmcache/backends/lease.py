@@ -21,12 +21,6 @@ BEAT: Final = 2.0
 DEAD_AFTER: Final = 3 * BEAT
 """Seconds without a sign of life, after which somebody else takes the lock."""
 
-_SILENT_AFTER: Final = 2 * BEAT
-"""Seconds without a sign of life, after which whoever had the lock is not taken for one who gave it back."""
-
-_HEIR: Final = "+"
-"""What the token of one ends with who took the lock after a process that was killed."""
-
 _SHORTEST: Final = 0.01
 _LONGEST: Final = 0.25
 
@@ -37,8 +31,8 @@ class Lease:
     It holds for longer than a call may take. Who has it gives a sign of life now and then, so that those who wait for
     a process that was killed wait for seconds, and not for all of that time.
 
-    Nobody waits for one after another: if the lock was given back and there is no answer, there will be none to share.
-    Only who comes after a killed process leads all who waited for that one.
+    Nobody waits for one after another where there is nothing to share, as who gives the lock up says. Who takes it
+    after a process that was killed, or lost it, leads all who waited for that one.
 
     Args:
         backend: what all of the processes share.
@@ -49,7 +43,8 @@ class Lease:
 
     Attributes:
         pause: seconds to wait before the next try; grows with each.
-        came_second: whether another process had the lock meanwhile, and gave it back.
+        in_vain: to be set where there is nothing to share with those who wait, which they are told by ``give_back``.
+        came_second: whether another process has told us so.
     """
 
     def __init__(
@@ -73,6 +68,7 @@ class Lease:
         self._is_over = False
         self._pulse: Pulse | None = None
         self.pause = _SHORTEST
+        self.in_vain = False
         self.came_second = False
 
     def is_mine(self) -> bool:
@@ -81,7 +77,7 @@ class Lease:
             if self._acquire():
                 return True
             sign = self._backend.holder(self._key)
-            if self._has_changed_hands(sign):
+            if self._is_anothers(sign) and self._was_given_up():
                 return True
             if (dead := self._dead(sign)) is not None:
                 self._backend.release(self._key, dead)
@@ -98,14 +94,17 @@ class Lease:
         return await aside(self.is_mine)
 
     def give_back(self) -> None:
-        """Let the next one ask. What is still under way in another thread is given back there."""
+        """Let the next one ask, or all where it was in vain. What another thread still takes is given back there."""
         self._is_over = True
         _heart.forget(self)
         if not self._taken:
             return
         self._taken = False
         try:
-            self._backend.release(self._key, self._token)
+            if self.in_vain:
+                self._backend.give_up(self._key, self._token)
+            else:
+                self._backend.release(self._key, self._token)
         except Exception as error:
             self._tell(error)
 
@@ -139,23 +138,24 @@ class Lease:
             self._tell(error)
 
     def _acquire(self) -> bool:
-        holder = _token_in(self._seen[0])
-        is_heir = holder is not None and self._is_silent(_SILENT_AFTER)
-        token = self._token + _HEIR if is_heir else self._token
-        if not self._backend.acquire(self._key, token, self._seconds):
+        if not self._backend.acquire(self._key, self._token, self._seconds):
             return False
-        self._token = token
-        self.came_second = holder is not None and not is_heir and not holder.startswith(_heart.name)
         self._taken = True
         _heart.keep(self)
         if self._is_over:  # whoever asked was cancelled meanwhile
             self.give_back()
+        else:
+            self._was_given_up()
         return True
 
-    def _has_changed_hands(self, sign: str | None) -> bool:
-        """Return whether whoever we waited for gave the lock back and another has it now, given its latest sign."""
-        holder, known = _token_in(sign), _token_in(self._seen[0])
-        if holder is None or known is None or holder == known or holder.endswith(_HEIR):
+    def _is_anothers(self, sign: str | None) -> bool:
+        """Return whether another than whom we waited for has the lock now, given its latest sign of life."""
+        return sign is not None and _token_in(sign) != _token_in(self._seen[0])
+
+    def _was_given_up(self) -> bool:
+        """Return whether whoever we waited for has nothing to share with us; one who lost the lock has not said so."""
+        known = _token_in(self._seen[0])
+        if known is None or not self._backend.has_given_up(self._key, known):
             return False
         self.came_second = not known.startswith(_heart.name)
         return True
@@ -167,11 +167,7 @@ class Lease:
         if sign != self._seen[0]:
             self._seen = (sign, self._clock())
             return None
-        return _token_in(sign) if self._is_silent(DEAD_AFTER) else None
-
-    def _is_silent(self, seconds: float) -> bool:
-        """Return whether whoever we wait for has given no sign of life for so long."""
-        return self._clock() - self._seen[1] >= seconds
+        return _token_in(sign) if self._clock() - self._seen[1] >= DEAD_AFTER else None
 
     def _is_late(self) -> bool:
         self.pause = min(self.pause * 1.5, _LONGEST)

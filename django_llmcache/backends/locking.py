@@ -1,7 +1,8 @@
 """The locks that processes of one shared store hold, step by step (see ``steps``).
 
 A lock's value says who has it, until when, and when he last gave a sign of life. The store forgets it at that time by
-its own clock; whoever meets it later by his takes it as well.
+its own clock; whoever meets it later by his takes it as well. Who has no answer to share notes that under his token, so
+that a lock which the store dropped is not taken for one that was given up.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import Final
 
 from .generations import key_of_group
 from .stamping import Steps
+
+_NOTED_FOR: Final = 30.0
+"""Seconds for which a note is kept: longer than anybody who waits looks away."""
 
 _SLACK: Final = 5.0
 """Seconds for which the store keeps a lock beyond its time: it may count in whole ones."""
@@ -55,6 +59,21 @@ def releasing(key: str, token: str) -> Steps[None]:
     stored = (yield "read", [name]).get(name)
     if stored is not None and _parsed(stored)[0] == token:
         yield "remove", name
+
+
+def giving_up(key: str, token: str) -> Steps[None]:
+    """Give the lock back, where this token has it, and note beforehand that there is nothing to share."""
+    yield "write", _note(key, token), b"1", _NOTED_FOR
+    yield from releasing(key, token)
+
+
+def given_up(key: str, token: str) -> Steps[bool]:
+    """Return whether this token has nothing to share."""
+    return bool((yield "read", [_note(key, token)]))
+
+
+def _note(key: str, token: str) -> str:
+    return key_of_group(f"lock:{key}:{token}")
 
 
 def _name(key: str) -> str:

@@ -206,6 +206,12 @@ class TieredBackend(BaseBackend):
     def release(self, key: str, token: str) -> None:
         self.far.release(key, token)
 
+    def give_up(self, key: str, token: str) -> None:
+        self.far.give_up(key, token)
+
+    def has_given_up(self, key: str, token: str) -> bool:
+        return self.far.has_given_up(key, token)
+
     def _hit(self, held: Entry, mark: Mark) -> Found:
         next(self._hits.steps)
         return Found(held, mark)

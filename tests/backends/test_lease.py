@@ -45,6 +45,12 @@ def lease(backend, clock, monkeypatch):
         each.give_back()
 
 
+def give_up(lease):
+    """Do what a process does whose call brought nothing to share."""
+    lease.in_vain = True
+    lease.give_back()
+
+
 def test_one_has_it_and_the_others_wait(lease):
     assert [lease().is_mine() for _ in range(3)] == [True, False, False]
 
@@ -52,7 +58,7 @@ def test_one_has_it_and_the_others_wait(lease):
 def test_who_is_given_nothing_by_the_one_it_waited_for_waits_for_no_other(lease):
     first, second, third = lease(), lease(), lease()
     assert [each.is_mine() for each in (first, second, third)] == [True, False, False]
-    first.give_back()
+    give_up(first)
 
     assert [second.is_mine(), third.is_mine()] == [True, True]
     assert [first.came_second, second.came_second, third.came_second] == [False, True, True]
@@ -61,7 +67,7 @@ def test_who_is_given_nothing_by_the_one_it_waited_for_waits_for_no_other(lease)
 def test_who_comes_then_waits_for_the_one_who_asks(lease):
     first, second = lease(), lease()
     assert [first.is_mine(), second.is_mine()] == [True, False]
-    first.give_back()
+    give_up(first)
 
     assert [second.is_mine(), lease().is_mine()] == [True, False]
 
@@ -82,6 +88,35 @@ def test_but_no_longer_than_for_that_one(backend, lease, clock):
     assert [each.is_mine() for each in (second, third, fourth)] == [False, False, False]
     clock.advance(DEAD_AFTER)
     assert [second.is_mine(), third.is_mine(), fourth.is_mine()] == [True, False, False]
-    second.give_back()
+    give_up(second)
 
     assert [third.is_mine(), fourth.is_mine()] == [True, True]
+
+
+def test_who_follows_a_process_that_lost_the_lock_leads_all_who_waited_for_that(backend, lease):
+    """As where the store evicts or culls it. Who lost it still asks, and has not come back with nothing."""
+    first, second, third = lease(), lease(), lease()
+    assert [each.is_mine() for each in (first, second, third)] == [True, False, False]
+    backend.release(KEY, first._token)
+
+    assert [second.is_mine(), third.is_mine(), third.is_mine()] == [True, False, False]
+    assert not second.came_second
+
+
+def test_one_who_lost_the_lock_gives_nobody_elses_up(backend, lease):
+    first, second = lease(), lease()
+    assert [first.is_mine(), second.is_mine()] == [True, False]
+    backend.release(KEY, first._token)
+    assert second.is_mine()
+    give_up(first)
+
+    assert not lease().is_mine()
+
+
+def test_who_follows_one_that_was_called_off_leads_all_who_waited_for_that(lease):
+    first, second, third = lease(), lease(), lease()
+    assert [each.is_mine() for each in (first, second, third)] == [True, False, False]
+    first.give_back()
+
+    assert [second.is_mine(), third.is_mine()] == [True, False]
+    assert not second.came_second
