@@ -219,10 +219,14 @@ def _with_spare(plan: Plan, entry: Entry, late: float) -> Plan:
 
 
 def _unanswered(question: Question, error: Exception, sender: Any) -> Plan:
-    """Return a plan to ask the provider, once for all who ask the same, and to store nothing."""
+    """Return a plan to ask the provider, once for all who ask the same, and to store nothing.
+
+    Those do who have seen the same changes: what this process couldn't clear is in place of the stamps of the store.
+    """
     emit_failure(error, sender, key=question.key, operation="get")
     reason = "unavailable" if isinstance(error, BackendUnavailableError) else "error"
-    return Plan(question.key, question.route, question.backend, None, question.landed, reason)
+    key, route, backend, landed = question
+    return Plan(key, route, backend, backend.clears_tried, landed, reason)
 
 
 def _handed_out(entry: Entry | None, plan: Plan, sender: Any) -> LLMResponse | None:

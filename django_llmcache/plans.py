@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 
     Attributes:
         key, route, backend: what it is stored under, by which rules, and where.
-        mark: what the backend gave for ``put``.
+        mark: what the backend gave for ``put``; where it failed, stands for what was cleared before the look-up.
         landed: how many shared calls had ended before the look-up.
         reason: why it is not stored though it may be (a reason code): the backend failed.
         spare: the stored answer, to be served where the provider fails.

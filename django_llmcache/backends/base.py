@@ -113,6 +113,11 @@ class BaseBackend(ABC):
         """Return whether there are tags that are still to be cleared, since the store was away."""
         return False
 
+    @property
+    def clears_tried(self) -> int:
+        """Return how much this process has asked to be cleared or deleted, where that may fail, what failed counted."""
+        return 0
+
     def lateness(self, entry: Entry) -> float:
         """Return the seconds since an entry expired that ``get`` gave; not above 0 where it has not.
 

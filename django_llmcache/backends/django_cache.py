@@ -27,15 +27,12 @@ from .breaker import Breaker
 from .generations import LEDGER
 from .options import SharedOptions
 from .packing import Packer
-from .payer import Payer
+from .payer import Owed, Payer
 from .perloop import PerLoop
 from .sitecounts import Share, totalling
 from .stamping import Now, Result, Steps
-from .steps import EVERYTHING, EntrySteps, Look, Put
+from .steps import EntrySteps, Look, Put
 from .stores import Store, alias_of, store_of
-
-_OWED: Final = 10_000
-"""Tags that wait to be cleared while the store is away; with more of them, everything is cleared when it is back."""
 
 _AT_ONCE: Final = 8
 """Operations under way at a time on one event loop; the others wait, and their deadlines have not begun."""
@@ -66,7 +63,8 @@ class DjangoCacheBackend(BaseBackend):
         self.settings = SharedOptions(self.options)
         packer = Packer(compress_over=self.settings.compress_over, cipher=self.settings.cipher())
         self._steps = EntrySteps(packer, lambda: self.clock())  # noqa: PLW0108 - tests set another
-        self._owed: dict[str, object] = {}
+        self._owed = Owed()
+        self._clears = Counter()
         self._payer = Payer(self)
         self.connect()
         self.name = f"{self._store.name} ({self.settings.alias})"
@@ -135,9 +133,11 @@ class DjangoCacheBackend(BaseBackend):
         return self._count_put(await self._arun(self._steps.putting(entry, mark, self._largest, others)))
 
     def delete(self, key: str) -> bool:
+        next(self._clears.steps)
         return self._store.keeps and self._run(self._steps.deleting(key))
 
     def clear(self, selector: Selector) -> None:
+        next(self._clears.steps)
         if self._store.keeps:
             self._run(self._steps.clearing(selector))
 
@@ -148,15 +148,17 @@ class DjangoCacheBackend(BaseBackend):
     def expire(self, tags: Collection[str]) -> Collection[str]:
         if not self._store.keeps:
             return ()
-        change = object()
-        self._owed |= dict.fromkeys(tags, change)
+        next(self._clears.steps)
+        self._owed.add(tags)
         try:
             return self.pay()
         except Exception:
-            if len(self._owed) > _OWED:
-                self._owed = {EVERYTHING: change}
             self._payer.wake()
             raise
+
+    @property
+    def clears_tried(self) -> int:
+        return self._clears.value
 
     @property
     def owes(self) -> bool:
@@ -165,12 +167,8 @@ class DjangoCacheBackend(BaseBackend):
 
     def pay(self) -> Collection[str]:
         """Clear the tags that are to be cleared. Where that fails, it is tried again by the next look-up, or later."""
-        owed = self._owed.copy()
-        cleared = self._run(self._steps.expiring(owed.keys())) if owed else ()
-        for tag, change in owed.items():
-            if self._owed.get(tag) is change:  # else it was changed once more meanwhile
-                self._owed.pop(tag, None)
-        return cleared
+        with self._owed.paying() as tags:
+            return self._run(self._steps.expiring(tags)) if tags else ()
 
     def entries(self) -> Iterator[Entry]:
         """Yield nothing: the caches of Django can't be listed."""

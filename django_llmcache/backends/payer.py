@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from weakref import ReferenceType, WeakSet, ref
 
 from django_llmcache.endings import at_exit
 from django_llmcache.locks import fork_safe_lock
 
+from .steps import EVERYTHING
 from .sweeper import Sweeper
 
 EVERY: Final = 1.0
 """Seconds between two tries."""
 
+MOST: Final = 10_000
+"""Tags that wait to be cleared while the store is away; with more of them, everything is cleared when it is back."""
+
 _lock = fork_safe_lock()
+
+
+class Owed:
+    """Tags that are still to be cleared."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, object] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._changes)
+
+    def add(self, tags: Collection[str]) -> None:
+        """Note that what has these tags has changed."""
+        self._changes |= dict.fromkeys(tags, object())
+
+    @contextmanager
+    def paying(self) -> Iterator[Collection[str]]:
+        """Give the tags to clear, which are owed no more where the block does it."""
+        owed = self._changes.copy()
+        try:
+            yield owed.keys()
+        except Exception:
+            if len(self._changes) > MOST:
+                self._changes = {EVERYTHING: object()}
+            raise
+        for tag, change in owed.items():
+            if self._changes.get(tag) is change:  # else it was changed once more meanwhile
+                self._changes.pop(tag, None)
 
 
 class Payer:

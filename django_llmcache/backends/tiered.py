@@ -172,6 +172,10 @@ class TieredBackend(BaseBackend):
                 if group in self._stamps:  # else nothing near bears it
                     self._stamps[group] = (_NONE, now)
 
+    @property
+    def clears_tried(self) -> int:
+        return self.far.clears_tried
+
     def entries(self) -> Iterator[Entry]:
         """Yield what this process has in its memory: the caches of Django can't be listed."""
         return self.near.entries()

@@ -18,7 +18,7 @@ from django.db import DatabaseError, connections
 from django.test import override_settings
 
 from django_llmcache import LLMRequest, backends, cache, policy, workers
-from django_llmcache.backends import django_cache, stamping, steps
+from django_llmcache.backends import payer, stamping, steps
 from django_llmcache.backends.base import groups_of
 from django_llmcache.backends.django_cache import DjangoCacheBackend
 from django_llmcache.backends.generations import LEDGER, PREFIX, key_of_group
@@ -329,7 +329,7 @@ class TestDamaged:
 class TestTags:
     def test_however_many_change_at_once_nothing_else_is_cleared(self, two, monkeypatch):
         one, other = two
-        monkeypatch.setattr(django_cache, "_OWED", 3)
+        monkeypatch.setattr(payer, "MOST", 3)
         one.put(ENTRY)
 
         one.expire({f"tests.thing:{number}" for number in range(10)})
@@ -345,7 +345,7 @@ class TestTags:
         assert other.get(ENTRY.key) is None
 
     def test_where_nothing_is_kept_nothing_is_owed(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(django_cache, "_OWED", 3)
+        monkeypatch.setattr(payer, "MOST", 3)
         with alias("dummy", tmp_path):
             backend = DjangoCacheBackend({"ALIAS": "llm"})
             backend.expire(set("abcdef"))

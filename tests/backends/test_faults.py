@@ -6,7 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from django.core.cache import caches
@@ -201,6 +202,40 @@ def test_who_asks_the_same_during_an_outage_shares_a_call(server, shared):
         thread.join(PATIENCE)
 
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("backend", ["plain", "tiered"])
+@pytest.mark.parametrize(
+    "clear",
+    [
+        lambda key: cache.clear(),
+        cache.delete,
+        lambda key: backends.current().expire({"tests.thing"}),
+    ],
+    ids=["clear", "delete", "tag"],
+)
+def test_but_no_answer_from_before_what_could_not_be_cleared(kind, server, tmp_path, backend, clear):
+    asked, go = threading.Event(), threading.Event()
+
+    def old(request):
+        asked.set()
+        go.wait(PATIENCE / 10)
+        return ANSWER
+
+    def new(request):
+        return {"choices": [{"message": {"content": "New"}, "finish_reason": "stop"}]}
+
+    with keeping_on(stores.alias_for(kind, tmp_path, server=server), backend), ThreadPoolExecutor(1) as pool:
+        server.kill()
+        before = pool.submit(cache.with_cache, question(), old)
+        assert asked.wait(PATIENCE)
+        with suppress(Exception):
+            clear(cache.explain(question()).key)
+        after = cache.with_cache(question(), new)
+        go.set()
+
+        assert after.text == "New"
+        assert before.result().text == "Hello"
 
 
 def test_a_tier_of_its_own_answers_while_the_shared_one_is_away(kind, server, tmp_path):
