@@ -164,34 +164,65 @@ def _concrete(labels: frozenset[str]) -> frozenset[str]:
 def _expire_after_commit(using: str, tags: Iterable[str]) -> None:
     """Clear what has one of the tags when the transaction is committed; what several changes concern in one go."""
     connection = connections[using]
-    pending: set[str] = connection.__dict__.setdefault(_PENDING, set())
-    pending.update(tags)
+    pending: _Pending = connection.__dict__.setdefault(_PENDING, _Pending())
+    pending.add(tags)
+    if _runs_first(pending.expire, connection):
+        return
+    try:
+        transaction.on_commit(pending.expire, using=using, robust=True)
+    except transaction.TransactionManagementError:  # managed by hand: nobody tells when it is committed
+        pending.expire()
+    else:
+        _put_first(pending.expire, connection)
 
-    def expire() -> None:
-        tags = frozenset(pending)
-        pending.clear()
+
+class _Pending:
+    """The tags of what was changed in one connection's transaction."""
+
+    def __init__(self) -> None:
+        self._tags: set[str] = set()
+
+    def add(self, tags: Iterable[str]) -> None:
+        self._tags.update(tags)
+
+    def expire(self) -> None:
+        tags = frozenset(self._tags)
+        self._tags.clear()
         if tags:
             _expire(tags)
 
-    try:
-        transaction.on_commit(expire, using=using, robust=True)
-    except transaction.TransactionManagementError:  # managed by hand: nobody tells when it is committed
-        expire()
-    else:
-        _put_first(expire, connection)
+
+def _runs_first(hook: Callable[[], None], connection: BaseDatabaseWrapper) -> bool:
+    """Return whether a hook is the first to run already, and see to it that it does for this change as well.
+
+    So there is one for all changes of a transaction. It goes with a savepoint that is rolled back where all of them do.
+    """
+    hooks = _hooks_of(connection)
+    if not hooks or hooks[0][1] != hook:
+        return False
+    savepoints: set[Any] = hooks[0][0]
+    savepoints.intersection_update(connection.savepoint_ids)
+    return True
 
 
 def _put_first(hook: Callable[[], None], connection: BaseDatabaseWrapper) -> None:
     """Let the hook that was registered last be the first to run, so that none of the project's keeps it from running.
 
     One that raises, as where a broker is down, ends them all, and the change is committed all the same. Django has no
-    call for this. Which savepoints a hook belongs to is noted beside it, so that their order makes no difference there;
-    but Django's ``TestCase``, which commits nothing, knows the hooks that it captures by their place.
+    call for this. Which savepoints a hook belongs to is noted beside it, so that their order makes no difference there.
     """
-    hooks: list[Any] = getattr(connection, "run_on_commit", [])
-    in_test_case = any(getattr(block, "_from_testcase", False) for block in getattr(connection, "atomic_blocks", ()))
-    if hooks and hook in hooks[-1] and not in_test_case:  # it has run where there is no transaction
+    hooks = _hooks_of(connection)
+    if hooks and hooks[-1][1] == hook:  # it has run where there is no transaction
         hooks.insert(0, hooks.pop())
+
+
+def _hooks_of(connection: BaseDatabaseWrapper) -> list[Any]:
+    """Return what Django does once the transaction is committed: the savepoints of each, and what to call.
+
+    None in Django's ``TestCase``, which commits nothing, and knows the hooks that it captures by their place.
+    """
+    in_test_case = any(getattr(block, "_from_testcase", False) for block in getattr(connection, "atomic_blocks", ()))
+    return [] if in_test_case else getattr(connection, "run_on_commit", [])
 
 
 def _expire(tags: frozenset[str]) -> None:

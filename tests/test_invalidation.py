@@ -359,6 +359,48 @@ def test_one_that_is_rolled_back_to_a_savepoint_clears_nothing_whatever_else_is_
     assert ask(user)
 
 
+def test_it_counts_whichever_of_the_transactions_savepoints_is_rolled_back(user):
+    other = User.objects.create(username="grace")
+    ask(user)
+    ask(other, prompt="other")
+    with transaction.atomic():
+        with transaction.atomic():
+            change(user)
+        with pytest.raises(RuntimeError), transaction.atomic():
+            change(user)
+            raise RuntimeError
+        with pytest.raises(RuntimeError), transaction.atomic():
+            with transaction.atomic():
+                change(user)
+            raise RuntimeError
+        with transaction.atomic():
+            change(other)
+
+    assert not ask(user)
+    assert not ask(other, prompt="other")
+
+
+def test_one_that_follows_what_was_rolled_back_counts(user):
+    ask(user)
+    with transaction.atomic():
+        with pytest.raises(RuntimeError), transaction.atomic():
+            change(user)
+            raise RuntimeError
+        change(user)
+
+    assert not ask(user)
+
+
+def test_however_many_changes_a_transaction_makes_one_thing_is_left_to_do(user):
+    with transaction.atomic():
+        for _ in range(3):
+            with transaction.atomic():
+                change(user)
+            change(user)
+
+        assert len(transaction.get_connection().run_on_commit) == 1
+
+
 @pytest.mark.django_db(transaction=False)
 def test_a_test_case_captures_the_hooks_that_are_registered_meanwhile(user, django_capture_on_commit_callbacks):
     transaction.on_commit(broken)
