@@ -149,8 +149,9 @@ async def aspare_of(plan: Plan, sender: Any) -> LLMResponse | None:
 
 
 def _still_spare(plan: Plan, found: Found | None) -> LLMResponse | None:
-    if found is None:  # nobody knows: it was good a moment ago, but where this process has to clear something yet
-        return None if plan.backend.owes else plan.spare
+    if found is None:  # nobody knows: it was good a moment ago, but where this process has to clear it yet
+        stored = None if plan.spare is None else plan.spare._entry
+        return None if stored is None or plan.backend.has_to_clear(stored) else plan.spare
     entry, late = found.entry, found.late
     return None if entry is None else _with_spare(plan._replace(spare=None), entry, late).spare
 

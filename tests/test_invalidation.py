@@ -542,6 +542,22 @@ class TestWhileTheStoreIsAway:
             cache.with_cache(request, fail, policy=wishes)
         server.thaw()
 
+    def test_what_does_not_have_it_is_served_there(self, server, user):
+        request = LLMRequest("openai", payload={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+        wishes = CachePolicy(tags=[user], refresh=True, stale_for=60)
+        other = User.objects.create(username="grace")
+        cache.with_cache(request, lambda request: ANSWER, policy=wishes)
+
+        def fail(request):
+            server.freeze()
+            change(other)
+            raise ServerError("made up", provider="openai", status=500)
+
+        served = cache.with_cache(request, fail, policy=wishes)
+        server.thaw()
+
+        assert served.from_cache
+
     @pytest.mark.parametrize("closed", [False, True], ids=["used", "closed-before"])
     def test_and_for_others_where_nobody_looks_anything_up(self, server, user, closed):
         ask(user)
@@ -554,7 +570,7 @@ class TestWhileTheStoreIsAway:
         this.breaker.succeed()
         store = getattr(this, "far", this)
         until = time.monotonic() + 20
-        while store.owes:
+        while store.owed:
             assert time.monotonic() < until, "nobody pays"
             threading.Event().wait(0.01)
 

@@ -108,9 +108,8 @@ class BaseBackend(ABC):
         It is kept for ``entry.stale_for`` seconds after it has expired; ``lateness`` tells.
         """
 
-    @property
-    def owes(self) -> bool:
-        """Return whether there are tags that are still to be cleared, since the store was away."""
+    def has_to_clear(self, entry: Entry) -> bool:
+        """Return whether an entry is still to be cleared, since its store was away when what it is made of changed."""
         return False
 
     @property

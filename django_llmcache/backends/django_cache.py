@@ -49,6 +49,9 @@ class DjangoCacheBackend(BaseBackend):
     Args:
         options, on_evict, cleanup_interval: as ``BaseBackend``; the store evicts by itself and tells nobody.
         clock: seconds since the epoch, which all processes have in common.
+
+    Attributes:
+        owed: what could not be cleared yet.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class DjangoCacheBackend(BaseBackend):
         self.settings = SharedOptions(self.options)
         packer = Packer(compress_over=self.settings.compress_over, cipher=self.settings.cipher())
         self._steps = EntrySteps(packer, lambda: self.clock())  # noqa: PLW0108 - tests set another
-        self._owed = Owed()
+        self.owed = Owed()
         self._clears = Counter()
         self._payer = Payer(self)
         self.connect()
@@ -97,13 +100,13 @@ class DjangoCacheBackend(BaseBackend):
 
     def look(self, key: str, groups: tuple[str, ...] = ()) -> Look:
         """Do what ``find`` does; return the stamps as well."""
-        if self._owed:
+        if self.owed:
             self.pay()
         return self._counted(self._run(self._steps.finding(key, groups)))
 
     async def alook(self, key: str, groups: tuple[str, ...] = ()) -> Look:
         """Do what ``look`` does on the event loop."""
-        if self._owed:
+        if self.owed:
             await aside(self.pay)
         return self._counted(await self._arun(self._steps.finding(key, groups)))
 
@@ -149,7 +152,7 @@ class DjangoCacheBackend(BaseBackend):
         if not self._store.keeps:
             return ()
         next(self._clears.steps)
-        self._owed.add(tags)
+        self.owed.add(tags)
         try:
             return self.pay()
         except Exception:
@@ -160,14 +163,12 @@ class DjangoCacheBackend(BaseBackend):
     def clears_tried(self) -> int:
         return self._clears.value
 
-    @property
-    def owes(self) -> bool:
-        """Return whether there are tags that are still to be cleared."""
-        return bool(self._owed)
+    def has_to_clear(self, entry: Entry) -> bool:
+        return self.owed.concerns(entry)
 
     def pay(self) -> Collection[str]:
         """Clear the tags that are to be cleared. Where that fails, it is tried again by the next look-up, or later."""
-        with self._owed.paying() as tags:
+        with self.owed.paying() as tags:
             return self._run(self._steps.expiring(tags)) if tags else ()
 
     def entries(self) -> Iterator[Entry]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from weakref import ReferenceType, WeakSet, ref
 
 from django_llmcache.endings import at_exit
+from django_llmcache.entry import Entry
 from django_llmcache.locks import fork_safe_lock
 
 from .steps import EVERYTHING
@@ -31,6 +32,11 @@ class Owed:
 
     def __bool__(self) -> bool:
         return bool(self._changes)
+
+    def concerns(self, entry: Entry) -> bool:
+        """Return whether an entry is among what is to be cleared."""
+        changes = self._changes
+        return bool(changes) and (EVERYTHING in changes or any(tag in changes for tag in entry.tags))
 
     def add(self, tags: Collection[str]) -> None:
         """Note that what has these tags has changed."""
@@ -55,7 +61,7 @@ class Payer:
     """Tries again, in a thread, while its backend owes anything.
 
     Args:
-        backend: has ``owes``, and ``pay()``, which raises where it can't.
+        backend: has ``owed``, and ``pay()``, which raises where it can't.
     """
 
     def __init__(self, backend: Any) -> None:
@@ -83,11 +89,11 @@ class Payer:
     def sweep(self) -> None:
         """Try once; end the thread where nothing is owed any more."""
         backend = self._backend()
-        if backend is not None and backend.owes:
+        if backend is not None and backend.owed:
             with suppress(Exception):
                 backend.pay()
         with _lock:  # who wakes it has added to what is owed before
-            if backend is not None and backend.owes:
+            if backend is not None and backend.owed:
                 return
             sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:

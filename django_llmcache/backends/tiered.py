@@ -87,23 +87,24 @@ class TieredBackend(BaseBackend):
         """Return the alias of the far tier."""
         return self.far.alias
 
-    @property
-    def owes(self) -> bool:
-        return self.far.owes
+    def has_to_clear(self, entry: Entry) -> bool:
+        return self.far.has_to_clear(entry)
 
     def get(self, key: str) -> Entry | None:
         return self.find(key).entry
 
     def at_hand(self, key: str) -> Entry | None:
         held = self.near.get(key)
-        if held is None or self.far.owes or not self._holds(held, noted(held), self.clock() - CHECK_EVERY):
+        if held is None or self.far.owed.concerns(held):
+            return None
+        if not self._holds(held, noted(held), self.clock() - CHECK_EVERY):
             return None
         next(self._hits.steps)
         return held
 
     def find(self, key: str, groups: tuple[str, ...] = ()) -> Found:
         held = self.near.get(key)
-        if held is not None and not self.far.owes:
+        if held is not None and not self.far.owed.concerns(held):
             mark: Mark = noted(held)
             asked = self.clock()
             holds = self._holds(held, mark, asked - CHECK_EVERY)
@@ -120,7 +121,7 @@ class TieredBackend(BaseBackend):
 
     async def afind(self, key: str, groups: tuple[str, ...] = ()) -> Found:
         held = self.near.get(key)
-        if held is not None and not self.far.owes:
+        if held is not None and not self.far.owed.concerns(held):
             mark: Mark = noted(held)
             asked = self.clock()
             holds = self._holds(held, mark, asked - CHECK_EVERY)

@@ -350,7 +350,7 @@ class TestTags:
             backend = DjangoCacheBackend({"ALIAS": "llm"})
             backend.expire(set("abcdef"))
 
-            assert not backend.owes
+            assert not backend.owed
 
 
 @pytest.mark.parametrize("key", ["a b\n", LEDGER, "k" * 300, ""])

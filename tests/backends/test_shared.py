@@ -270,7 +270,7 @@ class TestClears:
         backend.expire({"doc:1"})
 
         assert backend.get(entry.key) is None
-        assert not backend.owes
+        assert not backend.owed
 
     def test_nothing_is_asked_of_the_store_where_nothing_is_owed(self, alias):
         backend = backend_with()

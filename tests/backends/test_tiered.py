@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import caches
 from django.test import override_settings
 
-from django_llmcache.backends import tiered
+from django_llmcache.backends import payer, tiered
 from django_llmcache.backends.base import groups_of
 from django_llmcache.backends.django_cache import DjangoCacheBackend
 from django_llmcache.backends.tiered import CHECK_EVERY, TieredBackend
@@ -178,6 +178,47 @@ class TestWhileTheFarTierIsAway:
 
         assert not self.answers(one, self.CLEARED, is_async)
         assert self.answers(one, self.KEPT, is_async)
+
+    @ways
+    @pytest.mark.parametrize("later", [0, CHECK_EVERY, 100], ids=["at-once", "a-second-later", "much-later"])
+    def test_what_it_could_not_clear_is_gone_alone(self, server, two, clock, later, is_async):
+        one, _ = two
+        server.kill()
+        with pytest.raises(Exception, match=r"."):
+            one.expire({"faq", "another"})
+        clock.advance(later)
+
+        assert not self.answers(one, self.CLEARED, is_async)
+        assert self.answers(one, self.KEPT, is_async)
+
+    def test_what_it_could_not_clear_is_not_at_hand(self, server, two):
+        one, _ = two
+        server.kill()
+        with pytest.raises(Exception, match=r"."):
+            one.expire({"faq"})
+
+        assert one.at_hand(self.CLEARED.key) is None
+        assert one.at_hand(self.KEPT.key) is not None
+
+    @ways
+    def test_nothing_is_kept_from_answering_by_what_it_does_not_have(self, server, two, clock, is_async):
+        one, _ = two
+        server.kill()
+        with pytest.raises(Exception, match=r"."):
+            one.expire({"another"})
+        clock.advance(CHECK_EVERY)
+
+        assert self.answers(one, self.CLEARED, is_async)
+
+    @ways
+    def test_where_too_much_could_not_be_cleared_nothing_answers(self, server, two, monkeypatch, is_async):
+        one, _ = two
+        monkeypatch.setattr(payer, "MOST", 1)
+        server.kill()
+        with pytest.raises(Exception, match=r"."):
+            one.expire({"another", "one more"})
+
+        assert not self.answers(one, self.KEPT, is_async)
 
     @ways
     @CLEARS
