@@ -16,7 +16,7 @@ from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
 from . import backends, conf, workers
 from .entry import Selector
@@ -35,6 +35,7 @@ logger = logging.getLogger("django_llmcache")
 def connect() -> None:
     """Hear of every change of a model."""
     post_save.connect(_changed, dispatch_uid="django_llmcache.tags")
+    pre_delete.connect(_read_ends, dispatch_uid="django_llmcache.tags")
     post_delete.connect(_changed, dispatch_uid="django_llmcache.tags")
     m2m_changed.connect(_related, dispatch_uid="django_llmcache.tags")
 
@@ -51,6 +52,15 @@ def _changed(sender: type[models.Model], instance: models.Model, using: str, **_
         tags |= _joined(instance, kind, using)
     if tags:
         _expire_after_commit(using, tags)
+
+
+def _read_ends(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
+    """Read which objects one that is to be deleted joins, where it was fetched without: it is still there."""
+    kinds = (sender, *sender._meta.get_parent_list())
+    ends = {end.attname for kind in kinds for end in _watched_joins(kind)}
+    if ends and (unread := ends & instance.get_deferred_fields()):
+        with suppress(ObjectDoesNotExist):  # deleted by somebody else meanwhile
+            instance.refresh_from_db(fields=list(unread))
 
 
 def _heirs(kind: type[models.Model]) -> Iterator[type[models.Model]]:
@@ -110,16 +120,20 @@ def _named(values: Collection[Any], through: type[models.Model], model: type[mod
 
 def _joined(row: models.Model, through: type[models.Model], using: str) -> set[str]:
     """Return the tags of both ends that an object joins, where its model is that of a relation (``through``)."""
-    joins = _joins(through)
     tags: set[str] = set()
-    if any(_is_watched(label_of(end.related_model)) for end in joins):
-        for end in joins:
-            tags.add(tag_of(end.related_model))
-            with suppress(ObjectDoesNotExist):  # deleted before this field of it was ever read
-                named = {getattr(row, end.attname)} - {None}
-                others = _named(named, through, end.related_model, using)
-                tags |= {tag_of_object(end.related_model, pk) for pk in others}
+    for end in _watched_joins(through):
+        tags.add(tag_of(end.related_model))
+        with suppress(ObjectDoesNotExist):  # deleted before this field of it was ever read
+            named = {getattr(row, end.attname)} - {None}
+            others = _named(named, through, end.related_model, using)
+            tags |= {tag_of_object(end.related_model, pk) for pk in others}
     return tags
+
+
+def _watched_joins(through: type[models.Model]) -> tuple[Any, ...]:
+    """Return both fields by which a model's objects relate others, none where nobody watches those."""
+    joins = _joins(through)
+    return joins if any(_is_watched(label_of(end.related_model)) for end in joins) else ()
 
 
 @cache

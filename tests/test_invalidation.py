@@ -283,14 +283,28 @@ def test_a_row_of_a_relation_that_has_a_model_of_its_own_clears_what_has_either_
     assert not ask(tag)
 
 
-def test_of_one_that_is_deleted_unread_the_models_are_known(labelled):
+@pytest.mark.parametrize("end", ["article", "label"])
+@pytest.mark.parametrize("tagged_by", ["object", "model"])
+def test_so_does_one_that_is_deleted_before_it_was_read_whole(labelled, tagged_by, end):
+    article, label = labelled
+    rows = article.labels.through.objects
+    ends = {"article": article.objects.create(), "label": label.objects.create(slug="news")}
+    rows.create(**ends)
+    tag = tag_of(ends[end] if tagged_by == "object" else type(ends[end]))
+    ask(tag)
+    rows.only("pk").get().delete()
+
+    assert not ask(tag)
+
+
+def test_one_that_somebody_else_has_deleted_is_deleted_without_a_word(labelled):
     article, label = labelled
     rows = article.labels.through.objects
     rows.create(article=article.objects.create(), label=label.objects.create(slug="news"))
-    ask(label)
-    rows.only("pk").get().delete()
+    row = rows.only("pk").get()
+    rows.all().delete()
 
-    assert not ask(label)
+    assert row.delete()[0] == 0
 
 
 def test_it_leaves_what_is_at_neither_end(labelled):
