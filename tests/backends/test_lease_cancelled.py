@@ -120,3 +120,36 @@ def test_a_loop_that_is_kept_and_does_not_run_gives_no_sign_of_life(monkeypatch)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     no_signs_of_life()
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    ("came", "given_up"),
+    [
+        (ANSWER, False),
+        ({"error": {"message": "no"}}, True),
+        (ConnectionError("no"), True),
+        (KeyboardInterrupt(), False),
+    ],
+    ids=["stored", "unstorable", "failed", "called-off"],
+)
+def test_others_are_told_where_there_is_nothing_to_share(monkeypatch, came, given_up, is_async):
+    told = []
+
+    def call(request):
+        if isinstance(came, BaseException):
+            raise came
+        return came
+
+    async def acall(request):
+        if isinstance(came, KeyboardInterrupt):
+            raise asyncio.CancelledError
+        return call(request)
+
+    Slow.go.set()
+    monkeypatch.setattr(Slow, "give_up", lambda self, key, token: told.append(key) or self.release(key, token))
+    with suppress(Exception, KeyboardInterrupt, asyncio.CancelledError):
+        asyncio.run(cache.awith_cache(REQUEST, acall)) if is_async else cache.with_cache(REQUEST, call)
+
+    assert bool(told) is given_up
+    no_signs_of_life()
