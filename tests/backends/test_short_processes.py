@@ -77,13 +77,6 @@ def test_a_refresh_is_stored_before_the_process_ends(run):
     assert (run.upstream.calls, counted(run)["puts"]) == (2, 2)
 
 
-def test_so_is_one_of_an_event_loop(run):
-    ask = "print(asyncio.run(achat(*WORDS)).cache.status)"
-
-    assert [run(ask), run(ask)] == ["miss", "stale"]
-    assert counted(run)["puts"] == 2
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 @pytest.mark.parametrize("way", ["fork", "forkserver", "spawn"])
 def test_a_child_of_multiprocessing_hands_in_what_it_counted(run, way):
