@@ -89,7 +89,13 @@ def wire(text: str) -> str:
 
 def unwire(text: str) -> str:
     """Return what ``wire`` was given."""
-    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
+    if text.isascii():
+        return text
+    data = text.encode("latin-1")
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
 
 
 def characters(text: str, places: Iterable[int]) -> Iterator[int]:

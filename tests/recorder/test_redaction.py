@@ -283,6 +283,11 @@ class TestNames:
         plain = answer_of((text % "hunter2").encode(), headers=[("content-type", "text/plain")])
         assert Redactor().response(plain).body == (text % REDACTED).encode()
 
+    def test_half_a_surrogate_pair_before_it_hides_nothing(self):
+        text = '\ud83d {"password": "%s"}'
+
+        assert answered({"content": text % "hunter2"}) == {"content": text % REDACTED}
+
     def test_prose_behind_a_bracket_is_read_as_text(self):
         answer = answer_of(f"[Note] {TOKENS['groq']}!".encode(), headers=[("content-type", "text/plain")])
 
