@@ -43,6 +43,8 @@ _BYTE: Final = re.compile(r"%[0-9a-fA-F]{2}|.", re.DOTALL)
 _PAIR: Final = re.compile(r"([^&=]+)=([^&]+)")
 _PART: Final = re.compile(r'(?<![\w*])name="([^"\r\n]*)"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)(?=\r\n--)', re.DOTALL)
 _INSIDE: Final = frozenset({"key", "raw", "secret", "token", "value"})
+_STRING: Final = '"\\'
+"""How a string begins, and what is left of one."""
 _EMPTY: Final = frozenset({'""', "null"})
 _NUMBER: Final = re.compile(r"-?\d[\d.eE+-]*")
 
@@ -221,7 +223,7 @@ class _Search:
     def _leaf(self, leaf: Leaf) -> _Piece | None:
         """Search one value; return it where it may be a piece of a longer one."""
         literal, name = self._text[leaf.start : leaf.end], leaf.name
-        if literal[0] != '"' or literal == '""':
+        if literal[0] not in _STRING or literal == '""':
             hidden = _NUMBER.fullmatch(literal) or (self._empty and literal in _EMPTY)
             if hidden and is_named(name):
                 self._found.append(Finding(leaf.start, leaf.end, f'"{REDACTED}"', leaf.place))

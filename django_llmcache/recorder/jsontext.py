@@ -17,8 +17,8 @@ Path = tuple[str | int, ...]
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\]:,]|[^\s{}\[\]:,"]+(?:,\s*[^\s{}\[\]:,"]+)*', re.DOTALL)
 """A string, a sign, or a row of numbers and words: an embedding is thousands of them."""
 
-_MARK: Final = re.compile(r'\\"|"\s*:\s*')
-"""In prose, what tells of JSON: a quote within a string, or the end of a name."""
+_MARK: Final = re.compile(r'\\(?<!\\\\)(?:\\\\)*"|"\s*:\s*')
+"""In prose, what tells of JSON: a quote with a backslash, as in a string, or the end of a name."""
 
 _LONGEST_NAME: Final = 100
 _DEEPEST: Final = 100
@@ -29,8 +29,8 @@ _MARKS: Final = frozenset({"content_index", "index", "output_index", "summary_in
 """Names of what tells the texts apart that a stream gives piece by piece, each in its turn."""
 
 _UNIT: Final = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\."
-    r"|[\xc0-\xff][\x80-\xbf]*|.",
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[^\xc0-\xff]"
+    r"|\\?[\xc0-\xff][\x80-\xbf]*|.",
     re.DOTALL,
 )
 """What stands for one character inside a string."""
@@ -41,7 +41,7 @@ class Leaf(NamedTuple):
 
     Attributes:
         path: names and indexes from the outermost value to it.
-        start, end: where it stands, with its quotes.
+        start, end: where it stands, with the quotes that it has.
         marks: what each object around it says of the place that it has in a stream, whole when the text is read.
     """
 
@@ -107,17 +107,20 @@ def characters(text: str, places: Iterable[int]) -> Iterator[int]:
         yield count
 
 
-def leaves(text: str, start: int = 0, end: int | None = None, *, inside: bool = False) -> Iterator[Leaf]:
+def leaves(text: str, start: int = 0, end: int | None = None, *, name: str | None = None) -> Iterator[Leaf]:
     """Yield the values of the JSON in a wire text, or in a part of it, in their order.
 
     Args:
         text: the whole.
         start: of the part.
         end: the same.
-        inside: whether the part starts inside an object, with a name.
+        name: of the field whose value the part is.
     """
     way = _Way()
-    named = inside and way.follow("{")  # the next string is a name
+    if name is not None:
+        way.follow("{")
+        way.name(name)
+    named = False  # the next string is a name
     for token in _TOKEN.finditer(text, start, len(text) if end is None else end):
         word = token[0]
         if word in _SIGNS:
@@ -129,10 +132,11 @@ def leaves(text: str, start: int = 0, end: int | None = None, *, inside: bool = 
 
 
 def embedded(text: str, start: int, end: int, watched: Callable[[str], bool]) -> Iterator[Leaf]:
-    """Yield the values within prose that have a watched name as in JSON, and the strings that have quotes within.
+    """Yield the values within prose that have a watched name as in JSON, and the ends of strings with quotes in them.
 
-    Stray quotes confuse nothing for long: each colon behind a quote is a new start. The time that this takes grows as
-    the text does.
+    Which quote opens a string and which one ends it is not known here: a backslash before one may belong to a path. So
+    a colon behind a quote ends a name, whatever that quote was taken for before; and from a quote with a backslash to
+    one without, all is read as a string's. The time that this takes grows as the text does.
 
     Args:
         text: the whole.
@@ -140,34 +144,52 @@ def embedded(text: str, start: int, end: int, watched: Callable[[str], bool]) ->
         end: the same.
         watched: says of a name whether its value counts, with all that is in its list or object.
     """
-    while mark := _MARK.search(text, start, end):
-        opening = text.rfind('"', start, mark.start())
-        escaped, start = mark[0][0] == "\\", mark.end()
-        name = "" if escaped or opening < 0 else text[opening + 1 : mark.start()]
-        value = _TOKEN.match(text, opening if escaped else start, end) if opening >= 0 else None
+    at = start
+    while mark := _MARK.search(text, at, end):
+        at = mark.end()
+        if mark[0][0] == "\\":
+            string = _TOKEN.match(text, at - 1, end)
+            if string and "\\" in string[0]:
+                yield Leaf((), mark.start(), string.end(), ())
+                at = string.end() - 1  # the quote there may open a name, or close one
+            continue
+        name = text[max(start, mark.start() - _LONGEST_NAME - 1) : mark.start()].rpartition('"')[2]
+        value = _TOKEN.match(text, at, end)
         if value is None or len(name) > _LONGEST_NAME:
             continue
+        name = value_of(f'"{name}"') if "\\" in name else unwire(name)
         stop = value.end()
-        if "\\" in value[0]:  # all that is in there is read with it
-            start = stop
-        elif not watched(unwire(name)):
+        if "\\" in value[0]:
+            at = stop - 1
+        elif not watched(name):
             continue
         elif value[0] in "{[":
-            start = stop = _closed(text, value.start(), end)
-        if escaped:
-            yield Leaf((), value.start(), stop, ())
-        else:
-            yield from leaves(text, opening, stop, inside=True)
+            stop, at = _closed(text, value.start(), end)
+        yield from leaves(text, value.start(), stop, name=name)
 
 
-def _closed(text: str, start: int, end: int) -> int:
-    """Return where the list or object ends that starts there, or gets too deep."""
-    level = 0
+def _closed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where the list or object ends that starts there, gets too deep or is no JSON, and where to read on."""
+    level = string = 0  # and where a string starts that nothing came behind as yet
     for token in _TOKEN.finditer(text, start, end):
-        level += (token[0] in "{[") - (token[0] in "}]")
-        if level in (0, _DEEPEST):
-            return token.end()
-    return end
+        word = token[0]
+        if word in _SIGNS:
+            level += (word in "{[") - (word in "}]")
+            if level in (0, _DEEPEST):
+                return token.end(), token.end()
+            string = 0
+            continue
+        if string and _is_between(text[string : token.start() + 1]):
+            return token.start(), string
+        if word[0] != '"' and "\\" in word:
+            return token.start(), token.start()
+        string = token.start() if word[0] == '"' else 0
+    return end, string or end
+
+
+def _is_between(string: str) -> bool:
+    """Return whether a string is what stands between two others; it is given up to where the next word begins."""
+    return "\\" in string or (string[-2] == '"' and string[-1].isalnum())
 
 
 class _Way:
@@ -219,17 +241,31 @@ class _Way:
 
 def value_of(literal: str) -> str:
     """Return what a string in a wire text says; one that is cut off or broken as far as it can be read."""
-    inner = literal[1:-1] if len(literal) > 1 and literal[-1] == '"' else literal[1:]
+    inner = literal.removeprefix('"').removesuffix('"')
     if "\\" not in inner:
         return unwire(inner)
     try:
-        return str(json.loads(f'"{unwire(inner)}"', strict=False))
+        return _said(inner)
     except ValueError:
-        return unwire(inner)
+        return "".join(map(_character, _UNIT.findall(inner)))
+
+
+def _said(inner: str) -> str:
+    return str(json.loads(f'"{unwire(inner)}"', strict=False))
+
+
+def _character(unit: str) -> str:
+    """Return the character that a unit stands for; behind a backslash that means nothing, the one that is there."""
+    if unit[0] != "\\":
+        return unwire(unit)
+    try:
+        return _said(unit)
+    except ValueError:
+        return unwire(unit[1:] or unit)
 
 
 def positions(text: str, leaf: Leaf) -> list[int]:
     """Return where each character of a string's value starts in the wire text, and where the last one ends."""
-    end = leaf.end - 1 if text[leaf.end - 1] == '"' and leaf.end - leaf.start > 1 else leaf.end
-    found = [unit.start() for unit in _UNIT.finditer(text, leaf.start + 1, end)]
-    return [*found, end]
+    start = leaf.start + (text[leaf.start] == '"')
+    end = leaf.end - (leaf.end > start and text[leaf.end - 1] == '"')
+    return [*(unit.start() for unit in _UNIT.finditer(text, start, end)), end]

@@ -272,6 +272,20 @@ class TestNames:
             'Call f({model: x, "password": "%s"}) // "now"',
             json.dumps('{"password": "%s"}'),
             "Say " + json.dumps({"text": 'say {"password": "%s"}'}),
+            'Files are in "C:\\Users\\me\\" and the config is {"password": "%s", "user": "me"}',
+            'It is in "C:\\app\\".\n```json\n{"client_secret": "%s"}\n```',
+            'He said "ok", then ran -H \'A: \\"b\\"\' -d \'{"password": "%s"}\'',
+            'So {"path": "C:\\app\\", "password": "%s"}',
+            'So "secrets": {"path": "C:\\app\\", or "D:", "password": "%s"}',
+            'So "secrets": {"\\\\host\\", {\\"password\\": \\"%s\\"}',
+            'So "secrets": {it is 5" wide, "password": "%s"}',
+            'So "secrets": {"C:\\app\\", " { /"\\s*:/ {"password": "%s"}',
+            'So "api_keys": [getenv("REDACTED"), "%s"]',
+            'So "api_keys": ["REDACTED", "%s"',
+            'So "secrets": [\\"now\\", {\\"password\\": \\"%s\\"}]',
+            '"C:\\app\\" is in \'{\\"path\\": \\"C:\\é\\", \\"password\\": \\"%s\\"}\'',
+            '"C:\\app\\" is in {"p\\u0061ssword": "%s"}',
+            *('{"password": "%s"} ends here'.replace('"', "\\" * level + '"') for level in (1, 3, 7)),
         ],
     )
     def test_json_within_a_text_is_read_too(self, text):
@@ -294,8 +308,10 @@ class TestNames:
         assert Redactor().response(answer).body == b"[Note] REDACTED!"
 
     @pytest.mark.parametrize(
-        "text", ['"token":[', '"password": {', '"a":"', '\\"', '"\\"', '{"a":"b\\"', '"api_key": "x" ']
-    )
+        "text",
+        ['"token":[', '"password": {', '"a":"', '\\"', '"\\"', '{"a":"b\\"', '"api_key": "x" ', "\\\\", '\\"\\q',
+         '"\\ ', '"token": {"C:\\", ', '"token": [x\\"', '"token": {"\\"', '"token": ["x" a ', '"x" a '],
+    )  # fmt: skip
     def test_the_time_grows_as_the_text_does(self, text):
         def steps(times):
             profile = cProfile.Profile()
@@ -502,8 +518,16 @@ class TestShapes:
         assert Redactor().response(answer) == answer
         assert leaks(answer) == ["response.body"]
 
-    def test_a_broken_string_is_redacted_as_a_whole(self):
-        body = b'{"a": "\\q ' + TOKENS["openai"].encode() + b'", "b": 1}'
+    @pytest.mark.parametrize("broken", ["\\q", "\\ud83d", "\\é", "\\u12"])
+    def test_a_broken_string_is_redacted_where_a_credential_stands(self, broken):
+        body = '{"a": "%s %s {\\"password\\": \\"%s\\"}", "b": 1}'
+
+        redacted = Redactor().response(answer_of((body % (broken, TOKENS["openai"], "hunter2")).encode())).body
+
+        assert redacted.decode() == body % (broken, REDACTED, REDACTED)
+
+    def test_a_string_that_is_no_text_is_redacted_as_a_whole(self):
+        body = b'{"a": "\xc0\x80 ' + TOKENS["openai"].encode() + b'", "b": 1}'
 
         assert Redactor().response(answer_of(body)).body == b'{"a": "REDACTED", "b": 1}'
 
