@@ -78,7 +78,10 @@ def findings(
     """
     text = body.decode("latin-1")
     search = _Search(text, look, named, empty=empty)
-    if content_type.startswith(EVENTS) or _FIRST_EVENT.match(text):
+    if content_type.startswith(EVENTS):
+        search.lines()
+    elif _FIRST_EVENT.match(text):
+        search.prose(0, len(text))
         search.lines()
     elif _JSON.match(text):
         search.texts([(0, len(text))])
@@ -112,10 +115,10 @@ def in_text(text: str, look: Look, *, named: Named = is_credential, empty: bool 
             search.json([(0, len(wired))])
             if not _is_whole(wired):
                 search.prose(0, len(wired))
-        elif _FIRST_EVENT.match(text):
-            search.lines()
         else:
             search.prose(0, len(wired))
+            if _FIRST_EVENT.match(text):
+                search.lines()
         inside = search.found()
         places = characters(wired, (place for one in inside for place in (one.start, one.end)))
         found += [Span(next(places), next(places), one.replacement) for one in inside]

@@ -269,6 +269,8 @@ class TestNames:
             'It is 5" long, and {"a then {"password": "%s", "b": null}',
             '[1] It is 5" long: {"password": "%s"}',
             '"name": "me",\n"password": "%s",',
+            ': see\n{"passwords": [\n"%s"\n]}',
+            'data: this\n\n{"client_secret": {\n"n": 1, "value": "%s"}}\n\nevent: that',
             'Call f({model: x, "password": "%s"}) // "now"',
             json.dumps('{"password": "%s"}'),
             "Say " + json.dumps({"text": 'say {"password": "%s"}'}),
