@@ -134,6 +134,7 @@ class MemcachedStore(Store):
 def _made(alias: Alias, seconds: float) -> Any:
     cache = alias.made_with(**_HOW, timeout=seconds, connect_timeout=seconds)
     cache._class = _Servers
+    cache._cache  # noqa: B018 - made now: of threads that came first at once, each would make one, and all but one leak
     return cache
 
 
