@@ -154,7 +154,7 @@ def _note(line: dict[str, Any]) -> None:
     if path is None:
         _here.append(line)
         return
-    with Path(path).open("ab") as log:  # one write of a line at the end: processes don't mix theirs
+    with Path(path).open("ab", buffering=0) as log:  # one write of a line at the end: processes don't mix theirs
         log.write(orjson.dumps(line) + b"\n")
 
 
@@ -186,4 +186,5 @@ def _lines() -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in path.read_bytes().splitlines() if line]
+    whole, _, _ = path.read_bytes().rpartition(b"\n")  # others may be at the last line
+    return [orjson.loads(line) for line in whole.splitlines() if line]

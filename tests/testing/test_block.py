@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from django_llmcache import conf
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
@@ -88,6 +89,16 @@ class TestLines:
     @pytest.fixture
     def session(self, tmp_path):
         return Session("a test", Setup(FixtureStore(tmp_path), Mode.REPLAY, ()))
+
+    def test_a_line_that_another_worker_is_still_writing_is_not_read_yet(self, session, tmp_path, monkeypatch):
+        log = tmp_path / "run.jsonl"
+        log.touch()
+        monkeypatch.setenv(conf.RUN_LOG, str(log))
+        summary.add(session, [], passed=True)
+        with log.open("ab") as another:
+            another.write(b'{"test": "another", "mo')
+
+        assert [test.id for test in summary.tests()] == ["a test"]
 
     def test_no_test_is_no_block(self):
         assert summary.lines() == []
