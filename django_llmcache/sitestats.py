@@ -83,9 +83,9 @@ class Publisher:
     def flush(self) -> bool:
         """Hand in what is new; return whether there was anything. What fails is handed in again the next time."""
         with self._lock:
+            counts = counters.counts()
+            new = self._since(counts)  # forgets a batch of what was counted before they began again
             if self._batch is None:
-                counts = counters.counts()
-                new = self._since(counts)
                 if not new:
                     return False
                 self._batch, self._after = Batch(token_hex(8), new), counts

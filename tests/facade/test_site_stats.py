@@ -55,6 +55,20 @@ def test_what_was_handed_in_is_not_counted_twice(another):
     assert sum(n for what, n in another.site_counts().counts.items() if what.name == "hit") == 1
 
 
+def test_what_could_not_be_handed_in_is_forgotten_with_its_counts(another, monkeypatch):
+    ask()
+    with monkeypatch.context() as patching:
+        patching.setattr(type(backends.current()), "add_counts", lambda self, batch: False)
+        sitestats.publisher.flush()
+    counters.reset()
+    ask()
+
+    assert sitestats.publisher.flush()
+
+    counted = another.site_counts().counts
+    assert {what.name: n for what, n in counted.items() if what.name in {"hit", "miss"}} == {"hit": 1}
+
+
 def test_however_much_there_is_new_it_is_one_batch(another):
     for _ in range(50):
         ask()
