@@ -48,9 +48,9 @@ class _Patch(NamedTuple):
 
     @property
     def is_undone(self) -> bool:
-        """Return whether somebody has put back what was there before; what else is there, such as a mock, is theirs."""
+        """Return whether the same is there as before, wrapped or not; what else is there, such as a mock, is theirs."""
         called: Any = vars(self.owner).get("send")
-        return inspect.unwrap(self.original, stop=lambda found: found is called) is called
+        return inspect.unwrap(called) is inspect.unwrap(self.original)
 
 
 _installed = False

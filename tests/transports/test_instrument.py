@@ -165,6 +165,16 @@ def test_another_instrumentation_that_was_there_first_does_not_take_ours_for_its
         assert is_answered_from_the_cache(provider)
 
 
+def test_one_that_comes_where_ours_was_taken_away_has_ours_over_it(provider, monkeypatch):
+    plain = requests.Session.send
+    with settings(provider, INSTRUMENT=True):
+        monkeypatch.setattr(requests.Session, "send", by_somebody_else(plain))
+
+        instrument.install()
+
+        assert is_answered_from_the_cache(provider)
+
+
 def test_nor_does_one_that_came_later(instrumented):
     requests.Session.send = by_somebody_else(requests.Session.send)
     assert "requests" in instrument.installed()
