@@ -165,14 +165,18 @@ def test_another_instrumentation_that_was_there_first_does_not_take_ours_for_its
         assert is_answered_from_the_cache(provider)
 
 
-def test_one_that_comes_where_ours_was_taken_away_has_ours_over_it(provider, monkeypatch):
+def test_one_that_comes_where_ours_was_taken_away_has_ours_over_it(provider):
     plain = requests.Session.send
     with settings(provider, INSTRUMENT=True):
-        monkeypatch.setattr(requests.Session, "send", by_somebody_else(plain))
+        ours = requests.Session.send
+        requests.Session.send = by_somebody_else(plain)
 
         instrument.install()
+        is_answered = is_answered_from_the_cache(provider)
+        requests.Session.send = ours
 
-        assert is_answered_from_the_cache(provider)
+    assert is_answered
+    assert requests.Session.send is plain
 
 
 def test_nor_does_one_that_came_later(instrumented):
