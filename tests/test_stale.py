@@ -194,6 +194,7 @@ def test_a_refresh_that_ends_with_its_event_loop_is_made_up_for_by_the_next_call
     served = asyncio.run(short())
 
     assert (served.text, served.cache.status) == ("first", "stale")
+    assert not refreshing.refreshes._under_way
     assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
     assert provider.calls == 2
 
@@ -238,20 +239,6 @@ def test_a_refresh_on_an_event_loop_that_does_not_run_keeps_nobody_from_refreshi
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
     assert (ask(provider).text, ask(provider).cache.status) == ("second", "hit")
-
-
-def test_the_end_of_an_event_loop_waits_for_no_refresh(provider, clock):
-    async def read():
-        async def never(request):
-            await asyncio.Event().wait()
-
-        return await cache.awith_cache(question(), never)
-
-    ask(provider)
-    clock.advance(TTL + 1)
-
-    assert asyncio.run(read()).cache.status == "stale"
-    assert not refreshing.refreshes._under_way
 
 
 def test_a_process_that_ends_waits_for_a_refresh_for_a_while_and_lets_others_ask(provider, clock, monkeypatch):

@@ -12,6 +12,9 @@ from .fixture import Fixture, FixtureError
 _BLOCK: Final = re.compile(r" <\d+>$")
 """What the id of a test has that asks in a block of its own, but the first."""
 
+IMPORTED: Final = "vcr:"
+"""How the name of a cassette begins, which a fixture that was imported has in place of a test."""
+
 
 class Take(NamedTuple):
     """What one session wrote under one key.

@@ -99,8 +99,9 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
     Args:
         unused: fixtures that no test of a full run asked for.
     """
-    gone = {path for line in _lines() for path in line.get("taken_back", ())}
-    noted = [_without(line, gone) for line in _lines() if "test" in line]
+    everything = _lines()
+    gone = {path for line in everything for path in line.get("taken_back", ())}
+    noted = [_without(line, gone) for line in everything if "test" in line]
     ran = _with_blocks([line for line in noted if line["is_test"]])
     if not ran and not any(line["calls"][name] for line in noted for name in COUNTS):
         return []

@@ -16,6 +16,7 @@ from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.fields import FixtureError
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.recorder.takes import IMPORTED
 from django_llmcache.recorder.usage import FullRun, UsageLog, UsageUnknown
 
 from . import summary
@@ -24,9 +25,6 @@ from .setups import fixture_store, usage_log
 
 _REST: Final = re.compile(r"(\[.*\])?(@[^/:\[\]]+)?( \((set-up|tear-down)( of [^()]*)?\)| <\d+>)?$", re.DOTALL)
 """What an id has beyond the names of a test: its parameters, its group under xdist, and what was done for a class."""
-
-_IMPORTED: Final = "vcr:"
-"""How the name of a cassette begins, which a fixture that was imported has in place of a test."""
 
 _PLAIN: Final = frozenset({
     "IsolatedAsyncioTestCase", "LiveServerTestCase", "SimpleTestCase", "StaticLiveServerTestCase", "TestCase",
@@ -123,7 +121,7 @@ def _tests(store: FixtureStore, path: Path) -> Iterable[str]:
 
 
 def _needed(tests: Iterable[str], ran: set[str], run: FullRun) -> bool:
-    return any(plain(test) not in ran and not _is_gone(test, run) for test in tests if not test.startswith(_IMPORTED))
+    return any(plain(test) not in ran and not _is_gone(test, run) for test in tests if not test.startswith(IMPORTED))
 
 
 def _is_gone(test: str, run: FullRun) -> bool:

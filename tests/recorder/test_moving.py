@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from django_llmcache.recorder import files
 from django_llmcache.recorder.fixture import Fixture, FixtureError
 from django_llmcache.recorder.store import FixtureStore
 
+from .dying import dying_at
 from .made import fields_of, fixture, key_of
 
 LARGE = b"\xff" * 10_000
@@ -48,7 +48,7 @@ class TestMoving:
         old = fixtures.write(fixture(body))
         one = changed(fixture(body), key=key_of("another"))
         with monkeypatch.context() as dying, suppress(KeyboardInterrupt):
-            _die_at(step, dying)
+            dying_at(step, dying)
             fixtures.move(old, one)
         assert [found.response.body for found in fixtures.all()] in ([body], [body, body])
 
@@ -83,23 +83,6 @@ class TestMoving:
         assert new != twin
         assert {found.response.body for found in fixtures.all()} == {b"other", body}
         assert not old.exists()
-
-
-def _die_at(step, monkeypatch) -> None:
-    """Let the process be killed at the n-th file that it would write, rename or remove."""
-    count = iter(range(100))
-
-    def dying(real):
-        def call(*args, **kwargs):
-            if next(count) == step:
-                raise KeyboardInterrupt
-            return real(*args, **kwargs)
-
-        return call
-
-    monkeypatch.setattr(files, "_write_new", dying(files._write_new))
-    monkeypatch.setattr(Path, "replace", dying(Path.replace))
-    monkeypatch.setattr(Path, "unlink", dying(Path.unlink))
 
 
 def test_a_side_file_that_is_no_longer_needed_goes(fixtures):

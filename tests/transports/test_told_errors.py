@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from django_llmcache.transports import cached_client
+from tests.test_errorcopy import PickyError
 
 from .loopback import LONG
 from .test_shared_calls import BODY, FAILURES, Turns, asking, asking_on_a_loop
@@ -18,20 +19,6 @@ class PolicyError(Exception):
         super().__init__("against our policy")
         self.response = response
         self.request = response.request
-
-
-class OnlyError(Exception):
-    """An error of which there is one alone."""
-
-    def __new__(cls, token=None):
-        if token is None:
-            raise TypeError("give a token")
-        made = super().__new__(cls)
-        made.args = ()
-        return made
-
-    def __init__(self, token):
-        self.token = token
 
 
 def refuses(response, *args, **options):
@@ -93,7 +80,7 @@ def test_nobody_with_another_credential_is_told():
 
 
 def test_of_what_there_is_no_second_one_nobody_else_is_told():
-    only = OnlyError("the one")
+    only = PickyError("the one")
 
     def raises_it(response):
         raise only

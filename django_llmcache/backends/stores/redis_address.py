@@ -73,11 +73,12 @@ def address_of(alias: Alias) -> Address | None:
         LLMCacheError: redis-py can't read ``LOCATION``.
     """
     urls = [str(url).strip() for url in _listed(alias.location)] or [""]
-    known = all(_path(kind) in _KNOWN for kind in _classes(alias))
+    cache = alias.made_with()
+    known = all(_path(kind) in _KNOWN for kind in _classes(alias, cache))
     parsed = [_parsed(alias, url) for url in (urls[:1] if known else filter(_is_an_address, urls))]
     if not known:
         return None
-    given = _given(alias, urls[0])
+    given = _given(alias, cache, urls[0])
     said = given | parsed[0]
     kind = given.get("connection_class") or said.get("connection_class", Connection)
     if _path(kind) not in _KNOWN or any(name.startswith(_OF_THREADS) for name in said):
@@ -108,9 +109,8 @@ def _parsed(alias: Alias, url: str) -> dict[str, Any]:
     return words
 
 
-def _classes(alias: Alias) -> Iterator[Any]:
+def _classes(alias: Alias, cache: Any) -> Iterator[Any]:
     """Yield the classes that see to whom is reached."""
-    cache = alias.made_with()
     if issubclass(alias.backend, RedisCache):
         pool = alias.options.get("pool_class") or "redis.ConnectionPool"
         yield cache._class
@@ -127,11 +127,11 @@ def _path(kind: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _given(alias: Alias, url: str) -> dict[str, Any]:
+def _given(alias: Alias, cache: Any, url: str) -> dict[str, Any]:
     """Return what the alias says to redis-py beside the address."""
     if issubclass(alias.backend, RedisCache):
         return alias.options
-    factory = alias.made_with().client.connection_factory
+    factory = cache.client.connection_factory
     words: dict[str, Any] = factory.make_connection_params(url) | factory.pool_cls_kwargs
     words.pop("url")
     return words
