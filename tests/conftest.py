@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from django_llmcache import backends, telemetry
+from django_llmcache import backends, telemetry, workers
 from django_llmcache.contrib.demo.standin import StandIn
 
 # A busy machine is no failure.
@@ -40,13 +40,23 @@ def _temporary_folder() -> str:
 
 
 @pytest.fixture(autouse=True)
-def fresh_process(monkeypatch):
+def fresh_process(monkeypatch) -> Iterator[None]:
     """Store nothing yet, count from zero, and see neither a developer's keys nor their settings."""
     backends.empty()
     telemetry.counters.reset()
     for name in list(os.environ):
         if name.endswith("_API_KEY") or name.startswith("LLMCACHE_"):
             monkeypatch.delenv(name)
+    yield
+    _stop_watching(workers.current())
+
+
+def _stop_watching(channel: workers.Channel) -> None:
+    """End the thread that looks for clears: in the next test it would meet what that one patches or counts."""
+    if channel._thread is not None:
+        channel._stop.set()
+        channel._thread.join()
+        channel.forked()  # the next call that asks the cache begins another
 
 
 @pytest.fixture
