@@ -78,6 +78,7 @@ class SingleFlight(Generic[Value]):
                     return self._lead(name, flight, call)
                 landing = self._wait(name, flight, deadline)
                 if landing is None:
+                    lost = None
                     break
                 if landing is LOST:
                     lost, call = flight, again or call
@@ -89,7 +90,7 @@ class SingleFlight(Generic[Value]):
                     return outcome
                 if flight.who == caller.who:
                     return Outcome(call(), shared=False)
-                name, call = (name, caller.who), again or call
+                name, call, lost = (name, caller.who), again or call, None
                 break
         return Outcome((again or call)(), shared=False)
 
@@ -120,6 +121,7 @@ class SingleFlight(Generic[Value]):
                     return await self._alead(name, flight, call)
                 landing = await self._await(name, flight, deadline)
                 if landing is None:
+                    lost = None
                     break
                 if landing is LOST:
                     lost, call = flight, again or call
@@ -131,7 +133,7 @@ class SingleFlight(Generic[Value]):
                     return outcome
                 if flight.who == caller.who:
                     return Outcome(await call(), shared=False)
-                name, call = (name, caller.who), again or call
+                name, call, lost = (name, caller.who), again or call, None
                 break
         return Outcome(await (again or call)(), shared=False)
 

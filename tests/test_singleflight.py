@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from functools import partial
 
@@ -551,3 +551,53 @@ def test_those_for_whom_it_was_not_make_one_call_for_each_who(flights, way):
 
     assert given == guests
     assert sorted(begun) == ["a", "b", "c"]
+
+
+def test_so_do_those_for_whom_what_came_in_the_place_of_a_lost_call_was_not(flights, upstream, hasty):
+    loop = asyncio.new_event_loop()
+    led = loop.create_task(flights.ado("key", upstream.acall, patience=PATIENCE, caller=Guest("a")))
+    loop.run_until_complete(awaiting(flights, 1))
+    guests, begun = ["a", "a", "b", "b"], []
+
+    def call(who):
+        begun.append(who)
+        waiting(flights, len(guests) if len(begun) == 1 else guests.count(who))
+        return who
+
+    def do(who):
+        return flights.do("key", lambda: call(who), patience=PATIENCE, caller=Guest(who)).value
+
+    with ThreadPoolExecutor(len(guests)) as pool:
+        given = list(pool.map(do, guests))
+
+    upstream.go.set()
+    loop.run_until_complete(led)
+    loop.close()
+    assert given == guests
+    assert sorted(begun) == ["a", "b"]
+
+
+def test_of_those_who_have_waited_for_that_in_vain_one_makes_the_next(flights, upstream, hasty):
+    loop = asyncio.new_event_loop()
+    led = loop.create_task(flights.ado("key", upstream.acall, patience=PATIENCE))
+    loop.run_until_complete(awaiting(flights, 1))
+    begun = []
+
+    def call():
+        begun.append(None)
+        if len(begun) == 1:
+            assert upstream.go.wait(PATIENCE)
+            return "late"
+        waiting(flights, 2)
+        return "answer"
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(flights.do, "key", call, patience=1) for _ in range(3)]
+        done = as_completed(asked, PATIENCE)
+        served = [next(done).result() for _ in range(2)]
+        upstream.go.set()
+
+    loop.run_until_complete(led)
+    loop.close()
+    assert sorted(served) == [("answer", False), ("answer", True)]
+    assert len(begun) == 2
