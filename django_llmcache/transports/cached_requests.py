@@ -211,8 +211,9 @@ def _held(
     )  # fmt: skip
 
 
-def _raw(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("latin-1", "replace")
+def _raw(text: object) -> bytes:
+    # What is put into a prepared request is checked by nobody, and http.client writes numbers too.
+    return text if isinstance(text, bytes) else str(text).encode("latin-1", "replace")
 
 
 def _reason(status: int) -> str:

@@ -50,7 +50,7 @@ class _Patch(NamedTuple):
     def is_undone(self) -> bool:
         """Return whether the same is there as before, wrapped or not; what else is there, such as a mock, is theirs."""
         called: Any = vars(self.owner).get("send")
-        return inspect.unwrap(called) is inspect.unwrap(self.original)
+        return not self.is_there and inspect.unwrap(called) is inspect.unwrap(self.original)
 
 
 _installed = False
@@ -72,13 +72,13 @@ def install() -> None:
     Once, and again where somebody has taken it away meanwhile.
     """
     global _installed
-    _installed = True
+    anew, _installed = not _installed, True
     for name in LIBRARIES:
         if name not in _followed:
             _followed.add(name)
             wrapt.register_post_import_hook(_patch, name)
         elif name in sys.modules:
-            _patch(sys.modules[name])
+            _patch(sys.modules[name], anew=anew)
 
 
 def uninstall() -> None:
@@ -88,6 +88,7 @@ def uninstall() -> None:
     for patch in reversed(list(_patches)):
         if patch.is_on_top:
             patch.owner.send = patch.original
+        if patch.is_undone:
             _patches.remove(patch)
 
 
@@ -104,14 +105,15 @@ def _is_ours(owner: Any) -> bool:
     return any(patch.is_there for patch in _patches if patch.owner is owner)
 
 
-def _patch(library: ModuleType) -> None:
+def _patch(library: ModuleType, *, anew: bool = False) -> None:
+    """Wrap what is there, unless ours is: what came in its place since it was installed, such as a mock, is theirs."""
     if not _installed:
         return
     for name, made in _makers(library).items():
         if (owner := _owner(library, name)) is None:
             continue
         before = [patch for patch in _patches if patch.owner is owner]
-        if not before or (not _is_ours(owner) and any(patch.is_undone for patch in before)):
+        if not _is_ours(owner) and (anew or not before or any(patch.is_undone for patch in before)):
             original = vars(owner)["send"]
             # What others have left on theirs, to know it by, is not on ours (``updated``): they would take ours away.
             ours = wraps(original, updated=())(made(original))
@@ -120,8 +122,8 @@ def _patch(library: ModuleType) -> None:
 
 
 def _owner(library: ModuleType, name: str) -> Any:
-    """Return the library's own class of a name, ``None`` for none: in its place may be somebody else's subclass."""
-    for kind in getattr(library, name).__mro__:
+    """Return the library's own class of a name, ``None`` for none: in its place may be a subclass of it, or a mock."""
+    for kind in getattr(getattr(library, name, None), "__mro__", ()):
         if "send" in vars(kind) and kind.__module__.partition(".")[0] == library.__name__:
             return kind
     return None
@@ -142,7 +144,7 @@ def _makers(library: ModuleType) -> dict[str, Callable[[Any], Send]]:
 def _sending(through: Send, original: Any) -> Send:
     def send(self: Any, *args: Any, **options: Any) -> Any:
         request, options = _split(args, options)
-        theirs = original.__get__(self)
+        theirs = _bound(original, self)
         return through(theirs, self, request, options, by_chance=False) if _installed else theirs(request, **options)
 
     return send
@@ -151,11 +153,17 @@ def _sending(through: Send, original: Any) -> Send:
 def _asending(through: Send, original: Any) -> Send:
     async def send(self: Any, *args: Any, **options: Any) -> Any:
         request, options = _split(args, options)
-        theirs = original.__get__(self)
+        theirs = _bound(original, self)
         asked = through(theirs, self, request, options, by_chance=False) if _installed else theirs(request, **options)
         return await asked
 
     return send
+
+
+def _bound(send: Any, client: Any) -> Any:
+    """Return a class' ``send`` as the client has it: one that is no function, such as a mock, has nothing to bind."""
+    bind = getattr(type(send), "__get__", None)
+    return bind(send, client, type(client)) if bind else send
 
 
 def _split(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

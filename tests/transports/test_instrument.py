@@ -327,6 +327,49 @@ def test_a_mock_in_the_place_of_send_is_asked_though_settings_change(provider, l
         assert library.__name__ in instrument.installed()
 
 
+@pytest.mark.parametrize(
+    "what", [mock.Mock, mock.create_autospec, lambda kind: functools.partial(kind)], ids=["mock", "spec", "function"]
+)
+@pytest.mark.parametrize("library", [requests, httpx2, httpx])
+def test_what_is_no_class_in_the_place_of_one_is_left_alone(provider, library, what, monkeypatch):
+    name = "Session" if library is requests else "Client"
+    with settings(provider, INSTRUMENT=True):
+        with monkeypatch.context() as patching:
+            patching.setattr(library, name, what(getattr(library, name)))
+            with settings(provider, INSTRUMENT=True, DEFAULT_TTL=60):  # looks anew
+                pass
+
+        assert library.__name__ in instrument.installed()
+
+
+def test_a_mock_of_send_that_was_there_first_is_cached_as_the_librarys_own_is(provider, post, monkeypatch):
+    url = f"{provider.url}/v1/chat/completions"
+    answer = post(url)
+    for kind in (requests.Session, httpx2.Client, httpx.Client):
+        monkeypatch.setattr(kind, "send", mock.Mock(return_value=answer))
+    for kind in (httpx2.AsyncClient, httpx.AsyncClient):
+        monkeypatch.setattr(kind, "send", mock.AsyncMock(return_value=answer))
+
+    with settings(provider, INSTRUMENT=True):
+        live, again = post(url), post(url)
+
+    assert live.json() == again.json() == answer.json()
+    assert again.headers["x-llmcache"] == "hit"
+
+
+def test_a_header_that_is_a_number_is_sent_as_without_it(instrumented):
+    class Signed(requests.auth.AuthBase):
+        def __call__(self, request):
+            request.headers["X-Timestamp"] = 1234567  # looked at by nobody but http.client, which writes it
+            return request
+
+    url = f"{instrumented.url}/v1/chat/completions"
+    live, again = (requests.post(url, json=BODY, auth=Signed(), timeout=5) for _ in range(2))
+
+    assert live.status_code == 200
+    assert again.headers["x-llmcache"] == "hit"
+
+
 IN_ITS_PLACE = """
 import sys
 from unittest import mock
