@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -69,6 +70,7 @@ class UsageLog:
         self.path = path
         self._told: set[tuple[int, str, str]] = set()
         self._lost = False
+        self._run: str | None = None
 
     def start(self, there: Iterable[Path] = ()) -> None:
         """Forget every run before; what follows is a full one.
@@ -80,7 +82,8 @@ class UsageLog:
         self.path.unlink(missing_ok=True)
         self._told.clear()
         self._lost = False
-        self._append({"event": _STARTED, "there": [_place_of(path) for path in there]})
+        self._run = secrets.token_hex(8)  # another full run may start before this one ends
+        self._append({"event": _STARTED, "run": self._run, "there": [_place_of(path) for path in there]})
 
     def finish(self, *, ran: Iterable[str] = (), root: str = "") -> None:
         """Note that the full run came to its end.
@@ -89,11 +92,11 @@ class UsageLog:
             ran: ids of the tests that passed.
             root: the folder that they are in.
         """
-        self._append({"event": _FINISHED, "ran": sorted(ran), "root": root})
+        self._append({"event": _FINISHED, "run": self._run, "ran": sorted(ran), "root": root})
 
     def give_up(self, why: str) -> None:
         """Note why the run that started was no full one after all."""
-        self._append({"event": _PARTIAL, "why": why})
+        self._append({"event": _PARTIAL, "run": self._run, "why": why})
 
     def used(self, *paths: Path | str) -> None:
         """Note that fixtures were replayed."""
@@ -111,15 +114,17 @@ class UsageLog:
             ))  # fmt: skip
 
     def last(self) -> FullRun:
-        """Return what the last full run said.
+        """Return what the last full run said: of several at once, the one that started last.
 
         Raises:
-            UsageUnknown: no full run came to its end.
+            UsageUnknown: it did not come to its end, or was none.
         """
         events = _events(self.path)
-        ends = [event for event in events if event.get("event") == _FINISHED]
-        if not (ends and any(event.get("event") == _STARTED for event in events)):
-            why = [str(event.get("why")) for event in events if event.get("event") == _PARTIAL]
+        runs = [event.get("run") for event in events if event.get("event") == _STARTED]
+        of_it = [event for event in events if runs and event.get("run") == runs[-1]]
+        ends = [event for event in of_it if event.get("event") == _FINISHED]
+        if not ends:
+            why = [str(event.get("why")) for event in of_it if event.get("event") == _PARTIAL]
             raise UsageUnknown(
                 f"No full run of the tests is noted in {self.path}, so that no fixture can be called unused. "
                 + (f"The last one was not full: {why[-1]}. " if why else "")

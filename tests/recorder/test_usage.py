@@ -113,6 +113,30 @@ def test_a_full_run_forgets_those_before(fixtures, log):
     assert log.last().unused(fixtures) == [path]
 
 
+def test_one_that_ends_after_another_has_begun_says_nothing_of_that(fixtures, log):
+    fixtures.write(fixture())
+    log.start(fixtures.paths())
+    UsageLog(log.path).start(fixtures.paths())
+    log.finish()
+
+    with pytest.raises(UsageUnknown):
+        log.last()
+
+
+def test_nor_does_one_that_was_not_full(fixtures, log):
+    path = fixtures.write(fixture())
+    other = UsageLog(log.path)
+    log.start(fixtures.paths())
+    other.start(fixtures.paths())
+    log.give_up("a test failed")
+    with pytest.raises(UsageUnknown) as told:
+        other.last()
+    other.finish()
+
+    assert "a test failed" not in str(told.value)
+    assert other.last().unused(fixtures) == [path]
+
+
 def test_a_full_run_notes_anew_what_the_one_before_used(fixtures, log):
     path = fixtures.write(fixture())
     for _ in range(2):
