@@ -186,15 +186,21 @@ class TestStrategy(ProductionStrategy):
         """Return what ``call`` gives while a test is recorded or replayed, else what production would."""
         if not _recording():
             return super().with_cache(request, call)
-        self._tell_miss(request, _STEPPED_ASIDE)
-        return _replayed(as_response(call(request)))
+        self._tell_of_stepping_aside(request)
+        with Upstream():
+            return _replayed(as_response(call(request)))
 
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Do what ``with_cache`` does on the event loop."""
         if not _recording():
             return await super().awith_cache(request, call)
-        self._tell_miss(request, _STEPPED_ASIDE)
-        return _replayed(as_response(await awaitable(call(request))))
+        self._tell_of_stepping_aside(request)
+        with Upstream():
+            return _replayed(as_response(await awaitable(call(request))))
+
+    def _tell_of_stepping_aside(self, request: LLMRequest) -> None:
+        if not under_way.get():  # one call inside another is one
+            self._tell_miss(request, _STEPPED_ASIDE)
 
 
 def _with_use_of_spare(found: Plan | Bypass, came: Exception | LLMResponse) -> Plan | None:

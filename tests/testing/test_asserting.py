@@ -54,14 +54,32 @@ def test_another_number_is_told_with_each_call(words):
 
 IN_A_TEST = """
     from django.test import SimpleTestCase
-    from django_llmcache import achat, chat
+    from django_llmcache import achat, cached, chat
     from django_llmcache.testing import assert_llm_calls, live_api
 
     HI = [{"role": "user", "content": "Hi"}]
 
 
+    @cached
+    def greeting():
+        return chat("openai", HI).text
+
+
+    @cached
+    async def agreeting():
+        return (await achat("openai", HI)).text
+
+
     @live_api
     class Tests(SimpleTestCase):
+        def test_one_inside_another_is_one(self):
+            with assert_llm_calls(1):
+                greeting()
+
+        async def test_one_inside_another_is_one_on_the_loop(self):
+            with assert_llm_calls(1):
+                await agreeting()
+
         def test_calls(self):
             with assert_llm_calls(2, hits=0) as calls:
                 chat("openai", HI)
