@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -162,18 +162,46 @@ class _EachSample:
 
     def __call__(self, method: Any) -> None:
         session, last = self._session, self._session.options.samples - 1
-        for sample in range(last + 1):
-            with session.run(sample), _naming(sample, last):
-                if sample > 0:
-                    _set_up(self._test)
-                self._call(method)
-                if sample < last:
-                    _tear_down(self._test)
-        if session.misses:
-            raise session.misses[0]
+        with telling_misses(session):
+            for sample in range(last + 1):
+                with session.run(sample), _naming(sample, last):
+                    if sample > 0:
+                        _set_up(self._test)
+                    self._call(method)
+                    if sample < last:
+                        _tear_down(self._test)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()
+
+
+@contextmanager
+def telling_misses(session: Session, *failures: type[BaseException]) -> Iterator[None]:
+    """Let a test fail by a miss that somebody below it caught, also where it goes on to fail by something else.
+
+    Args:
+        session: the test's.
+        failures: what else than an ``Exception`` is a failure.
+    """
+    try:
+        yield
+    except (Exception, *failures) as error:
+        if session.misses and not _shows(error, session.misses):
+            raise session.misses[0] from error
+        raise
+    if session.misses:
+        raise session.misses[0]
+
+
+def _shows(error: BaseException | None, misses: Sequence[BaseException]) -> bool:
+    """Return whether the traceback of an error has one of the misses in it already."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if error in misses:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 @contextmanager

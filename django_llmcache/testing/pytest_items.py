@@ -13,7 +13,7 @@ from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 
-from .hooks import on_each_sample
+from .hooks import on_each_sample, telling_misses
 from .options import KNOWN, NAME, names_of, options_from
 from .plugin import SAMPLE
 from .sessions import recorded
@@ -74,6 +74,5 @@ def watched(item: Any, session: Session) -> Iterator[None]:
     """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample."""
     if isinstance(getattr(item, "instance", None), TestCase):
         on_each_sample(item.instance, session)
-    yield
-    if session.misses:
-        raise session.misses[0]
+    with telling_misses(session, pytest.fail.Exception):
+        yield

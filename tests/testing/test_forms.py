@@ -338,6 +338,48 @@ def test_a_miss_that_somebody_swallowed_fails_the_test_all_the_same(project, run
     assert "Nothing is recorded for this request" in done.text
 
 
+FAILING_BEHIND_A_MISS = """
+    from concurrent.futures import ThreadPoolExecutor
+
+    import pytest
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def answers():
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(chat, "openai", [{"role": "user", "content": "Never recorded"}])
+            return [] if asked.exception() else [asked.result()]
+
+
+    class Failing(SimpleTestCase):
+        @live_api(mode="replay")
+        def test_answers(self):
+            self.assertEqual(len(answers()), 1)
+
+
+    @live_api(mode="replay")
+    def test_answers():
+        assert len(answers()) == 1
+
+
+    @live_api(mode="replay")
+    def test_words():
+        answers() or pytest.fail("no answer")
+"""
+
+
+@pytest.mark.parametrize(("runner", "failing"), [("pytest", 3), ("manage", 1)])
+def test_a_test_that_fails_by_something_else_tells_of_the_miss_behind_it(project, runner, failing):
+    project.write("test_forms.py", FAILING_BEHIND_A_MISS)
+
+    done = getattr(project, runner)(*(() if runner == "pytest" else ("test",)), **ON)
+
+    assert done.text.count("Nothing is recorded for this request") >= failing, done
+    assert "self.assertEqual(len(answers()), 1)" in done.text
+
+
 def test_outside_a_test_run_nothing_is_armed_and_production_goes_on(project, provider):
     project.write("test_forms.py", FUNCTIONS)
     assert project.pytest("-k", "test_a_function", **ON).code == 0

@@ -327,9 +327,7 @@ def test_a_mock_in_the_place_of_send_is_asked_though_settings_change(provider, l
         assert library.__name__ in instrument.installed()
 
 
-@pytest.mark.parametrize(
-    "what", [mock.Mock, mock.create_autospec, lambda kind: functools.partial(kind)], ids=["mock", "spec", "function"]
-)
+@pytest.mark.parametrize("what", [mock.Mock, mock.create_autospec, functools.partial], ids=["mock", "spec", "function"])
 @pytest.mark.parametrize("library", [requests, httpx2, httpx])
 def test_what_is_no_class_in_the_place_of_one_is_left_alone(provider, library, what, monkeypatch):
     name = "Session" if library is requests else "Client"
