@@ -15,7 +15,7 @@ from django.test import override_settings
 from django_llmcache import backends, conf
 from tests import stores
 
-from .test_faults import BACKENDS, PATIENCE, SLACK, ask, comes_true
+from .test_faults import BACKENDS, PATIENCE, SLACK, ask, clock, comes_true  # noqa: F401 - one is a fixture
 
 TIMEOUTS = {"READ_TIMEOUT": 1.0, "WRITE_TIMEOUT": 1.0}
 """Connecting alone may take 50 ms, and each operation connects anew."""

@@ -18,6 +18,8 @@ from django_llmcache.backends.breaker import LONGEST_PAUSE
 from django_llmcache.signals import cache_error
 from tests import stores
 
+from .clock import Clock
+
 PATIENCE = 20.0
 SLACK = 0.25
 """Seconds that a busy machine may add to a deadline."""
@@ -26,6 +28,7 @@ BACKENDS = {
     "plain": "django_llmcache.backends.django_cache.DjangoCacheBackend",
     "tiered": "django_llmcache.backends.tiered.TieredBackend",
 }
+CLOCK = Clock()
 ANSWER = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
 
 
@@ -35,9 +38,16 @@ def question(number=0):
 
 def ask(number=0):
     """Ask one question; return the answer and how long it took."""
-    started = time.perf_counter()
+    started = CLOCK.now()
     answer = cache.with_cache(question(number), lambda request: ANSWER)
-    return answer, time.perf_counter() - started
+    return answer, CLOCK.now() - started
+
+
+@pytest.fixture(autouse=True)
+def clock():
+    """Measure the time of this process."""
+    with CLOCK:
+        yield
 
 
 @contextmanager
@@ -112,10 +122,10 @@ def test_tasks_that_ask_while_it_hangs_wait_no_longer_than_the_deadline(server, 
         return ANSWER
 
     async def one(number):
-        started = time.perf_counter()
+        started = CLOCK.now()
         answer = await cache.awith_cache(question(number), call)
         assert answer.text == "Hello"
-        return time.perf_counter() - started
+        return CLOCK.now() - started
 
     async def everything():
         return await asyncio.gather(*(one(number) for number in range(40)))

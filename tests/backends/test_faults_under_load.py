@@ -16,7 +16,7 @@ from django.test import override_settings
 from django_llmcache import LLMRequest, backends, cache
 from tests import stores
 
-from .test_faults import BACKENDS, PATIENCE, SLACK
+from .test_faults import BACKENDS, CLOCK, PATIENCE, SLACK, clock  # noqa: F401 - one is a fixture
 
 TIMEOUTS = {  # a machine that has other work as well is no store that is away
     "redis": {"READ_TIMEOUT": 0.25, "WRITE_TIMEOUT": 0.5},
@@ -25,7 +25,8 @@ TIMEOUTS = {  # a machine that has other work as well is no store that is away
     "postgres": {"READ_TIMEOUT": 1.0, "WRITE_TIMEOUT": 1.0},  # each operation connects anew
 }
 SERVERS = {"redis": stores.redis, "django-redis": stores.redis, "memcached": stores.memcached}
-THREADS, TASKS, QUESTIONS = 6, 6, 12
+ASKING = {"postgres": 2}  # for each operation the server makes a process; of the others, six threads and six tasks
+QUESTIONS = 12
 PAUSE = 0.01
 """Seconds between two questions of one who asks, so that the machine is not what is measured."""
 SOON = 30.0
@@ -35,14 +36,19 @@ ENOUGH = 60
 
 
 class Load:
-    """Threads, and tasks of one loop, which ask for as long as it lasts; the provider answers with the question."""
+    """Threads, and tasks of one loop, which ask for as long as it lasts; the provider answers with the question.
 
-    def __init__(self):
+    Args:
+        number: of each of them.
+    """
+
+    def __init__(self, number):
         self.answers = []
         self.failed = []
+        self._number = number
         self._over = threading.Event()
         self._asking = [
-            *(threading.Thread(target=self._work, args=(number,)) for number in range(THREADS)),
+            *(threading.Thread(target=self._work, args=(first,)) for first in range(number)),
             threading.Thread(target=lambda: asyncio.run(self._loop())),
         ]
 
@@ -74,7 +80,7 @@ class Load:
     def _work(self, number):
         while not self._over.wait(PAUSE):
             number += 1
-            started = time.perf_counter()
+            started = CLOCK.now()
             try:
                 answer = cache.with_cache(question(number), echo)
             except Exception as error:
@@ -83,12 +89,12 @@ class Load:
                 self._note(number, answer, started)
 
     async def _loop(self):
-        await asyncio.gather(*(self._task(number) for number in range(TASKS)))
+        await asyncio.gather(*(self._task(number) for number in range(self._number)))
 
     async def _task(self, number):
         while not self._over.is_set():
             number += 1
-            started = time.perf_counter()
+            started = CLOCK.now()
             try:
                 answer = await cache.awith_cache(question(number), aecho)
             except Exception as error:
@@ -100,7 +106,7 @@ class Load:
     def _note(self, number, answer, started):
         if answer.text != text_of(number):
             self.failed.append(AssertionError(f"{answer.text} for {text_of(number)}"))
-        self.answers.append((time.perf_counter() - started, answer.from_cache))
+        self.answers.append((CLOCK.now() - started, answer.from_cache))
 
 
 def text_of(number):
@@ -152,7 +158,7 @@ def server(kind, tmp_path, django_db_blocker):
 def test_no_call_fails_or_waits_beyond_the_deadlines_and_hits_come_back(kind, server, away, back):
     if (kind, away) == ("postgres", "kill"):
         away = "crash"
-    with Load() as load:
+    with Load(ASKING.get(kind, 6)) as load:
         load.hits()
         getattr(server, away)()
         load.goes_on()
@@ -180,7 +186,7 @@ class TestTwoServersOfMemcached:
 
     @pytest.mark.parametrize("number", [0, 1])
     def test_without_one_of_them_no_call_fails_and_hits_come_back_with_it(self, servers, number):
-        with Load() as load:
+        with Load(6) as load:
             load.hits()
             servers[number].kill()
             load.goes_on()
