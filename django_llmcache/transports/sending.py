@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from django_llmcache import pipeline
 from django_llmcache.control import HEADER, policy_of
 from django_llmcache.credentials import account_of
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.headers import RawHeaders, joined
+from django_llmcache.headers import joined
 from django_llmcache.messages import LLMRequest, LLMResponse
 from django_llmcache.policies import NOTHING_SAID
 from django_llmcache.providers.traffic import request_of
@@ -20,65 +20,13 @@ from django_llmcache.upstream import Upstream, under_way
 
 from . import told_errors
 from .answers import CarriedAnswer, echoes, is_events
+from .library import AsyncLibrary, Library
 from .wanted import as_wanted
 
 logger = logging.getLogger("django_llmcache")
 
 _CONTROL: Final = frozenset({HEADER.encode()})
 _FRAMING: Final = frozenset({b"content-length", b"host"})
-
-
-class Library(Protocol):
-    """What the pipeline has to know of one HTTP library, whose requests and responses it takes as they are."""
-
-    failed: str
-    """The attribute of its errors that has the request, which ``request`` sets."""
-
-    errors: type[Exception]
-    """What it raises of a call that failed."""
-
-    disconnected: frozenset[type[Exception]]
-    """Those that any client would have got: of the connection, and not of what was sent, a proxy or a pool."""
-
-    def outgoing(self, request: Any) -> tuple[str, str, RawHeaders, bytes | None]:
-        """Return the method, the address, the headers and the body; ``None`` for a body that is no bytes yet."""
-        ...
-
-    def without_control(self, request: Any) -> Any:
-        """Return the request less ``x-llmcache-control``; what the caller holds is left as it was."""
-        ...
-
-    def changed(self, request: Any, url: str, headers: Mapping[str, str | None], body: bytes) -> Any:
-        """Return the request with another address and body, and with these headers; ``None`` takes one out."""
-        ...
-
-    def timeout_of(self, request: Any, options: dict[str, Any]) -> float | None:
-        """Return the seconds that the caller waits for an answer to begin, ``None`` where it doesn't say."""
-        ...
-
-    def ways_of(self, client: Any, request: Any, options: dict[str, Any]) -> Hashable:
-        """Return what of a client has a hand in the answers; equal to nothing where nobody knows what it sends."""
-        ...
-
-    def answered_by(self, response: Any) -> Any:
-        """Return the request that a response answers: before redirects, and not what authentication asked first."""
-        ...
-
-    def head_of(self, response: Any) -> tuple[int, list[tuple[str, str]]]:
-        """Return the status and the headers of a response."""
-        ...
-
-    def read(self, response: Any, *, streamed: bool) -> bytes:
-        """Return the body of a response, decoded; where it is streamed, its caller can read it after us in any way."""
-        ...
-
-    def settle(self, response: Any) -> None:
-        """Read what is to be read of a response in an error, before others get copies of it."""
-        ...
-
-    def built(self, answer: LLMResponse, request: Any, options: dict[str, Any]) -> Any:
-        """Return a response of the library's for an answer that no connection brought."""
-        ...
 
 
 class Sending:
@@ -206,14 +154,6 @@ class Sending:
     def _as_wanted(self, request: LLMRequest) -> Any:
         """Return the library's request: as it came, or as a middleware has changed it."""
         return self._http if self._asked is None else as_wanted(self._library, self._http, self._asked, request)
-
-
-class AsyncLibrary(Library, Protocol):
-    """The same of a library that has async clients."""
-
-    async def aread(self, response: Any, *, streamed: bool) -> bytes:
-        """Do what ``read`` does for the response of an async client."""
-        ...
 
 
 class AsyncSending(Sending):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django_llmcache.credentials import Credentials, in_address, in_headers, shown
 from django_llmcache.errorcopy import fresh
 from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.headers import joined
 
-if TYPE_CHECKING:
-    from .sending import Library
+from .library import Library
 
 
 def told(error: BaseException, library: Library, request: Any, *, alike: bool) -> BaseException | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django_llmcache.bodyrequest import BodyRequest, payload_of
 from django_llmcache.headers import one_each
@@ -10,8 +10,7 @@ from django_llmcache.messages import LLMRequest
 from django_llmcache.providers.encoding import encode
 from django_llmcache.providers.traffic import with_query
 
-if TYPE_CHECKING:
-    from .sending import Library
+from .library import Library
 
 
 def as_wanted(library: Library, http: Any, asked: LLMRequest, request: LLMRequest) -> Any:
