@@ -176,16 +176,16 @@ class _EachSample:
 
 
 @contextmanager
-def telling_misses(session: Session, *failures: type[BaseException]) -> Iterator[None]:
+def telling_misses(session: Session, failures: tuple[type[BaseException], ...] = (Exception,)) -> Iterator[None]:
     """Let a test fail by a miss that somebody below it caught, also where it goes on to fail by something else.
 
     Args:
         session: the test's.
-        failures: what else than an ``Exception`` is a failure.
+        failures: what a test fails by.
     """
     try:
         yield
-    except (Exception, *failures) as error:
+    except failures as error:
         if session.misses and not _shows(error, session.misses):
             raise session.misses[0] from error
         raise

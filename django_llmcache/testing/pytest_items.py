@@ -74,5 +74,5 @@ def watched(item: Any, session: Session) -> Iterator[None]:
     """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample."""
     if isinstance(getattr(item, "instance", None), TestCase):
         on_each_sample(item.instance, session)
-    with telling_misses(session, pytest.fail.Exception):
+    with telling_misses(session, (Exception, pytest.fail.Exception)):
         yield
