@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from django_llmcache.exceptions import LLMCacheError
+
 from .generations import key_of_group
 from .stamping import Steps
 
@@ -21,13 +23,17 @@ _SLACK: Final = 5.0
 
 
 def acquiring(key: str, token: str, seconds: float, now: float) -> Steps[bool]:
-    """Take the lock on a key, or take it for longer; return whether it is this token's."""
+    """Take the lock on a key, or take it for longer; return whether it is this token's.
+
+    Raises:
+        LLMCacheError: the store keeps no locks, as where it fails to write and says nothing.
+    """
     name, value = _name(key), _value(token, now + seconds)
     if (yield "add", name, value, seconds + _SLACK):
         return True
     stored = (yield "read", [name]).get(name)
     if stored is None:  # it was free a moment ago
-        return bool((yield "add", name, value, seconds + _SLACK))
+        return (yield from _taking(name, value, seconds))
     holder, until = _parsed(stored)
     if holder == token:
         yield "write", name, value, seconds + _SLACK
@@ -35,7 +41,16 @@ def acquiring(key: str, token: str, seconds: float, now: float) -> Steps[bool]:
     if now < until:
         return False
     yield "remove", name
-    return bool((yield "add", name, value, seconds + _SLACK))
+    return (yield from _taking(name, value, seconds))
+
+
+def _taking(name: str, value: bytes, seconds: float) -> Steps[bool]:
+    """Take a lock that nobody had a moment ago; return whether somebody else was not first."""
+    if (yield "add", name, value, seconds + _SLACK):
+        return True
+    if not (yield "read", [name]):  # whoever waits for nobody waits in vain
+        raise LLMCacheError("The store did not keep a lock, and nobody has it.")
+    return False
 
 
 def holding(key: str) -> Steps[str | None]:

@@ -120,3 +120,28 @@ def test_who_follows_one_that_was_called_off_leads_all_who_waited_for_that(lease
 
     assert [second.is_mine(), third.is_mine()] == [True, False]
     assert not second.came_second
+
+
+def test_nobody_waits_where_the_store_keeps_no_lock_and_says_nothing(backend, clock, monkeypatch):
+    monkeypatch.setattr(backend._store, "add", lambda *args: False)
+    told = []
+
+    assert Lease(backend, KEY, seconds=SECONDS, tell=told.append, clock=clock).is_mine()
+    assert "did not keep a lock" in str(*told)
+
+
+def test_who_is_overtaken_while_the_lock_is_free_waits(backend, lease, monkeypatch):
+    first, second, third = lease(), lease(), lease()
+    assert first.is_mine()
+    read = backend._store.read
+
+    def read_while_it_is_free(keys):
+        monkeypatch.setattr(backend._store, "read", read)
+        first.give_back()
+        found = read(keys)
+        assert third.is_mine()
+        return found
+
+    monkeypatch.setattr(backend._store, "read", read_while_it_is_free)
+
+    assert not second.is_mine()
