@@ -6,12 +6,15 @@ import asyncio
 import os
 import pickle
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core import checks
 from django.core.cache import caches
+from django.db import connections
 from django.test import override_settings
 from pymemcache.serde import pickle_serde
 
@@ -449,6 +452,51 @@ class TestRefused:
                 backend.put(entry_of("a", body=b'"' + b"x" * 1_500_000 + b'"'))
             assert backend.breaker.state == "closed"
             assert backend.get(entry_of("b").key) is not None
+
+
+class TestReadOnlyDatabase:
+    """As after a failover; Django's cache says nothing of it."""
+
+    @pytest.fixture(autouse=True)
+    def _read_only(self, tmp_path, django_db_blocker):
+        """Let the database refuse to write, with an answer in it."""
+        chosen = {"BACKEND": BACKEND, "OPTIONS": {"ALIAS": "llm", **stores.PATIENT}}
+        with django_db_blocker.unblock(), stores.table_in(stores.database_for("sqlite", tmp_path), tmp_path):
+            self.backend = backend_with()
+            self.backend.put(entry_of("before"))
+            connections.settings[stores.DATABASE]["OPTIONS"]["init_command"] = "PRAGMA query_only = ON"
+            connections[stores.DATABASE].close()
+            with override_settings(LLMCACHE=chosen | {"PROVIDERS": {"openai": {"TIMEOUT": 1}}}):
+                yield
+
+    def test_what_was_stored_before_is_served_and_what_comes_is_told(self):
+        with pytest.raises(LLMCacheError, match="did not take a value: attempt to write a readonly database"):
+            self.backend.put(entry_of())
+
+        assert self.backend.get(entry_of("before").key) is not None
+        assert self.backend.breaker.state == "closed"
+
+    def test_a_lock_is_refused_at_once(self):
+        with pytest.raises(LLMCacheError, match="did not take a value"):
+            self.backend.acquire("key", "token", 60)
+
+    def test_a_call_says_that_its_answer_is_not_stored(self):
+        request = LLMRequest("openai", payload={"model": "m", "messages": []})
+
+        assert cache.with_cache(request, lambda _: ANSWER).cache.reason == "error"
+
+
+def test_of_many_who_are_first_to_write_a_row_none_is_refused(tmp_path, django_db_blocker):
+    place = stores.table_in(stores.database_for("postgres", tmp_path), tmp_path)
+    with django_db_blocker.unblock(), place, ThreadPoolExecutor(8) as pool:
+        store, together = store_of(alias_of("llm"), Deadlines(20, 20)), threading.Barrier(8)
+        opened.append(store)
+
+        def write(key):
+            together.wait()
+            store.write(key, b"value", 60)
+
+        list(pool.map(write, [f"{tmp_path.name}:{number}" for number in range(10) for _ in range(8)]))
 
 
 class TestEventLoop:

@@ -1,4 +1,4 @@
-"""A table, through Django's ``DatabaseCache``, with one statement more than that has."""
+"""A table, through Django's ``DatabaseCache``, with one statement more than that has, and what it leaves untold."""
 
 from __future__ import annotations
 
@@ -7,27 +7,49 @@ import pickle
 from collections.abc import Callable
 from typing import Any, Final
 
-from django.db import connections, router
+from django.db import DatabaseError, IntegrityError, connections, router
 
 from django_llmcache import conf
+from django_llmcache.exceptions import LLMCacheError
 
 from .base import Alias, Deadlines
-from .over_alias import GuardedStore, Result
+from .over_alias import GuardedStore, Result, whole
 
 _COMPARING: Final = frozenset({"mysql", "postgresql", "sqlite"})
 """Databases that compare texts of any length."""
 
 
+class RefusedError(LLMCacheError):
+    """A statement failed, as in a database that is read-only, and Django's cache says nothing of it."""
+
+
 class DatabaseStore(GuardedStore):
     """As any alias; a value is swapped by an ``UPDATE`` of the row that has the old one.
 
-    A failure is taken to have broken the connections of all threads. Else, with ``CONN_MAX_AGE``, each of them would
-    fail an operation of its own after the database was restarted.
+    What the database does not take is told. Another failure is taken to have broken the connections of all threads.
+    Else, with ``CONN_MAX_AGE``, each of them would fail an operation of its own after the database was restarted.
     """
 
     def __init__(self, alias: Alias, deadlines: Deadlines) -> None:
         super().__init__(alias, deadlines)
         self._failure = object()
+
+    def write(self, key: str, value: bytes, seconds: float | None) -> None:
+        self._told(lambda cache: _written(cache, key, value, whole(seconds)))
+
+    def add(self, key: str, value: bytes, seconds: float | None) -> bool:
+        return self._told(lambda cache: _added(cache, key, value, whole(seconds)))
+
+    def refuses(self, error: Exception) -> bool:
+        return isinstance(error, RefusedError)
+
+    def _told(self, work: Callable[[Any], tuple[Result, DatabaseError | None]]) -> Result:
+        """Return what a write gives; raises ``RefusedError`` where it gives an error as well."""
+        result, error = self._within(self._deadlines.write, work)
+        if error is not None:
+            said = str(error).partition("\n")[0]  # PostgreSQL may show the row below
+            raise RefusedError(f"The database did not take a value: {said}") from error
+        return result
 
     def _within(self, seconds: float, work: Callable[[Any], Result]) -> Result:
         try:
@@ -57,6 +79,34 @@ class DatabaseStore(GuardedStore):
 
     def swap(self, key: str, old: bytes, new: bytes) -> bool | None:
         return self._within(self._deadlines.write, lambda cache: _swapped(cache, key, old, new))
+
+
+def _written(cache: Any, key: str, value: bytes, timeout: int | None) -> tuple[None, DatabaseError | None]:
+    _, error = _watched(cache, lambda: cache.set(key, value, timeout))
+    if isinstance(error, IntegrityError):  # somebody else was first to insert it, which now is updated
+        _, error = _watched(cache, lambda: cache.set(key, value, timeout))
+    return None, error
+
+
+def _added(cache: Any, key: str, value: bytes, timeout: int | None) -> tuple[bool, DatabaseError | None]:
+    added, error = _watched(cache, lambda: cache.add(key, value, timeout))
+    return bool(added), None if isinstance(error, IntegrityError) else error  # that one says that there is a value
+
+
+def _watched(cache: Any, write: Callable[[], Result]) -> tuple[Result, DatabaseError | None]:
+    """Return what a write gives, and the error of a statement in it, of which Django's cache says nothing."""
+    errors: list[DatabaseError] = []
+
+    def execute(run: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return run(*args)
+        except DatabaseError as error:
+            errors.append(error)
+            raise
+
+    with connections[router.db_for_write(cache.cache_model_class)].execute_wrapper(execute):
+        result = write()
+    return result, errors[-1] if errors else None
 
 
 def _swapped(cache: Any, key: str, old: bytes, new: bytes) -> bool | None:
