@@ -226,6 +226,19 @@ def test_sentinel_is_asked_where_the_server_is(client, tmp_path):
     sentinel.stop()
 
 
+@pytest.mark.parametrize("said", ["its options", "the settings"])
+def test_an_alias_that_is_to_say_nothing_of_errors_says_what_its_server_does_not_do(said, tmp_path, elsewhere):
+    options = {"CONNECTION_POOL_CLASS": f"{__name__}.Pool", "SOCKET_CONNECT_TIMEOUT": 1}
+    options |= {"IGNORE_EXCEPTIONS": True} if said == "its options" else {}
+    alias = stores.alias_for("django-redis", tmp_path, server=elsewhere, **options)
+    Connection.server = elsewhere.port  # where nobody listens
+    with override_settings(DJANGO_REDIS_IGNORE_EXCEPTIONS=said == "the settings"), using(alias) as backend:
+        with pytest.raises(Exception, match="refused"):
+            backend.find("key")
+
+        assert backend.breaker.state == "open"
+
+
 @pytest.mark.parametrize("retries", [{}, {"retry_on_timeout": True}, {"retry_on_error": [redis.TimeoutError]}], ids=str)
 def test_a_write_takes_its_deadline_whatever_an_alias_would_try_again(retries, tmp_path):
     server = stores.redis().start()

@@ -53,7 +53,7 @@ def store_of(alias: Alias, deadlines: Deadlines) -> Store:
         from .redis_address import address_of
 
         address = address_of(alias)
-        return GuardedStore(alias, deadlines) if address is None else RedisStore(alias, address, deadlines)
+        return GuardedStore(_outspoken(alias), deadlines) if address is None else RedisStore(alias, address, deadlines)
     if issubclass(alias.backend, PyMemcacheCache):
         from .over_memcached import MemcachedStore
 
@@ -65,6 +65,13 @@ def store_of(alias: Alias, deadlines: Deadlines) -> Store:
     if issubclass(alias.backend, BaseDatabaseCache):
         return DatabaseStore(alias, deadlines)
     return GuardedStore(alias, deadlines)
+
+
+def _outspoken(alias: Alias) -> Alias:
+    """Return an alias that raises what its Redis does: django-redis can be told, here or for all, to say nothing."""
+    if alias.backend.__module__ != _DJANGO_REDIS:
+        return alias
+    return alias._replace(params={**alias.params, "OPTIONS": alias.options | {"IGNORE_EXCEPTIONS": False}})
 
 
 def cure_for_pickle(alias: Alias) -> str | None:
