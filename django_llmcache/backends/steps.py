@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from django_llmcache.entry import Entry, Selector
-from django_llmcache.exceptions import EntryFormatError, EntryTooLargeError
+from django_llmcache.exceptions import EntryFormatError, EntryTooLargeError, LLMCacheError
 
 from .base import Found, groups_of
 from .generations import (
     DELETIONS,
     GROUP_LASTS,
+    LEDGER,
     NO_LEDGER,
     Mark,
     age_of,
     group_of,
     key_of_group,
+    new_ledger,
     new_stamp,
 )
 from .packing import Packed, Packer
@@ -160,17 +162,34 @@ class EntrySteps(StampSteps):
             yield from self.noting(selector)
 
     def expiring(self, tags: Collection[str]) -> Steps[Collection[str]]:
-        """Clear some tags, as far as there is anything that bears them; return those."""
+        """Clear some tags, as far as there is anything that bears them; return those.
+
+        Raises:
+            LLMCacheError: it can't be told whether there is.
+        """
         if EVERYTHING in tags:
             yield from self.clearing(Selector())
             return tags
         keys = {key_of_group(f"t:{tag}"): tag for tag in tags}
         names, found = list(keys), []
         for start in range(0, len(names), _AT_A_TIME):
-            found += yield "read", names[start : start + _AT_A_TIME]
+            found += yield from self._borne(names[start : start + _AT_A_TIME])
         for key in found:
             yield from self.restamping(f"t:{keys[key]}")
         return [keys[key] for key in found]
+
+    def _borne(self, names: Sequence[str]) -> Steps[list[str]]:
+        """Return which of some stamps there are, read with the ledger: without it nothing counts that is stored.
+
+        Where it can't be begun either, the store may be away, and its library say that it has nothing.
+        """
+        got = yield "read", [LEDGER, *names]
+        if LEDGER not in got:
+            yield "begin", LEDGER, new_ledger().encode(), None
+            got = yield "read", [LEDGER, *names]
+            if LEDGER not in got:
+                raise LLMCacheError("The store has nothing and keeps nothing, so nothing may have been cleared.")
+        return [name for name in names if name in got]
 
 
 def _gap_of(value: bytes) -> str:

@@ -344,6 +344,21 @@ class TestTags:
         assert one.expire({"doc", *map(str, range(10))}) == ["doc"]
         assert other.get(ENTRY.key) is None
 
+    def test_what_changes_while_a_store_is_away_that_does_not_say_so_is_cleared_once_it_is_back(self, two, monkeypatch):
+        one, other = two
+        one.put(ENTRY)
+        for name, nothing in {"read": {}, "add": False, "write": None}.items():
+            monkeypatch.setattr(one._store, name, lambda *args, nothing=nothing: nothing)
+        with pytest.raises(LLMCacheError, match="nothing may have been cleared"):
+            one.expire({"doc"})
+        monkeypatch.undo()
+
+        assert one.get(ENTRY.key) is None
+        assert other.get(ENTRY.key) is None
+
+    def test_a_tag_changes_where_nothing_was_ever_stored(self, two):
+        assert list(two[0].expire({"doc"})) == []
+
     def test_where_nothing_is_kept_nothing_is_owed(self, tmp_path, monkeypatch):
         monkeypatch.setattr(payer, "MOST", 3)
         with alias("dummy", tmp_path):
