@@ -8,6 +8,7 @@ that a lock which the store dropped is not taken for one that was given up.
 from __future__ import annotations
 
 import time
+import zlib
 from typing import Final
 
 from django_llmcache.exceptions import LLMCacheError
@@ -17,6 +18,12 @@ from .stamping import Steps
 
 _NOTED_FOR: Final = 30.0
 """Seconds for which a note is kept: longer than anybody who waits looks away."""
+
+_PLACES: Final = 16
+"""Values that notes are kept in: few, since a folder or a table has room for so many, and drops answers for others."""
+
+_LATEST: Final = 32
+"""Notes that are kept in one place."""
 
 _SLACK: Final = 5.0
 """Seconds for which the store keeps a lock beyond its time: it may count in whole ones."""
@@ -77,18 +84,26 @@ def releasing(key: str, token: str) -> Steps[None]:
 
 
 def giving_up(key: str, token: str) -> Steps[None]:
-    """Give the lock back, where this token has it, and note beforehand that there is nothing to share."""
-    yield "write", _note(key, token), b"1", _NOTED_FOR
-    yield from releasing(key, token)
+    """Give the lock back, where this token has it, and note beforehand that there is nothing to share.
+
+    Of two who note that in one place at once, one may undo the other's note. It then counts as one who lost the lock.
+    """
+    name, note = _name(key), _note(key)
+    got = yield "read", [name, note]
+    latest = got.get(note, b"").split()[1 - _LATEST :]
+    yield "write", note, b" ".join([*latest, token.encode()]), _NOTED_FOR
+    if name in got and _parsed(got[name])[0] == token:
+        yield "remove", name
 
 
 def given_up(key: str, token: str) -> Steps[bool]:
     """Return whether this token has nothing to share."""
-    return bool((yield "read", [_note(key, token)]))
+    note = _note(key)
+    return token.encode() in (yield "read", [note]).get(note, b"").split()
 
 
-def _note(key: str, token: str) -> str:
-    return key_of_group(f"lock:{key}:{token}")
+def _note(key: str) -> str:
+    return key_of_group(f"note:{zlib.crc32(key.encode('utf-8', 'surrogatepass')) % _PLACES}")
 
 
 def _name(key: str) -> str:

@@ -145,3 +145,29 @@ def test_who_is_overtaken_while_the_lock_is_free_waits(backend, lease, monkeypat
     monkeypatch.setattr(backend._store, "read", read_while_it_is_free)
 
     assert not second.is_mine()
+
+
+def test_calls_that_bring_nothing_to_share_leave_few_values_behind(backend, monkeypatch):
+    """A folder or a table has room for so many, and drops answers for others."""
+    written, write = set(), backend._store.write
+
+    def note(key, *args):
+        written.add(key)
+        write(key, *args)
+
+    monkeypatch.setattr(backend._store, "write", note)
+    for number in range(100):
+        token = f"token-{number}"
+        assert backend.acquire(f"key-{number}", token, SECONDS)
+        backend.give_up(f"key-{number}", token)
+
+    assert len(written) <= 16
+    assert backend.has_given_up("key-99", "token-99")
+    assert not backend.has_given_up("key-99", "token-1000")
+
+
+def test_what_was_given_up_is_known_though_much_else_is_as_well(backend):
+    for number in range(100):
+        backend.give_up(f"key-{number}", f"token-{number}")
+
+    assert all(backend.has_given_up(f"key-{number}", f"token-{number}") for number in range(100))
