@@ -22,12 +22,12 @@ from django_llmcache.counts import Batch, SiteCounts
 from django_llmcache.entry import Entry, Selector
 
 from . import locking
-from .base import BackendStats, BaseBackend, Found, OnEvict, aside, ignore_evictions
+from .base import BackendStats, BaseBackend, Found, OnEvict, aside, groups_of, ignore_evictions
 from .breaker import Breaker
 from .generations import LEDGER
 from .options import SharedOptions
 from .packing import Packer
-from .payer import Owed, Payer
+from .payer import Payer, concerned
 from .perloop import PerLoop
 from .sitecounts import Share, totalling
 from .stamping import Now, Result, Steps
@@ -51,7 +51,8 @@ class DjangoCacheBackend(BaseBackend):
         clock: seconds since the epoch, which all processes have in common.
 
     Attributes:
-        owed: what could not be cleared yet.
+        payer: clears what has changed.
+        owed: what of that is not cleared yet.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class DjangoCacheBackend(BaseBackend):
         self.settings = SharedOptions(self.options)
         packer = Packer(compress_over=self.settings.compress_over, cipher=self.settings.cipher())
         self._steps = EntrySteps(packer, lambda: self.clock())  # noqa: PLW0108 - tests set another
-        self.owed = Owed()
+        self.payer = Payer(self._expire)
+        self.owed = self.payer.owed
         self._clears = Counter()
-        self._payer = Payer(self)
         self.connect()
         self.name = f"{self._store.name} ({self.settings.alias})"
         self.in_process = self._store.in_process
@@ -100,15 +101,25 @@ class DjangoCacheBackend(BaseBackend):
 
     def look(self, key: str, groups: tuple[str, ...] = ()) -> Look:
         """Do what ``find`` does; return the stamps as well."""
-        if self.owed:
-            self.pay()
-        return self._counted(self._run(self._steps.finding(key, groups)))
+        changes = self.owed.changes
+        if changes:
+            self.payer.settle(groups)
+        look = self._run(self._steps.finding(key, groups))
+        if changes and (entry := look.found.entry) is not None and concerned(changes, entry):
+            self.payer.settle(groups_of(entry.scope, entry.tags))  # which the caller need not have named
+            look = self._run(self._steps.finding(key, groups))
+        return self._counted(look)
 
     async def alook(self, key: str, groups: tuple[str, ...] = ()) -> Look:
         """Do what ``look`` does on the event loop."""
-        if self.owed:
-            await aside(self.pay)
-        return self._counted(await self._arun(self._steps.finding(key, groups)))
+        changes = self.owed.changes
+        if changes:
+            await aside(self.payer.settle, groups)
+        look = await self._arun(self._steps.finding(key, groups))
+        if changes and (entry := look.found.entry) is not None and concerned(changes, entry):
+            await aside(self.payer.settle, groups_of(entry.scope, entry.tags))
+            look = await self._arun(self._steps.finding(key, groups))
+        return self._counted(look)
 
     def stamps(self, groups: tuple[str, ...]) -> Now:
         """Return the stamps in force."""
@@ -152,12 +163,7 @@ class DjangoCacheBackend(BaseBackend):
         if not self._store.keeps:
             return ()
         next(self._clears.steps)
-        self.owed.add(tags)
-        try:
-            return self.pay()
-        except Exception:
-            self._payer.wake()
-            raise
+        return self.payer.expire(tags)
 
     @property
     def clears_tried(self) -> int:
@@ -165,11 +171,6 @@ class DjangoCacheBackend(BaseBackend):
 
     def has_to_clear(self, entry: Entry) -> bool:
         return self.owed.concerns(entry)
-
-    def pay(self) -> Collection[str]:
-        """Clear the tags that are to be cleared. Where that fails, it is tried again by the next look-up, or later."""
-        with self.owed.paying() as tags:
-            return self._run(self._steps.expiring(tags)) if tags else ()
 
     def entries(self) -> Iterator[Entry]:
         """Yield nothing: the caches of Django can't be listed."""
@@ -193,7 +194,7 @@ class DjangoCacheBackend(BaseBackend):
         return None if self.in_process else self._run(totalling(self.clock()))
 
     def close(self) -> None:
-        self._payer.close()
+        self.payer.close()
         self._store.close()
 
     def acquire(self, key: str, token: str, seconds: float) -> bool:
@@ -213,6 +214,9 @@ class DjangoCacheBackend(BaseBackend):
 
     def has_given_up(self, key: str, token: str) -> bool:
         return self._run(locking.given_up(key, token))
+
+    def _expire(self, tags: Collection[str]) -> Collection[str]:
+        return self._run(self._steps.expiring(tags))
 
     def _run(self, steps: Steps[Result]) -> Result:
         if self._aliases is not caches.settings:
@@ -287,6 +291,7 @@ def _connect_anew() -> None:
     """Leave the parent's connections to the parent: two processes on one would read each other's answers."""
     for backend in list(_made):
         backend.connect()
+        backend.payer.take_over()
         backend.breaker = Breaker(backend.name)  # the parent's may be locked by a thread that the child doesn't have
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Final, NamedTuple
 
 from django_llmcache.entry import Entry, Selector
@@ -29,9 +29,6 @@ GAP: Final = b"LLMX"
 
 _GAP_LASTS: Final = 3600.0
 """Seconds: longer than any answer is on its way."""
-
-_AT_A_TIME: Final = 500
-"""Stamps that one read asks for, so that it keeps to its deadline."""
 
 EVERYTHING: Final = ""
 """Stands for all tags; none is empty."""
@@ -171,14 +168,12 @@ class EntrySteps(StampSteps):
             yield from self.clearing(Selector())
             return tags
         keys = {key_of_group(f"t:{tag}"): tag for tag in tags}
-        names, found = list(keys), []
-        for start in range(0, len(names), _AT_A_TIME):
-            found += yield from self._borne(names[start : start + _AT_A_TIME])
-        for key in found:
+        borne = yield from self._borne(keys)
+        for key in borne:
             yield from self.restamping(f"t:{keys[key]}")
-        return [keys[key] for key in found]
+        return [keys[key] for key in borne]
 
-    def _borne(self, names: Sequence[str]) -> Steps[list[str]]:
+    def _borne(self, names: Collection[str]) -> Steps[list[str]]:
         """Return which of some stamps there are, read with the ledger: without it nothing counts that is stored.
 
         Where it can't be begun either, the store may be away, and its library say that it has nothing.

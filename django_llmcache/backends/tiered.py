@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, Final
+from weakref import WeakMethod
 
 from django_llmcache.counting import Counter
 from django_llmcache.counts import Batch, SiteCounts
@@ -25,7 +26,7 @@ from .held import noted
 from .memory import MemoryBackend
 from .options import SHARED, refuse_unknown
 from .stamping import Now
-from .steps import Look, Put
+from .steps import EVERYTHING, Look, Put
 from .stores import Alias
 
 CHECK_EVERY: Final = 1.0
@@ -62,6 +63,7 @@ class TieredBackend(BaseBackend):
         shared = {name: value for name, value in self.options.items() if name not in _NEAR}
         own = {name: value for name, value in self.options.items() if name in _NEAR}
         self.far = DjangoCacheBackend(shared, clock=wall_clock)
+        self.far.payer.hear = WeakMethod(self._hear)
         self.near = MemoryBackend(own, on_evict=on_evict, clock=clock, cleanup_interval=cleanup_interval)
         self.name = f"memory over {self.far.name}"
         self.in_process = self.far.in_process
@@ -165,13 +167,7 @@ class TieredBackend(BaseBackend):
             self.near.clear(selector)
 
     def expire(self, tags: Collection[str]) -> Collection[str]:
-        try:
-            return self.far.expire(tags)
-        finally:
-            self._cleared = now = self.clock()
-            for group in (f"t:{tag}" for tag in tags):
-                if group in self._stamps:  # else nothing near bears it
-                    self._stamps[group] = (_NONE, now)
+        return self.far.expire(tags)
 
     @property
     def clears_tried(self) -> int:
@@ -216,6 +212,15 @@ class TieredBackend(BaseBackend):
 
     def has_given_up(self, key: str, token: str) -> bool:
         return self.far.has_given_up(key, token)
+
+    def _hear(self, tags: Collection[str]) -> None:
+        """Take nothing near for good that has a tag which was cleared; until now it was owed."""
+        self._cleared = now = self.clock()
+        if EVERYTHING in tags:
+            self.near.clear(Selector())
+        for group in (f"t:{tag}" for tag in tags):
+            if group in self._stamps:  # else nothing near bears it
+                self._stamps[group] = (_NONE, now)
 
     def _hit(self, held: Entry, mark: Mark) -> Found:
         next(self._hits.steps)

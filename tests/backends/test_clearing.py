@@ -18,7 +18,7 @@ from django.db import DatabaseError, connections
 from django.test import override_settings
 
 from django_llmcache import LLMRequest, backends, cache, policy, workers
-from django_llmcache.backends import payer, stamping, steps
+from django_llmcache.backends import payer, stamping
 from django_llmcache.backends.base import groups_of
 from django_llmcache.backends.django_cache import DjangoCacheBackend
 from django_llmcache.backends.generations import LEDGER, PREFIX, key_of_group
@@ -338,7 +338,7 @@ class TestTags:
 
     def test_they_are_read_a_few_at_a_time(self, two, monkeypatch):
         one, other = two
-        monkeypatch.setattr(steps, "_AT_A_TIME", 3)
+        monkeypatch.setattr(payer, "AT_A_TIME", 3)
         one.put(ENTRY)
 
         assert one.expire({"doc", *map(str, range(10))}) == ["doc"]
