@@ -8,6 +8,7 @@ llmcache.E002  a value of the wrong type or range
 llmcache.E003  a dotted path that does not import, or is not what it should be
 llmcache.E004  options that the backend refuses
 llmcache.E005  ``INSTRUMENT`` without the library that it needs
+llmcache.E006  middleware for web requests among the LLM pipeline's, or ours for LLM calls among Django's
 llmcache.W001  an in-process backend in production: each worker process has its own (deploy only)
 llmcache.W002  the test strategy outside tests
 llmcache.W003  settings that contradict each other; the safer one holds
@@ -33,13 +34,11 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 from django.utils.module_loading import import_string
 
-from . import backends, conf, decisions, pipeline, providers, strategies
+from . import backends, conf, decisions, middlewarechecks, pipeline, providers, strategies
 from .backends.base import BaseBackend
 from .backends.stores import cure_for_pickle
 from .backends.unavailable import UnavailableBackend
 from .exceptions import ConfigurationError
-from .middleware.cache import CacheMiddleware
-from .middleware.retry import RetryMiddleware
 
 TAG: Final = "llmcache"
 """``manage.py check --tag llmcache`` runs these checks alone."""
@@ -68,9 +67,11 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         settings = conf.current()
     except ConfigurationError:
         return messages  # what imports and what contradicts is seen when the values can be read
-    found = [*_imports(settings), *_instrument(settings), *_contradictions(raw, settings), *_ignored(settings)]
-    found += [*_tag_models(settings), *_order(settings)]
-    return [*messages, *found, *_test_strategy(settings), *_test_cache()]
+    found = [*middlewarechecks.misplaced(settings)]
+    found += [*_imports(settings, told={message.msg for message in found}), *_instrument(settings)]
+    found += [*_contradictions(raw, settings), *_ignored(settings), *_tag_models(settings)]
+    found += [*middlewarechecks.retries_above_cache(settings), *_test_strategy(settings), *_test_cache()]
+    return messages + found
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -145,17 +146,19 @@ def _form(name: str, told: str) -> str:
     return f"{name} is {conf.names_of(setting.types)}, {setting.default!r} when it is left out; see docs/settings.md."
 
 
-def _imports(settings: conf.Settings) -> Iterator[CheckMessage]:
-    failed: dict[str, str] = {}  # what was said, by place; the middleware says again what is wrong with the strategy
+def _imports(settings: conf.Settings, told: set[str]) -> Iterator[CheckMessage]:
+    failed: set[str] = set()
+    said = set(told)  # the middleware says again what is wrong with the strategy
     for where, attempt in _attempts(settings):
         try:
             attempt()
         except Exception as error:
-            if str(error) not in failed.values():
+            if str(error) not in said:
                 text = f"settings.LLMCACHE{where} names something that can't be used: {error!r}"
                 text = str(error) if isinstance(error, ConfigurationError) else text
                 yield _error("E003", text, hint=_path_hint(where))
-            failed[where] = str(error)
+            failed.add(where)
+            said.add(str(error))
     if "['BACKEND']" in failed:
         return
     hint = "Mend LLMCACHE['OPTIONS'], or leave it out for the backend's own defaults."
@@ -223,29 +226,6 @@ def _most_bytes(settings: conf.Settings) -> float:
         return math.inf
     said = settings.options.get("MAX_BYTES")
     return math.inf if isinstance(said, bool) or not isinstance(said, int | float) else said
-
-
-def _order(settings: conf.Settings) -> Iterator[CheckMessage]:
-    above = []
-    for path in settings.middleware:
-        try:
-            factory = import_string(path)
-        except Exception:
-            return  # _imports tells of it
-        if not isinstance(factory, type):
-            continue
-        if issubclass(factory, CacheMiddleware):
-            break
-        if issubclass(factory, RetryMiddleware):
-            above.append(path)
-    else:
-        return
-    for path in above:
-        yield checks.Warning(
-            f"LLMCACHE['MIDDLEWARE'] has {path!r} above the cache.",
-            hint="Each try looks the request up once more and counts as a miss. Put it below CacheMiddleware.",
-            id="llmcache.W008",
-        )
 
 
 def _ignored(settings: conf.Settings) -> Iterator[CheckMessage]:

@@ -106,6 +106,11 @@ def raw() -> Any:
     return getattr(settings, "LLMCACHE", {})
 
 
+def web_middleware() -> tuple[str, ...]:
+    """Return Django's own ``MIDDLEWARE``, which serves web requests."""
+    return tuple(settings.MIDDLEWARE)
+
+
 def environment(name: str) -> str | None:
     """Return an environment variable, ``None`` when it is unset or empty."""
     return os.environ.get(name) or None

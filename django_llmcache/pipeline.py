@@ -15,6 +15,7 @@ from django.core.exceptions import MiddlewareNotUsed
 from . import conf
 from .exceptions import ConfigurationError
 from .messages import LLMRequest, LLMResponse
+from .middleware.web import problem_of_place
 from .upstream import Upstream
 
 Handler = Callable[[LLMRequest], LLMResponse]
@@ -77,6 +78,8 @@ def _factory(path: str) -> Any:
     factory = conf.imported("settings.LLMCACHE['MIDDLEWARE'] has", path)
     if not callable(factory):
         raise ConfigurationError(f"{_named(path)}, which cannot be called; give a class or a function.")
+    if problem := problem_of_place(path, factory):
+        raise ConfigurationError(problem)
     return factory
 
 

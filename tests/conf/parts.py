@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from django.utils.deprecation import MiddlewareMixin
+
 from django_llmcache.backends.dummy import DummyBackend
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.middleware.retry import RetryMiddleware
+from django_llmcache.middleware.scope import RequestScopeMiddleware
 from django_llmcache.strategies import ProductionStrategy
 
 NOT_CALLABLE = 5
@@ -22,6 +26,20 @@ class SharedBackend(DummyBackend):
         super().__init__(options, **settings)
         if set(self.options) - {"URL"}:
             raise ConfigurationError(f"settings.LLMCACHE['OPTIONS'] has {', '.join(self.options)}; give URL.")
+
+
+class TeamScopeMiddleware(RequestScopeMiddleware):
+    """One for scopes of the project's own."""
+
+
+class OldPage(MiddlewareMixin):
+    """One for web requests as projects have had them since Django 1.10."""
+
+
+class Patient(RetryMiddleware):
+    """One for LLM calls of the project's own."""
+
+    attempts = 5
 
 
 def public(request):

@@ -13,6 +13,7 @@ from django_llmcache.checks import TAG
 from tests.pipeline.world import CACHE, LOGGING, RETRY
 
 HERE = "tests.conf.parts"
+SCOPES = "django_llmcache.middleware.scope.RequestScopeMiddleware"
 
 
 def found(*, deploy=False, **llmcache):
@@ -348,6 +349,46 @@ class TestOrderOfMiddleware:
     @pytest.mark.parametrize("right", [[CACHE, RETRY], [LOGGING, CACHE, RETRY], [RETRY], [LOGGING, CACHE]], ids=str)
     def test_retries_below_it_or_without_it_are_right(self, right):
         assert found(MIDDLEWARE=right) == []
+
+
+class TestPlaceOfMiddleware:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            SCOPES,
+            f"{HERE}.TeamScopeMiddleware",
+            f"{HERE}.OldPage",
+            "django.middleware.common.CommonMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+        ],
+    )
+    def test_one_for_web_requests_does_not_belong_among_llm_calls(self, path):
+        message = only(found(MIDDLEWARE=[path, CACHE]))
+
+        assert message.id == "llmcache.E006"
+        assert f"settings.LLMCACHE['MIDDLEWARE'] has {path!r}" in message.msg
+        assert "settings.MIDDLEWARE" in message.hint
+        assert message.is_serious()
+
+    @pytest.mark.parametrize("path", [CACHE, RETRY, LOGGING, f"{HERE}.Patient"])
+    def test_one_for_llm_calls_does_not_belong_among_web_requests(self, settings, path):
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, path]
+
+        message = only(found())
+
+        assert message.id == "llmcache.E006"
+        assert f"settings.MIDDLEWARE has {path!r}" in message.msg
+        assert "LLMCACHE['MIDDLEWARE']" in message.hint
+
+    def test_each_is_told(self, settings):
+        settings.MIDDLEWARE = [CACHE, "no.such.Middleware", RETRY]
+
+        assert ids(found(MIDDLEWARE=[SCOPES, CACHE])) == ["E006"] * 3
+
+    def test_each_where_it_belongs_is_right(self, settings):
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, SCOPES, f"{HERE}.TeamScopeMiddleware", f"{HERE}.OldPage"]
+
+        assert found(MIDDLEWARE=[LOGGING, CACHE, f"{HERE}.Patient"]) == []
 
 
 class TestIgnoredFields:

@@ -174,7 +174,7 @@ class TestOptions:
 
 class TestChecks:
     def test_the_ids_are_those_of_the_code(self):
-        code = (PACKAGE / "checks.py").read_text()
+        code = "".join((PACKAGE / name).read_text() for name in ("checks.py", "middlewarechecks.py"))
         raised = set(re.findall(r'"(?:llmcache\.)?([EW]\d{3})"', code))
 
         assert set(table("id")) == {f"llmcache.{number}" for number in raised}

@@ -175,6 +175,8 @@ def test_a_middleware_that_is_not_used_is_left_out(configure, trail):
         (f"{LAYERS}.returns_none", "returned None"),
         (f"{LAYERS}.Neither", "neither sync_capable nor async_capable"),
         (f"{LAYERS}.ForgetsToSayAsync", "async_capable = True"),
+        ("django_llmcache.middleware.scope.RequestScopeMiddleware", "name it in Django's MIDDLEWARE"),
+        ("django.middleware.common.CommonMiddleware", "name it in Django's MIDDLEWARE"),
     ],
 )
 @pytest.mark.parametrize("call", [ask, lambda: asyncio.run(aask())], ids=["chat", "achat"])
