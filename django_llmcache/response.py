@@ -27,8 +27,9 @@ _LASTING: Final = frozenset({"content-type", "openai-model", "openai-version"})
 class LLMResponse:
     """One answer: status, a few headers and the body's bytes exactly as the provider sent them. Immutable.
 
-    Everything else is read from the body when asked for, whatever the provider's dialect. Parsed values belong
-    to this object alone: changing them changes no other answer.
+    Everything else is read from the body when asked for, whatever the provider's dialect. Where that is no JSON, its
+    content (``data``, ``text``, ``tool_calls``, ``embeddings``) is an InvalidAnswerError, and what stands beside it is
+    empty. Parsed values belong to this object alone: changing them changes no other answer.
 
     Args:
         body: the provider's bytes.
@@ -121,6 +122,13 @@ class LLMResponse:
     def _loose(self) -> JSON:
         return self._parsed() if self._data is _NOT_PARSED else self._data
 
+    def _beside(self) -> JSON:
+        """Return the parsed body for what stands beside the answer, which what is no JSON simply does not have."""
+        try:
+            return self._loose()
+        except InvalidAnswerError:
+            return None
+
     def _parsed(self) -> JSON:
         try:
             data = orjson.loads(self._body)
@@ -154,13 +162,16 @@ class LLMResponse:
 
     @property
     def usage(self) -> Usage:
-        """Return the tokens the provider counted for this answer, as served (a hit does not spend them anew)."""
-        return bodies.usage_of(self._loose())
+        """Return the tokens the provider counted for this answer, as served (a hit does not spend them anew).
+
+        Zeros where it says nothing, as in an error that is a page of HTML.
+        """
+        return bodies.usage_of(self._beside())
 
     @property
     def finish_reason(self) -> str | None:
         """Return the provider's own word for why the answer ended."""
-        return bodies.finish_reason_of(self._loose())
+        return bodies.finish_reason_of(self._beside())
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -175,12 +186,12 @@ class LLMResponse:
     @property
     def refused(self) -> bool:
         """Return whether the model said in so many words that it refuses."""
-        return bodies.refusal_of(self._loose())
+        return bodies.refusal_of(self._beside())
 
     @property
     def model(self) -> str | None:
         """Return the model that answered, as the provider names it."""
-        return bodies.model_of(self._loose())
+        return bodies.model_of(self._beside())
 
     @property
     def from_cache(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from django.test import override_settings
 
 from django_llmcache import policy
 from django_llmcache.contrib.demo.standin import Reply
+from django_llmcache.transports import cached_client
 from tests.recordings import load
 
 pytest.importorskip("pydantic", reason="no SDK is installed: pip install '.[sdks]'")
@@ -135,6 +137,40 @@ def test_json_of_a_schema_comes_back_whole(standin, way, name):
     assert standin.calls == 1
     assert again == live
     assert "Paris" in str(live)
+
+
+class CountTokens:
+    """The middleware of README.md, which asks each answer for its tokens."""
+
+    spent = 0
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        CountTokens.spent += response.usage.total_tokens
+        return response
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_openai_tries_again_after_a_page_of_html_though_a_middleware_counts_tokens(standin, failures):
+    openai = pytest.importorskip("openai", reason="openai is not installed: pip install openai")
+    standin.script(*[Reply(503, b"<html>Bad gateway</html>", {"retry-after-ms": "1"})] * failures)
+    paths = ["django_llmcache.middleware.cache.CacheMiddleware", f"{__name__}.CountTokens"]
+
+    with (
+        override_settings(LLMCACHE={**settings.LLMCACHE, "MIDDLEWARE": paths}),
+        openai.OpenAI(http_client=cached_client(), max_retries=1) as client,
+    ):
+        ask = partial(client.chat.completions.create, model="gpt-4o-mini", messages=[{"role": "user", "content": "Hi"}])
+        if failures == 1:
+            assert ask().choices
+        else:
+            with pytest.raises(openai.InternalServerError):
+                ask()
+
+    assert standin.calls == 2
 
 
 def test_a_stream_passes_untouched_each_time(standin, name):

@@ -397,6 +397,20 @@ class Politeness:
         return self.get_response(request.replace(payload={**request.payload, "user": "polite", "temperature": 0}))
 
 
+class CountTokens:
+    """A middleware that counts what is paid for, as that of README.md does."""
+
+    spent = 0
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        CountTokens.spent += response.usage.total_tokens
+        return response
+
+
 class Offline:
     """A middleware that answers by itself."""
 
@@ -416,6 +430,17 @@ def test_a_middleware_may_change_what_is_sent(client, openai, below):
 
     assert openai.requests[0]["body"] == {**BODY, "user": "polite", "temperature": 0}
     assert again.from_cache
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_page_of_html_is_the_callers_own_though_a_middleware_counts_its_tokens(client, openai, status):
+    openai.script(Reply(status, b"<html>Bad gateway</html>", {"content-type": "text/html"}))
+    providers = {"openai": {"BASE_URL": f"{openai.url}/v1"}}
+    with override_settings(LLMCACHE={"MIDDLEWARE": [CACHE, f"{__name__}.CountTokens"], "PROVIDERS": providers}):
+        page, good = client.post(BODY, BODY)
+
+    assert (page.status, page.body) == (status, b"<html>Bad gateway</html>")
+    assert (good.status, good.from_cache) == (200, False)
 
 
 def test_a_middleware_may_answer(client, openai):

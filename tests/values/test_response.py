@@ -106,12 +106,19 @@ class TestReading:
     def test_what_is_no_json_is_an_error_that_shows_its_start_each_time(self, body):
         answer = LLMResponse(body, status=502)
 
-        for name in ("data", "text", "usage", "tool_calls"):
+        for name in ("data", "text", "tool_calls", "embeddings"):
             with pytest.raises(InvalidAnswerError, match=r"HTTP 502\) is not JSON") as raised:
                 getattr(answer, name)
             assert (raised.value.status, raised.value.body) == (502, body)
             assert raised.value.__suppress_context__
         assert answer.body == body
+
+    @pytest.mark.parametrize("body", [b"<!DOCTYPE html>", b"", b"\xff"])
+    def test_what_is_no_json_tells_nothing_beside_its_answer(self, body):
+        answer = LLMResponse(body, status=503)
+
+        assert answer.usage == (0, 0)
+        assert (answer.finish_reason, answer.model, answer.refused) == (None, None, False)
 
     @pytest.mark.parametrize("make", [LLMResponse, lambda body: hit(body=body)], ids=["live", "stored"])
     @pytest.mark.parametrize(
