@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Final
 
+from django.core.exceptions import SynchronousOnlyOperation
+
 from . import conf, keys
 from .backends.base import groups_of
 from .endpoints import Endpoint
@@ -14,6 +16,11 @@ from .keys import KeyMaker
 from .messages import LLMRequest
 from .policies import UNSET, CachePolicy, ambient, checked_scope, whose
 from .telemetry import placed
+
+ON_A_LOOP: Final = (
+    "Say scope=… in the call or in policy(), or look it up before, as by reading request.user.pk in sync code."
+)
+"""What to do where an event loop can't wait for whoever tells the scope."""
 
 
 class Route:
@@ -212,6 +219,9 @@ def _scope_from(ask: Callable[[], Any], name: str) -> str | None:
     """
     try:
         scope = ask()
+    except SynchronousOnlyOperation as error:
+        problem = f"{name} asks a database on an event loop ({placed(error)}). {ON_A_LOOP}"
+        raise UncacheableRequest(problem, reason="no_scope") from error
     except Exception as error:
         raise UncacheableRequest(f"{name} failed: {placed(error)}", reason="no_scope") from error
     try:

@@ -40,6 +40,8 @@ class RequestScopeMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
+        elif not hasattr(self, "process_view"):  # a subclass may have one
+            self.process_view = _before_view
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Return the response, or an awaitable of it where the view is served asynchronously."""
@@ -114,15 +116,26 @@ def user_of(request: HttpRequest) -> Any:
     return getattr(request, "user", None)
 
 
-async def _found_out(request: HttpRequest) -> None:
-    """Find out who the user is, in a thread: whoever set ``request.user`` may ask a database when it is first read.
+def _before_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+    """Find out who asks before an async view runs on a loop of its own, as under WSGI. For a sync one its calls do."""
+    if iscoroutinefunction(view) and _is_unknown(user := user_of(request)):
+        _read(user)
 
-    What fails here fails again where a call needs to know, and is told there.
-    """
-    user = user_of(request)
-    if isinstance(user, LazyObject) and user._wrapped is empty:
-        with suppress(Exception):
-            await sync_to_async(lambda: user.is_authenticated)()
+
+async def _found_out(request: HttpRequest) -> None:
+    """Find out who the user is, in a thread: whoever set ``request.user`` may ask a database when it is first read."""
+    if _is_unknown(user := user_of(request)):
+        await sync_to_async(_read)(user)
+
+
+def _is_unknown(user: Any) -> bool:
+    return isinstance(user, LazyObject) and user._wrapped is empty
+
+
+def _read(user: Any) -> None:
+    """Read the user for the first time. What fails fails again where a call needs to know, and is told there."""
+    with suppress(Exception):
+        _ = user.is_authenticated
 
 
 def _kind_of(user: Any) -> str:

@@ -10,9 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test import Client as DjangoClient
 from django.test import RequestFactory, override_settings
+from django.urls import path
 from django.utils.functional import SimpleLazyObject
+from django.views import View
 
 from django_llmcache import LLMRequest, cache, policy
 from django_llmcache.middleware.scope import RequestScopeMiddleware, user_of, web_request
@@ -232,6 +235,84 @@ def test_the_user_is_not_looked_up_where_nothing_is_asked():
         raise AssertionError("a query for nothing")
 
     RequestScopeMiddleware(lambda request: HttpResponse())(web(SimpleLazyObject(look_up)))
+
+
+async def asking_view(request):
+    async def call(_):
+        return {"choices": [{"message": {"content": f"Hi {request.user.username}"}, "finish_reason": "stop"}]}
+
+    answer = await cache.awith_cache(QUESTION, call)
+    return JsonResponse({"text": answer.text, "status": answer.cache.status, "reason": answer.cache.reason})
+
+
+class AskingView(View):
+    async def get(self, request):
+        return await asking_view(request)
+
+
+def plain_view(request):
+    return HttpResponse()
+
+
+urlpatterns = [path("function", asking_view), path("class", AskingView.as_view()), path("plain", plain_view)]
+SCOPES = f"{RequestScopeMiddleware.__module__}.{RequestScopeMiddleware.__name__}"
+
+
+@pytest.mark.django_db
+class TestOfASessionUnderWSGI:
+    """As in a new project: sync middleware, and Django's own session and user."""
+
+    @pytest.fixture(autouse=True)
+    def _site(self, settings):
+        settings.ROOT_URLCONF = __name__
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, SCOPES]
+
+    @pytest.fixture
+    def browsers(self):
+        browsers = [DjangoClient(), DjangoClient()]
+        for name, browser in zip(("ann", "bob"), browsers, strict=True):
+            browser.force_login(User.objects.create_user(name))
+        return browsers
+
+    @pytest.mark.parametrize("page", ["/function", "/class"])
+    def test_an_async_view_gets_each_users_own_answers(self, browsers, page):
+        said = [browser.get(page).json() for browser in browsers * 2]
+
+        assert [each["text"] for each in said] == ["Hi ann", "Hi bob"] * 2
+        assert [each["status"] for each in said] == ["miss", "miss", "hit", "hit"]
+
+    def test_visitors_of_an_async_view_share(self):
+        said = [DjangoClient().get("/function").json()["status"] for _ in range(2)]
+
+        assert said == ["miss", "hit"]
+
+    def test_a_sync_view_that_asks_nothing_costs_no_query(self, browsers, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            browsers[0].get("/plain")
+
+
+def test_who_cannot_be_found_out_on_a_loop_is_told_of_with_what_to_do(events):
+    async def call(_):
+        return {"choices": []}
+
+    def view(request):
+        view.answer = asyncio.run(cache.awith_cache(QUESTION, call))
+        return HttpResponse()
+
+    RequestScopeMiddleware(view)(web(SimpleLazyObject(User.objects.first)))
+
+    assert view.answer.cache.reason == "no_scope"
+    assert "Say scope=… in the call" in events.of("error")[0]["error"]
+
+
+def test_a_subclass_keeps_its_own_hook_before_views():
+    class Counting(RequestScopeMiddleware):
+        def process_view(self, request, view, args, kwargs):
+            return HttpResponse("counted")
+
+    middleware = Counting(lambda request: HttpResponse())
+
+    assert middleware.process_view(web(), asking_view, (), {}).content == b"counted"
 
 
 def test_an_async_view_never_waits_for_the_user_on_the_loop():
