@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import wraps
 from types import CodeType
@@ -15,16 +15,13 @@ from asgiref.sync import iscoroutinefunction
 from django.utils.safestring import SafeString, mark_safe
 
 from . import strategies
+from .functionrequest import CachedFunction, FunctionRequest
 from .messages import LLMRequest, LLMResponse
 from .parsing import written
 from .policies import CachePolicy, Wishes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PROVIDER: Final = "function"
-"""What an entry of ``@cached`` says of its provider, for ``clear(provider="function")``."""
-
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _TEXT: Final = (("content-type", "application/x-llmcache-text+json"),)
 _NO_JSON: Final = (("content-type", "application/x-llmcache-text"),)
 _SAFE: Final = (("content-type", "application/x-llmcache-safe+json"),)
@@ -38,8 +35,9 @@ def cached(**wishes: Unpack[Wishes]) -> Callable[[Function], Function]: ...
 def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
     """Cache a plain or async function from messages to an answer.
 
-    The function's full name and all its arguments make the key, so they must be what JSON can say (a request that
-    is not goes through uncached, with a ``cache_error``). That goes for a method's ``self`` too, whose state counts:
+    The function's full name and all its arguments make the key, so they must be what JSON can say, or dates, times,
+    ``timedelta`` and ``Decimal``. A call with another one, such as a model's object, goes through uncached, and one
+    ``cache_error`` names the function and the argument. That goes for a method's ``self`` too, whose state counts:
     decorate a static method or a plain function. What its name does not tell from others has entries of its own each
     time it is decorated: a lambda, a ``partial``, a method of one object, a function or another decorator below this
     one that uses variables of the function it is defined in. Of several functions of one name in a module, such as
@@ -61,59 +59,31 @@ def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
 
 
 def _wrapped(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Any]:
-    signature = inspect.signature(function)
-    path = _path(function)
-
-    def request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> LLMRequest:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        payload: dict[str, Any] = {"arguments": dict(bound.arguments)}
-        if (kinds := _kinds(payload["arguments"])) is not None:
-            payload["kinds"] = kinds
-        return LLMRequest(PROVIDER, operation=PROVIDER, path=path, payload=payload, policy=policy)
+    of_function = CachedFunction(function, _path(function), policy)
 
     if iscoroutinefunction(function):
 
         @wraps(function)
         async def answer_async(*args: Any, **kwargs: Any) -> Any:
-            async def call(_: LLMRequest) -> Any:
-                return _pack(await function(*args, **kwargs), path)
+            request = of_function.request(args, kwargs)
 
-            return _unpack(await strategies.current().awith_cache(request(args, kwargs), call))
+            async def call(_: LLMRequest) -> LLMResponse:
+                return _pack(await function(*args, **kwargs), request)
+
+            return _unpack(await strategies.current().awith_cache(request, call))
 
         return answer_async
 
     @wraps(function)
     def answer(*args: Any, **kwargs: Any) -> Any:
-        return _unpack(
-            strategies.current().with_cache(request(args, kwargs), lambda _: _pack(function(*args, **kwargs), path))
-        )
+        request = of_function.request(args, kwargs)
+
+        def call(_: LLMRequest) -> LLMResponse:
+            return _pack(function(*args, **kwargs), request)
+
+        return _unpack(strategies.current().with_cache(request, call))
 
     return answer
-
-
-def _kinds(value: Any) -> Any:
-    """Return, in its own shape, where a value has what JSON takes for something else; ``None`` where it has nothing.
-
-    To a provider a tuple is a list, an enum its value, a UUID its text and a text that a template gave any other. To a
-    function they need not be. The value itself stays as it is in the request, so that one that changes under way is
-    seen to.
-    """
-    if value.__class__ in _PLAIN:
-        return None
-    if value.__class__ is dict:
-        items: Iterable[tuple[Any, Any]] = value.items()
-    elif value.__class__ is list or value.__class__ is tuple:
-        items = enumerate(value)
-    else:
-        items = [("value", value.value)] if isinstance(value, Enum) else ()
-    try:
-        found = {str(step): kinds for step, inner in items if (kinds := _kinds(inner)) is not None}
-    except RecursionError:  # deeper than JSON goes, or a circle: the request gets no key
-        return None
-    if value.__class__ is not dict and value.__class__ is not list:
-        return {"is": f"{type(value).__module__}.{type(value).__qualname__}", "in": found}
-    return found or None
 
 
 def _path(function: Callable[..., Any]) -> str:
@@ -165,7 +135,13 @@ def _content(cell: Any) -> Any:
         return cell
 
 
-def _pack(answer: Any, path: str) -> LLMResponse:
+def _pack(answer: Any, request: FunctionRequest) -> LLMResponse:
+    """Return an answer as a response, which is not stored where the arguments have changed meanwhile."""
+    response = _response(answer, request.path)
+    return response.marked("bypass", reason="changed") if request.has_changed else response
+
+
+def _response(answer: Any, path: str) -> LLMResponse:
     """Return an answer of any supported type as a response that tells the type by its headers."""
     if isinstance(answer, LLMResponse):
         return answer

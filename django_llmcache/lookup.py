@@ -77,7 +77,7 @@ def look_up(request: LLMRequest, sender: Any) -> LLMResponse | Question | Late |
     except ConfigurationError:
         raise
     except Exception as error:
-        return _failed(error, sender)
+        return _failed(request, error, sender)
 
 
 def _at_hand(request: LLMRequest, question: Question, sender: Any) -> LLMResponse | Question | Bypass:
@@ -194,7 +194,7 @@ def _answered(request: LLMRequest, question: Question, found: Found, sender: Any
             return response
         route.keys.has_null(request._payload)
     except Exception as error:
-        return _failed(error, sender)
+        return _failed(request, error, sender)
     if found.entry is None:
         return plan
     wanted = found.late > 0 and not route.refresh and _is_young(found.entry, route.max_age)
@@ -238,9 +238,10 @@ def _handed_out(entry: Entry | None, plan: Plan, sender: Any) -> LLMResponse | N
     return LLMResponse.from_entry(entry, plan.key, plan.backend.name)
 
 
-def _failed(error: Exception, sender: Any) -> Bypass:
+def _failed(request: LLMRequest, error: Exception, sender: Any) -> Bypass:
     if isinstance(error, UncacheableRequest):
-        emit("error", sender, key=None, operation="key", error=str(error))
+        if (what := request._told_of(error)) is not None:
+            emit("error", sender, key=None, operation="key", error=what)
         return Bypass(error.reason)
     emit_failure(error, sender, key=None, operation="get")
     return Bypass("error")

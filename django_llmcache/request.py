@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .endpoints import Endpoint, Pairs, pairs, shared
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, UncacheableRequest
 from .policies import NOTHING_SAID, CachePolicy
 from .rules import DEFAULT_RULES, RequestRules
 
@@ -176,6 +176,10 @@ class LLMRequest:
         changed = LLMRequest(**(parts | changes))
         changed._target = self._target
         return changed
+
+    def _told_of(self, error: UncacheableRequest) -> str | None:
+        """Return what is to be told where the request has no key; ``None`` for nothing."""
+        return str(error)
 
     def __copy__(self) -> LLMRequest:
         return self._with(dict(self._payload))

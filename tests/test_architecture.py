@@ -25,7 +25,7 @@ FLOORS = (
     {"decisions", "keeping", "lookup", "plans", "refreshing", "sharing", "sitestats", "stats", "strategies"},
     {"pipeline", "middleware"},
     {"providers", "transports"},
-    {"binding", "cache", "client", "decorator"},
+    {"binding", "cache", "client", "decorator", "functionrequest"},
     {"apps", "checks", "contrib", "invalidation", "management", "middlewarechecks", "testing"},
 )  # fmt: skip
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}

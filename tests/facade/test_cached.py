@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from functools import wraps
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils.safestring import mark_safe
 
 from django_llmcache import LLMResponse, cache, cached, policy
@@ -84,6 +86,13 @@ ALIKE_IN_JSON = {
     "list-of-uuids": ([UUID(int=1), "x"], [str(UUID(int=1)), "x"]),
     "safe-text": (mark_safe("<b>"), "<b>"),
     "list-of-safe-texts": ([mark_safe("<b>")], ["<b>"]),
+    "date": (date(2026, 1, 2), "datetime.date(2026, 1, 2)"),
+    "date-and-midnight": (date(2026, 1, 2), datetime(2026, 1, 2)),
+    "time": ([time(12)], [time(12, fold=1)]),
+    "two-zones": (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/London"))),
+    "timedelta": ({"within": timedelta(seconds=60)}, {"within": 60}),
+    "decimal": (Decimal("1.0"), Decimal("1.00")),
+    "decimal-and-float": (({"price": Decimal(1)},), ({"price": 1},)),
     "what-tells-them-apart": ((1,), {"is": "builtins.tuple", "in": {}}),
 }
 
@@ -117,11 +126,12 @@ def test_an_argument_that_goes_round_in_a_circle_goes_through():
     def measure(value):
         return str(len(value))
 
-    assert [measure(circle), measure(circle)] == ["1", "1"]
+    circle.append((1,))
+    assert [measure(circle), measure(circle)] == ["2", "2"]
     assert cache.stats().bypassed == {"unencodable": 2}
 
 
-@pytest.mark.parametrize("inside", [[], [("tuple",)]], ids=["plain", "with-a-tuple"])
+@pytest.mark.parametrize("inside", [[], [("tuple",)], [date(2026, 1, 2)]], ids=["plain", "with-a-tuple", "with-a-date"])
 def test_an_answer_to_arguments_that_the_function_changed_is_not_stored(inside):
     @cached
     def consume(items):
@@ -320,11 +330,38 @@ class Bot:
 
 
 def test_a_method_is_never_answered_for_another_object(events):
-    """An object has no JSON: its calls go through, and one event each says why they are not cached."""
+    """An object has no JSON: its calls go through, and one event for each method says why they are not cached."""
     assert [Bot(prompt).answer(MESSAGES) for prompt in ("kind", "stern")] == ["kind: Hi", "stern: Hi"]
     assert asyncio.run(Bot("kind").aanswer(MESSAGES)) == "kind"
-    assert events.names == ["error", "miss"] * 3
+    assert events.names == ["error", "miss", "miss", "error", "miss"]
     assert cache.stats().bypassed == {"unencodable": 3}
+    assert "Bot.answer() is not cached: its argument 'self'" in events.of("error")[0]["error"]
+    assert "Decorate a static method" in events.of("error")[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "cure"),
+    [
+        (User(pk=1), "User", "Pass given.pk and the text that is asked about."),
+        ([{"who": User(pk=1)}], "User", "Pass texts, numbers, dates, lists and dicts."),
+        ({1, 2}, "set", "Pass texts, numbers, dates, lists and dicts."),
+        ({"score": float("nan")}, "NaN", "Pass texts"),
+    ],
+    ids=["model", "model-inside", "set", "nan"],
+)
+def test_an_argument_without_json_is_told_once_with_what_to_do(events, value, kind, cure):
+    @cached
+    def sum_up(text, given):
+        return text
+
+    assert [sum_up("x", value), sum_up("y", value)] == ["x", "y"]
+
+    (told,) = [details["error"] for details in events.of("error")]
+    assert ".sum_up" in told
+    assert "its argument 'given'" in told
+    assert kind in told
+    assert cure in told
+    assert cache.stats().bypassed == {"unencodable": 2}
 
 
 def test_a_static_method_is_cached():

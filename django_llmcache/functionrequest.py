@@ -1,0 +1,133 @@
+"""A call of a ``@cached`` function as a request, whose body is the arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from operator import is_
+from typing import Any, Final
+
+from .canonical import canonical_body
+from .exceptions import UncacheableRequest
+from .messages import LLMRequest
+from .policies import CachePolicy
+
+PROVIDER: Final = "function"
+"""What an entry of ``@cached`` says of its provider, for ``clear(provider="function")``."""
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_SHOWN: Final = frozenset({date, datetime, time, timedelta, Decimal})
+"""Types whose ``repr`` says all that there is to a value: that of a subclass may leave something out."""
+
+
+class CachedFunction:
+    """One function under ``@cached``: makes the request of each call.
+
+    Args:
+        function: as it was decorated.
+        path: what tells it from others.
+        policy: what its calls want of the cache.
+    """
+
+    def __init__(self, function: Callable[..., Any], path: str, policy: CachePolicy) -> None:
+        self.path = path
+        self.policy = policy
+        self.told: set[str] = set()
+        """Arguments of which has been told that they keep the function from being cached."""
+        self._signature = inspect.signature(function)
+
+    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FunctionRequest:
+        """Return the request of a call.
+
+        Raises:
+            TypeError: the function takes no such arguments.
+        """
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return FunctionRequest(self, dict(bound.arguments))
+
+
+class FunctionRequest(LLMRequest):
+    """One call of a function, with its arguments by name."""
+
+    __slots__ = ("_arguments", "_function")
+
+    def __init__(self, function: CachedFunction, arguments: dict[str, Any]) -> None:
+        self._function = function
+        self._arguments = arguments
+        payload: dict[str, Any] = {"arguments": arguments}
+        if (kinds := _kinds(arguments)) is not None:
+            payload = {"arguments": _written(arguments), "kinds": kinds}
+        super().__init__(PROVIDER, operation=PROVIDER, path=function.path, payload=payload, policy=function.policy)
+
+    @property
+    def has_changed(self) -> bool:
+        """Return whether the arguments are no more what they were, where that does not show in the body."""
+        body = self._payload["arguments"]
+        return body is not self._arguments and bool(body != _written(self._arguments))
+
+    def _told_of(self, error: UncacheableRequest) -> str | None:
+        """Return which argument keeps the function from being cached and what to do; ``None`` from the second time."""
+        for name, value in self._payload["arguments"].items():
+            try:
+                canonical_body({name: value}, frozenset())
+            except UncacheableRequest as problem:
+                if name in self._function.told:
+                    return None
+                self._function.told.add(name)
+                why = f"its argument {name!r} is not what JSON can say ({problem.__cause__ or problem})"
+                return f"{self.path}() is not cached: {why}. {_cure(name, value)}"
+        return str(error)
+
+
+def _cure(name: str, value: Any) -> str:
+    if name == "self":
+        return "Decorate a static method or a plain function, and pass what the answer depends on."
+    if hasattr(value, "_meta") and hasattr(value, "pk"):
+        return f"Pass {name}.pk and the text that is asked about."
+    return "Pass texts, numbers, dates, lists and dicts."
+
+
+def _kinds(value: Any) -> Any:
+    """Return, in its own shape, where a value has what JSON takes for something else; ``None`` where it has nothing.
+
+    To a provider a tuple is a list, an enum its value, a UUID its text and a text that a template gave any other. To a
+    function they need not be.
+    """
+    if value.__class__ in _PLAIN:
+        return None
+    if value.__class__ is dict:
+        items: Iterable[tuple[Any, Any]] = value.items()
+    elif value.__class__ is list or value.__class__ is tuple:
+        items = enumerate(value)
+    else:
+        items = [("value", value.value)] if isinstance(value, Enum) else ()
+    try:
+        found = {str(step): kinds for step, inner in items if (kinds := _kinds(inner)) is not None}
+    except RecursionError:  # deeper than JSON goes, or a circle: the request gets no key
+        return None
+    if value.__class__ is not dict and value.__class__ is not list:
+        return {"is": f"{type(value).__module__}.{type(value).__qualname__}", "in": found}
+    return found or None
+
+
+def _written(value: Any) -> Any:
+    """Return a value with texts in place of dates and the like: itself where it has none.
+
+    Then it stays as it is in the request, so that one that changes under way is seen to.
+    """
+    if value.__class__ in _SHOWN:
+        return repr(value)
+    try:
+        if value.__class__ is dict:
+            fields = {name: _written(inner) for name, inner in value.items()}
+            return value if all(map(is_, fields.values(), value.values())) else fields
+        if value.__class__ is list or value.__class__ is tuple:
+            items = [_written(inner) for inner in value]
+            return value if all(map(is_, items, value)) else items
+    except RecursionError:  # as above
+        pass
+    return value
