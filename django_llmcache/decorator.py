@@ -18,7 +18,7 @@ from . import strategies
 from .functionrequest import CachedFunction, FunctionRequest
 from .messages import LLMRequest, LLMResponse
 from .parsing import written
-from .policies import CachePolicy, Wishes
+from .policies import CachePolicy, Wishes, checked_policy
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -52,9 +52,11 @@ def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
 
     Raises:
         ConfigurationError: a wish that cannot work, when the function is defined.
-        TypeError: the function answered with another type.
+        TypeError: a word that there is not, or no function; or the function answered with another type.
     """
-    policy = CachePolicy(**wishes)
+    policy = checked_policy("cached", wishes)
+    if function is not None and not callable(function):
+        raise TypeError(f"cached() takes its words by name, and got {function!r}: write @cached(ttl=60).")
     return _wrapped(function, policy) if function is not None else lambda function: _wrapped(function, policy)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import partial, wraps
 from inspect import isasyncgenfunction, isclass, iscoroutine, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, NamedTuple, Never, Self, TypedDict, TypeVar, Unpack
 
 from .canonical import LARGEST_INTEGER
 from .durations import TTL, duration, lasting, seconds
@@ -137,6 +138,25 @@ class CachePolicy(_Fields):
 _TAGS: Final = CachePolicy._fields.index("tags")
 
 
+def checked_policy(name: str, wishes: Mapping[str, Any]) -> CachePolicy:
+    """Return the policy that the words of ``policy()`` or ``cached()`` say.
+
+    Raises:
+        ConfigurationError: a value that cannot work; the message names the field.
+        TypeError: a word that there is not; the message names the one that was meant.
+    """
+    for word in wishes:
+        if word not in CachePolicy._fields:
+            close = [_ELSEWHERE[word]] if word in _ELSEWHERE else get_close_matches(word, CachePolicy._fields, n=1)
+            meant = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(CachePolicy._fields)}."
+            raise TypeError(f"{name}() has no argument {word!r}; {meant}")
+    return CachePolicy(**wishes)
+
+
+_ELSEWHERE: Final = {"timeout": "ttl"}
+"""What Django's own cache calls it."""
+
+
 def _flag(name: str, value: Any) -> bool:
     if value is True or value is False:
         return value
@@ -203,13 +223,16 @@ class policy:  # noqa: N801 - reads as a statement: `with policy(ttl=60):`
 
     Raises:
         ConfigurationError: a value that cannot work; the message names the field.
-        TypeError: it decorates a class or a generator, whose body would run outside the policy.
+        TypeError: a word that there is not; or it decorates a class or a generator, whose body would run outside the
+            policy.
     """
 
     __slots__ = ("_policy",)
 
-    def __init__(self, **wishes: Unpack[Wishes]) -> None:
-        self._policy = CachePolicy(**wishes)
+    def __init__(self, *bare: Never, **wishes: Unpack[Wishes]) -> None:
+        if bare:
+            raise TypeError(f"policy() takes its words by name, and got {bare[0]!r}: write policy(ttl=60).")
+        self._policy = checked_policy("policy", wishes)
 
     def __enter__(self) -> CachePolicy:
         outer = _ambient.get()

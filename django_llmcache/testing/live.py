@@ -52,8 +52,12 @@ def live_api(target: Callable[..., Any] | None = None, /, **words: Any) -> Any:
             * ``pace``: times the recorded pace of streams; ``0`` (the default) waits for nothing.
 
     Raises:
-        ConfigurationError: a word that cannot work, where the test is defined.
+        ConfigurationError: a word that cannot work, or no test, where the test is defined.
     """
+    if target is not None and not callable(target):
+        raise ConfigurationError(
+            f"live_api takes its words by name, and got {target!r}: write live_api(mode='replay')."
+        )
     made = LiveAPI(words)
     return made if target is None else made(target)
 

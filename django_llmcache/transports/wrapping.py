@@ -33,8 +33,11 @@ def wrap(sdk_client: Client) -> Client:
             client of ``httpx2`` or ``httpx``, or a session of ``requests``.
 
     Raises:
-        TypeError: it can't be copied; the message names the way that works.
+        TypeError: it is a class, or can't be copied; the message names the way that works.
     """
+    if isinstance(sdk_client, type):
+        name = sdk_client.__name__
+        raise TypeError(f"{name} is a class; give a client of it: wrap({name}(…)).")
     copy = getattr(sdk_client, "with_options", None)
     if callable(copy):
         return copy(http_client=_cached(sdk_client))  # type: ignore[no-any-return]

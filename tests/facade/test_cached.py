@@ -301,8 +301,13 @@ def test_an_option_that_cannot_work_is_an_error_at_the_definition(wishes):
 
 
 def test_an_unknown_option_is_an_error_at_the_definition():
-    with pytest.raises(TypeError, match="tll"):
-        cached(tll=60)
+    with pytest.raises(TypeError, match=r"cached\(\) has no argument 'timeout'; did you mean 'ttl'\?"):
+        cached(timeout=60)
+
+
+def test_a_word_without_its_name_is_an_error_at_the_definition():
+    with pytest.raises(TypeError, match=r"by name, and got 60: write @cached\(ttl=60\)"):
+        cached(60)
 
 
 def test_wrong_arguments_are_the_functions_own_error():

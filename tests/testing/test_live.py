@@ -60,6 +60,11 @@ def test_a_function_that_returns_a_coroutine_is_refused_and_nothing_is_asked(fix
     assert provider.calls == 0
 
 
+def test_a_word_without_its_name_is_an_error_where_the_test_is_defined():
+    with pytest.raises(ConfigurationError, match=r"by name, and got 'replay': write live_api\(mode='replay'\)"):
+        live_api("replay")
+
+
 class TestHeaders:
     """``KEY_HEADERS`` of the settings count here too."""
 

@@ -259,6 +259,12 @@ def test_an_sdk_that_cannot_be_copied_is_told_the_way_that_works(home, way):
         wrap(sdk)
 
 
+@pytest.mark.parametrize("kind", [Copied, httpx2.Client, requests.Session])
+def test_a_class_is_no_client(kind):
+    with pytest.raises(TypeError, match=rf"{kind.__name__} is a class; give a client of it: wrap\({kind.__name__}\("):
+        wrap(kind)
+
+
 def test_a_module_is_told_the_way_that_works():
     with pytest.raises(TypeError, match=r"litellm\.client_session = cached_client\(library='httpx'\)"):
         wrap(types.ModuleType("litellm"))

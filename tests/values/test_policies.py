@@ -99,6 +99,26 @@ class TestFields:
         with pytest.raises(TypeError):
             CachePolicy(True)
 
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            ({"tll": 5}, r"policy\(\) has no argument 'tll'; did you mean 'ttl'\?"),
+            ({"timeout": 5}, r"policy\(\) has no argument 'timeout'; did you mean 'ttl'\?"),
+            ({"xyzzy": 5}, r"policy\(\) has no argument 'xyzzy'; it has cache, ttl, "),
+        ],
+        ids=str,
+    )
+    def test_an_unknown_word_of_a_block_is_told_with_the_one_that_was_meant(self, words, says):
+        with pytest.raises(TypeError, match=says):
+            policy(**words)
+
+    def test_what_stands_bare_is_told_to_take_words(self):
+        with pytest.raises(TypeError, match=r"by name, and got .*: write policy\(ttl=60\)"):
+
+            @policy
+            def answer():
+                pass
+
     def test_only_what_is_said_is_shown(self):
         assert repr(CachePolicy()) == "CachePolicy()"
         assert repr(CachePolicy(ttl=None, cache=False)) == "CachePolicy(cache=False, ttl=None)"
