@@ -118,7 +118,7 @@ def clear(
         How many were removed here; ``None`` when the backend can't count.
 
     Raises:
-        ConfigurationError: a condition that is no text, or none that can be stored; nothing was removed.
+        ConfigurationError: a condition that is no text, an empty one, or none that can be stored; nothing was removed.
     """
     selector = selector_of(provider=provider, model=model, scope=scope, tag=tag, key=key)
     backend = backends.current()

@@ -151,6 +151,17 @@ def test_a_condition_that_is_no_text_removes_nothing_here_or_elsewhere(name):
     assert list(workers.run_dir().rglob("clears/*.json")) == before
 
 
+@twins
+@pytest.mark.parametrize("name", [*CONDITIONS, "key"])
+def test_a_condition_that_is_empty_removes_nothing_and_says_so(name, is_async):
+    store()
+
+    with pytest.raises(ConfigurationError, match=rf"^{name} is empty.* Nothing was removed"):
+        call("clear", is_async=is_async, **{name: ""})
+
+    assert cache.stats().entries == 1
+
+
 @pytest.mark.parametrize("name", ["provider", "model", "key"])
 def test_a_condition_that_no_answer_can_meet_removes_nothing_and_says_so(name):
     store()
