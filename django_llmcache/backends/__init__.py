@@ -7,6 +7,8 @@ import os
 from traceback import format_tb
 from typing import Any, NamedTuple
 
+from django.apps import apps
+
 from django_llmcache import conf
 from django_llmcache.entry import Entry
 from django_llmcache.exceptions import ConfigurationError
@@ -32,6 +34,7 @@ _kept: dict[str, _Kept] = {}
 _none_in_force: tuple[conf.Settings | None, BaseBackend] = (None, DummyBackend())
 in_force = _none_in_force
 _listeners: list[OnEvict] = []
+_told_of_app = False
 
 
 def current() -> BaseBackend:
@@ -82,6 +85,7 @@ def _find(settings: conf.Settings) -> BaseBackend:
 
 
 def _make(settings: conf.Settings) -> BaseBackend:
+    _tell_of_missing_app()
     backend_class = class_at(settings.backend)
     try:
         return backend_class(settings.options, on_evict=_tell, cleanup_interval=settings.cleanup_interval)
@@ -94,6 +98,18 @@ def _make(settings: conf.Settings) -> BaseBackend:
             "%s Calls go on without the cache.\n%s", standin.message, where
         )
         return standin
+
+
+def _tell_of_missing_app() -> None:
+    """Warn once where calls are cached and all else of the app is missing: nothing fails for it."""
+    global _told_of_app
+    if _told_of_app or not apps.ready or apps.is_installed("django_llmcache"):
+        return
+    _told_of_app = True
+    logger.warning(
+        "INSTALLED_APPS has no 'django_llmcache'. Calls are cached, but no save clears answers by tag, INSTRUMENT does "
+        "nothing, and neither the system checks nor `manage.py llmcache` are there. Add it."
+    )
 
 
 def class_at(path: str) -> type[BaseBackend]:
