@@ -15,7 +15,7 @@ import requests
 from django.conf import settings
 from django.test import override_settings
 
-from django_llmcache import LLMResponse, chat, policy
+from django_llmcache import LLMResponse, chat, control, policy
 from django_llmcache.contrib.demo.standin import HangUp, Reply, Stall
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.signals import cache_hit, cache_miss
@@ -278,6 +278,26 @@ def test_the_control_header_is_heeded_and_never_sent(client, openai, words, call
 
     assert openai.calls == calls
     assert not any("x-llmcache-control" in request["headers"] for request in openai.requests)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("no-cach", "'no-cach', which is ignored; did you mean 'no-cache'?"),
+        ("private, no-store", "'private', which is ignored; there are no-cache, no-store and max-age=n."),
+        ("max-age=soon", "'max-age=soon', which is ignored; did you mean 'max-age=60'?"),
+    ],
+)
+def test_a_word_that_the_control_header_does_not_know_is_told_once(openai, caplog, monkeypatch, words, hint):
+    monkeypatch.setattr(control, "_told", set())
+    control.policy_of.cache_clear()
+
+    Client("httpx2", openai.url).post(BODY, BODY, headers={"x-llmcache-control": words})
+    Client("requests", openai.url).post(BODY, headers={"x-llmcache-control": f"{words}, max-age=60"})
+
+    assert [message for message in caplog.messages if "x-llmcache-control" in message] == [
+        f"x-llmcache-control has {hint}"
+    ]
 
 
 def test_no_store_reads_and_does_not_store(client, openai):
