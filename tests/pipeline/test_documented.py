@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -13,7 +15,7 @@ from django_llmcache import stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.transports import cached_session
 from tests.pipeline.pages import DOCS
-from tests.pipeline.world import CACHE, MESSAGES, aask, ask
+from tests.pipeline.world import CACHE, LOGGING, MESSAGES, aask, ask
 
 PAGE = (DOCS / "middleware.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- (\S+\.py) -->\n```python\n(.*?)```", re.DOTALL)
@@ -70,6 +72,34 @@ def test_the_users_own_middleware_lets_errors_of_an_sdk_through(count_tokens, pr
         )
 
     assert (answer.status_code, count_tokens) == (503, {})
+
+
+ASK = """
+import sys
+from django.conf import settings
+from myproject.logged import LOGGING
+url, *middleware = sys.argv[1:]
+openai = {"API_KEY": "made-up", "BASE_URL": url, "MODEL": "gpt-4o-mini"}
+llmcache = {"MIDDLEWARE": middleware, "PROVIDERS": {"openai": openai}}
+settings.configure(INSTALLED_APPS=["django_llmcache"], LOGGING=LOGGING, LLMCACHE=llmcache)
+import django
+django.setup()
+from django_llmcache import chat
+for _ in range(2):
+    chat("openai", [{"role": "user", "content": "Hi"}])
+"""
+
+
+def test_the_logging_settings_show_each_call_once(project, provider, tmp_path):
+    command = [sys.executable, "-c", ASK, f"{provider.url}/v1", LOGGING, CACHE]
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert re.findall(r"^llm .* (miss|hit) .* ms$", done.stderr, re.MULTILINE) == ["miss", "hit"]
+    assert len(done.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize("call", [ask, lambda: asyncio.run(aask())], ids=["chat", "achat"])
