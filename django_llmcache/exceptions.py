@@ -39,7 +39,15 @@ class BackendTimeoutError(LLMCacheError):
 
 
 class BackendUnavailableError(LLMCacheError):
-    """The backend did not answer lately, and is not asked for a while."""
+    """The backend can't do what is asked: its store failed, or did lately and is not asked for a while.
+
+    Attributes:
+        asked: whether it was asked now. What was raised then is the ``__cause__``, where it may be shown.
+    """
+
+    def __init__(self, message: str, *, asked: bool = False) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class ProviderError(LLMCacheError):

@@ -9,12 +9,12 @@ from typing import Any
 from . import admission
 from .decisions import parts_of
 from .entry import Entry
-from .exceptions import BackendUnavailableError, EntryTooLargeError
+from .exceptions import EntryTooLargeError
 from .keys import pack_parts, scope_digest
 from .messages import LLMRequest, LLMResponse
-from .plans import ITS_OWN, Bypass, Plan
+from .plans import ITS_OWN, Bypass, Plan, reason_of
 from .policies import UNSET
-from .telemetry import counters, emit, told
+from .telemetry import counters, emit, emit_failure
 
 
 def keep(request: LLMRequest, answer: LLMResponse, found: Plan | Bypass, *, latency: float, sender: Any) -> LLMResponse:
@@ -111,10 +111,8 @@ def _failed(error: Exception, plan: Plan, sender: Any) -> str:
     """Tell what was against storing it; return the reason code."""
     if isinstance(error, EntryTooLargeError):
         return "too_large"
-    if isinstance(error, BackendUnavailableError):
-        return "unavailable"
-    emit("error", sender, key=plan.key, operation="put", error=told(error))
-    return "error"
+    emit_failure(error, sender, key=plan.key, operation="put")
+    return reason_of(error)
 
 
 def _marked(request: LLMRequest, answer: LLMResponse, kept: Entry | str, plan: Plan, sender: Any) -> LLMResponse:

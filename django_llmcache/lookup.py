@@ -10,9 +10,9 @@ from .backends.base import BaseBackend, Found
 from .bodyrequest import BodyRequest
 from .decisions import Route, has_state, route_of, scoped
 from .entry import Entry
-from .exceptions import BackendUnavailableError, ConfigurationError, UncacheableRequest
+from .exceptions import ConfigurationError, UncacheableRequest
 from .messages import LLMRequest, LLMResponse
-from .plans import Bypass, Late, Plan, Question
+from .plans import Bypass, Late, Plan, Question, reason_of
 from .policies import ambient, whose
 from .refreshing import refreshes
 from .sitestats import publisher
@@ -225,9 +225,8 @@ def _unanswered(question: Question, error: Exception, sender: Any) -> Plan:
     Those do who have seen the same changes: what this process couldn't clear is in place of the stamps of the store.
     """
     emit_failure(error, sender, key=question.key, operation="get")
-    reason = "unavailable" if isinstance(error, BackendUnavailableError) else "error"
     key, route, backend, landed = question
-    return Plan(key, route, backend, backend.clears_tried, landed, reason)
+    return Plan(key, route, backend, backend.clears_tried, landed, reason_of(error))
 
 
 def _handed_out(entry: Entry | None, plan: Plan, sender: Any) -> LLMResponse | None:

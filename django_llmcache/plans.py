@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from .backends.base import BaseBackend
 from .decisions import Route
+from .exceptions import BackendUnavailableError
 from .messages import LLMRequest, LLMResponse
 
 Call = Callable[[LLMRequest], Any]
@@ -74,3 +75,8 @@ class Late(NamedTuple):
 
     answer: LLMResponse
     plan: Plan
+
+
+def reason_of(error: Exception) -> str:
+    """Return why an answer is not stored whose backend raised this: it failed, or spared itself a try."""
+    return "unavailable" if isinstance(error, BackendUnavailableError) and not error.asked else "error"

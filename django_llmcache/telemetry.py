@@ -116,9 +116,16 @@ def emit(event: str, sender: Any, **details: Any) -> None:
 
 
 def emit_failure(error: Exception, sender: Any, *, key: str | None, operation: str) -> None:
-    """Tell of a failure of the backend, but not of each call that it spares itself while it knows of one."""
+    """Tell of a failure of the backend, but not of each call that it spares itself while it knows of one.
+
+    A store that is away has its one line in the log already, so each further try has none at WARNING.
+    """
     if not isinstance(error, BackendUnavailableError):
         emit("error", sender, key=key, operation=operation, error=told(error))
+    elif error.asked:
+        counters.add("error")
+        details = {"key": key, "operation": operation, "error": told(error.__cause__ or error)}
+        _tell("error", sender, details, level=logging.DEBUG)
 
 
 def heard(event: str) -> bool:
@@ -130,8 +137,8 @@ def _level_of(event: str) -> int:
     return logging.WARNING if event.endswith("error") else logging.DEBUG
 
 
-def _tell(event: str, sender: Any, details: Mapping[str, Any]) -> None:
-    level = _level_of(event)
+def _tell(event: str, sender: Any, details: Mapping[str, Any], level: int | None = None) -> None:
+    level = _level_of(event) if level is None else level
     if logger.isEnabledFor(level):
         shown = {**details, "key": short(details["key"])}
         line = one_line(" ".join(f"{k}={v}" for k, v in sorted(shown.items())))
@@ -142,7 +149,7 @@ def _tell(event: str, sender: Any, details: Mapping[str, Any]) -> None:
     SIGNALS[event].tell(sender, details)
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Return what an error says of itself, or its class where even that fails."""
     try:
         return repr(error)

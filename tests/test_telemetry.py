@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from django.dispatch import Signal
@@ -21,6 +22,7 @@ from tests.pipeline.world import KEY, aask, ask, configure, events, fate
 
 __all__ = ["configure", "events"]
 
+PACKAGE = Path(signals.__file__).parent
 DECIDERS = "tests.pipeline.deciders"
 
 
@@ -81,6 +83,14 @@ def test_every_argument_is_explained():
     }
 
     assert explained == set().union(*DOCUMENTED.values())
+
+
+def test_every_operation_that_fails_somewhere_is_documented():
+    [told] = [told for name, told in rows(TELEMETRY, "## Signals", 1) if name == "`operation`"]
+    calls = re.compile(r'(?:emit(?:_failure)?\(|partial\(emit).*operation="(\w+)"|_tell\(error, \w+, "(\w+)"\)')
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+
+    assert {"".join(found) for source in sources for found in calls.findall(source)} == set(names(told))
 
 
 def test_the_arguments_say_what_happened(configure, events):

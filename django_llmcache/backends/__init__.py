@@ -11,7 +11,7 @@ from django.apps import apps
 
 from django_llmcache import conf
 from django_llmcache.entry import Entry
-from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.exceptions import ConfigurationError, LLMCacheError
 from django_llmcache.locks import fork_safe_lock
 
 from .base import BaseBackend, OnEvict
@@ -33,6 +33,8 @@ _kept: dict[str, _Kept] = {}
 """By ``LLMCACHE["BACKEND"]``: a change of other settings, or of the backend and back, loses nothing."""
 _none_in_force: tuple[conf.Settings | None, BaseBackend] = (None, DummyBackend())
 in_force = _none_in_force
+_told: dict[str, str] = {}
+"""What was logged of backends that could not be made, by path: it is not told again each time that one is tried."""
 _listeners: list[OnEvict] = []
 _told_of_app = False
 
@@ -63,6 +65,7 @@ def empty() -> None:
     with _lock:
         forgotten = [kept.backend for kept in _kept.values()]
         _kept.clear()
+        _told.clear()
         in_force = _none_in_force
     for backend in forgotten:
         backend.close()
@@ -88,16 +91,24 @@ def _make(settings: conf.Settings) -> BaseBackend:
     _tell_of_missing_app()
     backend_class = class_at(settings.backend)
     try:
-        return backend_class(settings.options, on_evict=_tell, cleanup_interval=settings.cleanup_interval)
+        backend = backend_class(settings.options, on_evict=_tell, cleanup_interval=settings.cleanup_interval)
     except ConfigurationError:
         raise
     except Exception as error:
         standin = UnavailableBackend(settings.backend, error, retry=_forget_unavailable)
-        where = "".join(format_tb(error.__traceback__)).rstrip()
-        logger.error(  # noqa: TRY400 - what the error says may be a part of a password
-            "%s Calls go on without the cache.\n%s", standin.message, where
-        )
+        if _told.get(settings.backend) != standin.message:
+            _told[settings.backend] = standin.message
+            logger.error(  # noqa: TRY400 - what the error says may be a part of a password
+                "%s Calls go on without the cache.%s", standin.message, _where(error)
+            )
         return standin
+    _told.pop(settings.backend, None)
+    return backend
+
+
+def _where(error: Exception) -> str:
+    """Return the traceback of an error, in lines of its own; none of ours, which says all there is to know."""
+    return "" if isinstance(error, LLMCacheError) else "\n" + "".join(format_tb(error.__traceback__)).rstrip()
 
 
 def _tell_of_missing_app() -> None:

@@ -13,6 +13,8 @@ from typing import Final
 
 from django_llmcache.exceptions import BackendUnavailableError
 
+from .wording import words_of
+
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 1.0
 """Seconds for which the store is left alone after a failure: at first, and at most, twice as long each time."""
@@ -69,7 +71,7 @@ class Breaker:
                 self._trying = True
                 return
         raise BackendUnavailableError(
-            f"{self._name} failed and is left alone for up to {self._pause:g} s: {self._error}"
+            f"{self._name} failed and is left alone for up to {self._pause:g} s: {self._error}."
         )
 
     def succeed(self) -> None:
@@ -81,19 +83,20 @@ class Breaker:
         if was_open:
             logger.warning("llmcache: %s answers again; the cache is used as before.", self._name)
 
-    def fail(self, error: BaseException) -> None:
-        """Note that an operation failed."""
+    def fail(self, error: BaseException) -> BackendUnavailableError:
+        """Note that an operation failed; return what to raise of it, the same whatever the store's library raised."""
+        said = words_of(error)
         with self._lock:
             self.failures += 1
             opens = self._until is None
-            if not opens and not self._trying:
-                return  # it was under way when another failed
-            self.openings += opens
-            self._pause = FIRST_PAUSE if opens else min(self._pause * 2, LONGEST_PAUSE)
-            self._error = type(error).__name__
-            self._until, self._trying = self._clock() + self._pause, False
+            if opens or self._trying:  # else it was under way when another failed
+                self.openings += opens
+                self._pause = FIRST_PAUSE if opens else min(self._pause * 2, LONGEST_PAUSE)
+                self._error = said
+                self._until, self._trying = self._clock() + self._pause, False
         if opens:
             logger.warning(
                 "llmcache: %s failed (%s). Calls go on without the cache; it is tried again within %g s.",
-                *(self._name, self._error, LONGEST_PAUSE),
+                *(self._name, said, LONGEST_PAUSE),
             )
+        return BackendUnavailableError(f"{self._name} failed: {said}.", asked=True)

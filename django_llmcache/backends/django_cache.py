@@ -278,7 +278,7 @@ class DjangoCacheBackend(BaseBackend):
     def _fail(self, error: Exception, operation: str) -> None:
         next(self._errors.steps)
         if operation == "read" or not self._store.refuses(error):
-            self.breaker.fail(error)
+            raise self.breaker.fail(error) from error
 
     def _gate_of_loop(self) -> asyncio.Semaphore:
         return self._gates.get() or self._gates.put(asyncio.Semaphore(min(_AT_ONCE, self._store.at_once or _AT_ONCE)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Final, NoReturn
 
 from django_llmcache.entry import Entry, Selector
-from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.exceptions import BackendUnavailableError, LLMCacheError
 
 from .base import BackendStats, BaseBackend
 
@@ -19,6 +19,8 @@ _SAYS_NO_SECRET: Final = (LLMCacheError, ImportError, OSError)
 
 class UnavailableBackend(BaseBackend):
     """Raise, whatever is asked; whoever asks tells it as ``cache_error`` and goes on without the cache.
+
+    Who made it has logged that already.
 
     Args:
         path: ``LLMCACHE["BACKEND"]``.
@@ -56,7 +58,9 @@ class UnavailableBackend(BaseBackend):
     def _refuse(self) -> NoReturn:
         if self.clock() >= self._until:
             self._retry()
-        raise LLMCacheError(f"{self.message} Calls go on without it, and every {RETRY_AFTER:.0f} s it is tried again.")
+        raise BackendUnavailableError(
+            f"{self.message} Calls go on without it, and every {RETRY_AFTER:.0f} s it is tried again.", asked=True
+        )
 
 
 def _told(error: Exception) -> str:

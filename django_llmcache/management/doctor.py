@@ -134,7 +134,11 @@ def _store(backend: BaseBackend) -> Iterator[Finding]:
     try:
         backend.mark()
     except Exception as error:
-        yield Finding("store", f"it does not answer ({type(error).__name__}); breaker {breaker.state}", wrong=True)
+        yield Finding(
+            "store",
+            f"it does not answer ({type(error.__cause__ or error).__name__}); breaker {breaker.state}",
+            wrong=True,
+        )
     else:
         took = (time.perf_counter() - started) * 1000
         yield Finding("store", f"it answers, in {took:.1f} ms; breaker {breaker.state}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import socket
 import threading
 import time
@@ -164,22 +166,37 @@ def test_a_server_that_goes_on_is_hit_again(server, shared):
     assert comes_true(lambda: ask()[0].from_cache)
 
 
-def test_an_outage_is_told_once(server, shared, caplog):
-    told = []
+@pytest.fixture
+def told():
+    """Return the operations that ``cache_error`` tells of."""
+    heard = []
 
     def hear(sender, **details):
-        told.append(details["operation"])
+        heard.append(details["operation"])
 
     cache_error.connect(hear)
+    yield heard
+    cache_error.disconnect(hear)
+
+
+def test_an_outage_is_told_once(server, shared, caplog, told):
     server.kill()
     for number in range(20):
         ask(number)
-    cache_error.disconnect(hear)
 
     lines = [record.getMessage() for record in caplog.records if "Calls go on without the cache" in record.getMessage()]
     assert len(lines) == 1
     assert told == ["get"]
     assert backends.current().breaker.state == "open"
+
+
+def test_tries_in_vain_are_told_and_add_no_line_to_the_log(server, shared, caplog, told):
+    server.kill()
+
+    assert comes_true(lambda: ask(1) and len(told) == 3)
+    [line] = [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG]
+    assert re.search(r"failed \(\w+.*\)\. Calls go on without the cache", line)
+    assert backends.current().breaker.openings == 1
 
 
 def test_answers_during_an_outage_say_that_they_were_not_stored(server, shared):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 
 import pytest
 from django.test import override_settings
 
-from django_llmcache import backends
+from django_llmcache import backends, cache
 from django_llmcache.backends.base import BaseBackend
 from django_llmcache.backends.dummy import DummyBackend
 from django_llmcache.backends.memory import MemoryBackend
 from django_llmcache.backends.unavailable import RETRY_AFTER, UnavailableBackend
 from django_llmcache.entry import Selector
 from django_llmcache.exceptions import ConfigurationError, LLMCacheError
+from django_llmcache.signals import cache_error
 
 from .contract import Clock, entry_of
 
@@ -40,6 +42,11 @@ class Talkative(DummyBackend):
     def __init__(self, *args, **kwargs):
         password = "s3cret"
         raise ValueError(f"{password} is no port")
+
+
+class Plain(DummyBackend):
+    def __init__(self, *args, **kwargs):
+        raise LLMCacheError("no such place")
 
 
 class NoBackend:
@@ -210,6 +217,42 @@ def test_the_log_says_where_one_could_not_be_made_and_not_what_the_error_said(ca
     assert "could not be made: ValueError." in caplog.text
     assert f'{__file__}", line' in caplog.text
     assert "s3cret" not in caplog.text
+
+
+def test_one_that_can_never_be_made_is_logged_once_however_often_it_is_asked_and_tried(caplog):
+    heard = []
+
+    def hear(sender, **details):
+        heard.append(details["operation"])
+
+    cache_error.connect(hear)
+    with override_settings(LLMCACHE={"BACKEND": f"{HERE}Flaky"}), caplog.at_level(logging.INFO):
+        for _ in range(3):
+            backends.current().clock = lambda: math.inf
+            cache.get(entry_of().key)
+    cache_error.disconnect(hear)
+
+    assert len(caplog.records) == 1
+    assert heard == ["get"] * 3
+
+
+def test_one_that_could_be_made_meanwhile_is_logged_again(caplog, monkeypatch):
+    with override_settings(LLMCACHE={"BACKEND": f"{HERE}Flaky"}), caplog.at_level(logging.ERROR):
+        for down in (True, False, True):
+            monkeypatch.setattr(Flaky, "down", down)
+            backends.current()
+            backends._forget_unavailable()
+            backends._kept.clear()
+
+    assert len(caplog.records) == 2
+
+
+def test_of_an_error_of_ours_the_log_has_no_traceback(caplog):
+    with override_settings(LLMCACHE={"BACKEND": f"{HERE}Plain"}), caplog.at_level(logging.ERROR):
+        backends.current()
+
+    [line] = caplog.messages
+    assert line.endswith("could not be made: LLMCacheError: no such place. Calls go on without the cache.")
 
 
 def test_one_that_could_not_be_made_is_tried_again_after_a_while(monkeypatch):
