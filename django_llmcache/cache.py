@@ -6,15 +6,17 @@ must hear when it is not.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from . import backends, conf, decisions, sitestats, strategies, workers
-from .backends.base import aside
+from .backends.base import BaseBackend, aside
 from .backends.dummy import DummyBackend
+from .backends.wording import words_of
 from .conditions import selector_of
-from .exceptions import ConfigurationError, UncacheableRequest
+from .exceptions import BackendUnavailableError, ConfigurationError, UncacheableRequest
 from .explanation import Explanation, nearest_to
 from .keys import is_key
 from .messages import LLMRequest, LLMResponse
@@ -87,12 +89,15 @@ def delete(key: str) -> bool:
 
     Raises:
         ConfigurationError: no key; an answer that was not looked up has ``None`` for one.
+        BackendUnavailableError: the store is away, or refuses it; its library's own error is the ``__cause__``.
     """
     if not isinstance(key, str):
         raise ConfigurationError(f"key is {key!r:.80}; give a text, such as response.cache.key. Nothing was removed.")
     if not is_key(key):
         return False
-    return backends.current().delete(key)
+    backend = backends.current()
+    with _told_by_one_class(backend, "delete"):
+        return backend.delete(key)
 
 
 def clear(
@@ -119,10 +124,12 @@ def clear(
 
     Raises:
         ConfigurationError: a condition that is no text, an empty one, or none that can be stored; nothing was removed.
+        BackendUnavailableError: the store is away, or refuses it; its library's own error is the ``__cause__``.
     """
     selector = selector_of(provider=provider, model=model, scope=scope, tag=tag, key=key)
     backend = backends.current()
-    cleared = backend.clear(selector)
+    with _told_by_one_class(backend, "clear"):
+        cleared = backend.clear(selector)
     if backend.in_process:  # what all share is cleared for all, and what was stored since is to stay
         workers.tell(selector)
     return cleared
@@ -170,6 +177,18 @@ def explain(request: LLMRequest) -> Explanation:
         _tell(error, key, "explain")
         return Explanation(key, parts, reason, None, ())
     return Explanation(key, parts, reason, nearest, differs)
+
+
+@contextmanager
+def _told_by_one_class(backend: BaseBackend, operation: str) -> Iterator[None]:
+    """Raise one class of errors, whatever the store's library raises in the block."""
+    try:
+        yield
+    except (BackendUnavailableError, ConfigurationError):
+        raise
+    except Exception as error:
+        said = f"The backend {backend.name} could not {operation}: {words_of(error)}."
+        raise BackendUnavailableError(said, asked=True) from error
 
 
 def _tell(error: Exception, key: str | None, operation: str) -> None:

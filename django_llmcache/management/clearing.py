@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from django_llmcache import backends, cache, workers
 from django_llmcache.conditions import selector_of
-from django_llmcache.exceptions import LLMCacheError
 
 CONDITIONS: Final = ("provider", "model", "tag", "scope", "key")
 UNTOUCHED: Final = "The test cache's fixtures are untouched."
@@ -35,14 +34,11 @@ def clear(conditions: Mapping[str, str], *, timeout: float = workers.TIMEOUT) ->
     Raises:
         ConfigurationError: a condition that no answer can meet.
         RunDirError: the folder between the workers and this shell can't be used or trusted.
-        LLMCacheError: the shared backend failed.
+        BackendUnavailableError: the shared backend failed.
     """
     backend = backends.current()
     if not backend.in_process:
-        try:
-            removed = cache.clear(**conditions)
-        except Exception as error:
-            raise LLMCacheError(f"The backend {backend.name} could not clear: {error}") from error
+        removed = cache.clear(**conditions)
         return Outcome(f"Removed {_answers(removed)} from {backend.name}: {_named(conditions)}. {UNTOUCHED}")
     strangers = workers.unreachable()
     report = workers.announce(selector_of(**conditions), timeout=timeout)

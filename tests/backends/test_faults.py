@@ -17,6 +17,7 @@ from django.test import override_settings
 
 from django_llmcache import LLMRequest, backends, cache
 from django_llmcache.backends.breaker import LONGEST_PAUSE
+from django_llmcache.exceptions import BackendUnavailableError
 from django_llmcache.signals import cache_error
 from tests import stores
 
@@ -263,6 +264,21 @@ def test_but_no_answer_from_before_what_could_not_be_cleared(kind, server, tmp_p
 
         assert after.text == "New"
         assert before.result().text == "Hello"
+
+
+@pytest.mark.parametrize("name", ["clear", "delete", "aclear", "adelete"])
+def test_who_clears_during_an_outage_hears_the_same_each_time(server, shared, name):
+    words = [cache.explain(question()).key] if "delete" in name else []
+
+    def gone():
+        done = getattr(cache, name)(*words)
+        return asyncio.run(done) if name.startswith("a") else done
+
+    server.kill()
+    for asked in (True, False):
+        with pytest.raises(BackendUnavailableError) as raised:
+            gone()
+        assert raised.value.asked is asked
 
 
 def test_a_tier_of_its_own_answers_while_the_shared_one_is_away(kind, server, tmp_path):

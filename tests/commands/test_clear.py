@@ -159,7 +159,7 @@ class TestSharedBackend:
         with override_settings(LLMCACHE={"BACKEND": f"{__name__}.Failing"}):
             done = run("clear", "--noinput")
 
-        assert done == ("", "The backend shared could not clear: port 6379 refused", 1)
+        assert done == ("", "The backend shared could not clear: ConnectionError: port 6379 refused.", 1)
 
 
 def foreign(path):

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from django_llmcache import CachePolicy, LLMRequest, cache, workers
-from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.exceptions import BackendUnavailableError, ConfigurationError
 from tests.pipeline.world import ask
 
 BROKEN = "tests.pipeline.deciders.Broken"
@@ -65,6 +65,25 @@ def test_for_what_is_no_key_nobody_is_asked(configure, is_async, events, name, t
 
     assert call(name, key, is_async=is_async) is told
     assert events == []
+
+
+@twins
+@pytest.mark.parametrize(("name", "words"), [("delete", [SOME_KEY]), ("clear", [])], ids=["delete", "clear"])
+@pytest.mark.parametrize(
+    ("llmcache", "said"),
+    [
+        ({"BACKEND": BROKEN, "OPTIONS": {"FAILS": ["delete", "clear"]}}, r"broken could not (clear|delete)"),
+        ({"BACKEND": "tests.pipeline.deciders.Unmade"}, "could not be made"),
+    ],
+    ids=["broken", "unmade"],
+)
+def test_who_asks_for_something_to_be_gone_hears_by_one_class_that_it_is_not(
+    configure, is_async, name, words, llmcache, said
+):
+    configure(**llmcache)
+
+    with pytest.raises(BackendUnavailableError, match=f"{said}: ConnectionError: the store is down"):
+        call(name, *words, is_async=is_async)
 
 
 @twins
