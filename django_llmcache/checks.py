@@ -34,10 +34,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 from django.utils.module_loading import import_string
 
-from . import backends, conf, decisions, middlewarechecks, pipeline, providers, strategies
-from .backends.base import BaseBackend
-from .backends.stores import cure_for_pickle
-from .backends.unavailable import UnavailableBackend
+from . import backends, conf, decisions, middlewarechecks, pipeline, providers, storechecks, strategies
 from .exceptions import ConfigurationError
 
 TAG: Final = "llmcache"
@@ -81,7 +78,7 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     except Exception:
         return []  # check_settings tells of it
     if not backend.in_process:
-        return list(_pickle(backend))
+        return list(storechecks.of_alias(backend))
     return [
         checks.Warning(
             f"{type(backend).__name__} keeps answers in the memory of each process.",
@@ -92,16 +89,6 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
             id="llmcache.W001",
         )
     ]
-
-
-def _pickle(backend: BaseBackend) -> Iterator[CheckMessage]:
-    alias = getattr(backend, "alias", None)
-    if alias is not None and (cure := cure_for_pickle(alias)) is not None:
-        yield checks.Warning(
-            f"The alias {alias.name!r} of CACHES, which LLMCACHE['OPTIONS'] names, pickles what it keeps.",
-            hint=f"Whoever can write to it can run code in what reads it. {cure}",
-            id="llmcache.W006",
-        )
 
 
 def connect() -> None:
@@ -159,17 +146,8 @@ def _imports(settings: conf.Settings, told: set[str]) -> Iterator[CheckMessage]:
                 yield _error("E003", text, hint=_path_hint(where))
             failed.add(where)
             said.add(str(error))
-    if "['BACKEND']" in failed:
-        return
-    hint = "Mend LLMCACHE['OPTIONS'], or leave it out for the backend's own defaults."
-    try:
-        backend = backends.current()
-    except ConfigurationError as error:
-        yield _error("E004", str(error), hint=hint)
-        return
-    if isinstance(backend, UnavailableBackend):  # calls go on without the cache
-        hint = "Nothing is cached until it can. Mend what it says; the alias in CACHES, where OPTIONS names one."
-        yield checks.Warning(backend.message, hint=hint, id="llmcache.W009")
+    if "['BACKEND']" not in failed:
+        yield from storechecks.of_backend(settings)
 
 
 def _attempts(settings: conf.Settings) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import pytest
+from django.core.cache import caches
 from django.core.checks import registry, run_checks
 from django.test import override_settings
 
-from django_llmcache import checks, conf
+from django_llmcache import LLMRequest, cache, checks, conf
 from django_llmcache.checks import TAG
+from django_llmcache.exceptions import ConfigurationError
+from tests import stores
 from tests.pipeline.world import CACHE, LOGGING, RETRY
 
 HERE = "tests.conf.parts"
@@ -220,6 +224,66 @@ class TestOptions:
         message = only(found(BACKEND=f"{HERE}.SharedBackend", OPTIONS={"HOST": "x"}))
 
         assert (message.id, message.msg) == ("llmcache.E004", "settings.LLMCACHE['OPTIONS'] has HOST; give URL.")
+
+
+class TestStores:
+    BACKEND = "django_llmcache.backends.django_cache.DjangoCacheBackend"
+
+    @pytest.fixture
+    def without(self, monkeypatch):
+        """Return a function that lets libraries be missing for the module of ours that needs them."""
+
+        def take_away(home, *libraries):
+            monkeypatch.delitem(sys.modules, f"django_llmcache.backends.{home}", raising=False)
+            for library in libraries:
+                monkeypatch.setitem(sys.modules, library, None)
+
+        return take_away
+
+    @pytest.mark.parametrize(
+        ("kind", "library", "extra"), [("redis", "redis", "redis"), ("memcached", "pymemcache", "memcached")]
+    )
+    def test_a_library_that_is_missing_is_named_with_its_extra_and_calls_go_on(
+        self, without, tmp_path, kind, library, extra
+    ):
+        alias = stores.alias_for(kind, tmp_path)
+        without(f"stores.over_{kind}", library)
+        chosen = {"BACKEND": self.BACKEND, "OPTIONS": {"ALIAS": "llm"}}
+        with override_settings(CACHES={**caches.settings, "llm": alias}, LLMCACHE=chosen):
+            message = only(run_checks(tags=[TAG]))
+            answer = cache.with_cache(LLMRequest("openai", payload={"model": "m"}), lambda request: {"ok": True})
+
+        assert message.id == "llmcache.W009"
+        assert f"settings.CACHES['llm'] needs {library}" in message.msg
+        assert f"pip install 'django-llmcache[{extra}]'" in message.msg
+        assert answer.data == {"ok": True}
+
+    def test_where_nothing_can_be_sealed_nothing_is_kept_and_calls_say_so(self, without):
+        without("encryption", "cryptography", "cryptography.exceptions")
+        chosen = {"BACKEND": self.BACKEND, "OPTIONS": {"ALIAS": "default", "ENCRYPT": True}}
+        message = only(found(**chosen))
+        with override_settings(LLMCACHE=chosen), pytest.raises(ConfigurationError) as raised:
+            cache.with_cache(LLMRequest("openai", payload={"model": "m"}), lambda request: {"ok": True})
+
+        assert message.id == "llmcache.E004"
+        assert message.msg == str(raised.value)
+        assert "pip install 'django-llmcache[encryption]'" in message.msg
+        assert message.hint.startswith("Every call raises this until it is installed, or ENCRYPT is left out")
+
+    @pytest.mark.parametrize(("alias", "guess"), [("defalt", "Did you mean 'default'? "), ("llm", "")])
+    def test_an_alias_that_there_is_not_is_answered_with_those_that_there_are(self, alias, guess):
+        with override_settings(CACHES={"default": caches.settings["default"], "sessions": caches.settings["default"]}):
+            message = only(found(BACKEND=self.BACKEND, OPTIONS={"ALIAS": alias}))
+
+        assert message.id == "llmcache.E004"
+        assert message.hint == (
+            f"{guess}CACHES has default, sessions: give one of them as ALIAS, or add {alias!r} to CACHES."
+        )
+
+    def test_options_that_a_shared_backend_needs_are_not_to_be_left_out(self):
+        message = only(found(BACKEND=self.BACKEND, OPTIONS={"ALIAS": "default", "READ_TIMEOUT": 0}))
+
+        assert message.hint.startswith("Mend LLMCACHE['OPTIONS']; docs/backends.md says")
 
 
 class TestInstrument:

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from django_llmcache.entry import Selector
-from django_llmcache.exceptions import RunDirError
+from django_llmcache.exceptions import ConfigurationError, RunDirError
 from django_llmcache.workers import Channel
 from django_llmcache.workers import channel as channels
 from django_llmcache.workers.channel import GIVEN_UP, OVERDUE, PUBLISH_EVERY
@@ -503,7 +503,14 @@ class TestFaults:
 
     def test_each_cause_is_logged(self, run_dir, clock, warnings):
         faults = [RunDirError("a"), OSError(errno.ENOSPC, "full"), OSError(errno.ENOSPC, "full, other file")]
-        faults += [RunDirError("b"), RunDirError("a"), OSError(errno.EROFS, "read-only"), KeyError(1), KeyError(2)]
+        faults += [
+            RunDirError("b"),
+            RunDirError("a"),
+            ConfigurationError("c"),
+            OSError(errno.EROFS, "read-only"),
+            KeyError(1),
+            KeyError(2),
+        ]
         pending = iter(faults)
 
         def fail():

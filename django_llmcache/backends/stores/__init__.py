@@ -14,7 +14,7 @@ from django.core.cache.backends.memcached import PyMemcacheCache
 from django.core.cache.backends.redis import RedisCache
 from django.utils.module_loading import import_string
 
-from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.exceptions import ConfigurationError, LLMCacheError
 
 from .base import Alias, Deadlines, Store
 from .over_alias import GuardedStore, LocMemStore
@@ -24,6 +24,8 @@ from .over_files import FileStore
 __all__ = ["Alias", "Deadlines", "Store", "alias_of", "cure_for_pickle", "store_of"]
 
 _DJANGO_REDIS: Final = "django_redis.cache"
+_EXTRAS: Final = {"pymemcache": "memcached", "redis": "redis"}
+"""What installs a library that a store needs."""
 
 
 def alias_of(name: str) -> Alias:
@@ -47,7 +49,23 @@ def alias_of(name: str) -> Alias:
 
 
 def store_of(alias: Alias, deadlines: Deadlines) -> Store:
-    """Return the store of an alias, with connections of its own, which keep to the deadlines."""
+    """Return the store of an alias, with connections of its own, which keep to the deadlines.
+
+    Raises:
+        LLMCacheError: the store's library is missing.
+    """
+    try:
+        return _store_of(alias, deadlines)
+    except ModuleNotFoundError as error:
+        if (extra := _EXTRAS.get(error.name or "")) is None:
+            raise
+        raise LLMCacheError(
+            f"settings.CACHES[{alias.name!r}] needs {error.name}, which is missing: "
+            f"pip install 'django-llmcache[{extra}]'."
+        ) from error
+
+
+def _store_of(alias: Alias, deadlines: Deadlines) -> Store:
     if issubclass(alias.backend, RedisCache) or alias.backend.__module__ == _DJANGO_REDIS:
         from .over_redis import RedisStore
         from .redis_address import address_of
