@@ -18,12 +18,14 @@ from django.core import checks
 
 from django_llmcache import backends, cache, conf, providers
 from django_llmcache.backends.base import BaseBackend
+from django_llmcache.backends.unavailable import UnavailableBackend
 from django_llmcache.checks import TAG
 from django_llmcache.client import LLMClient
 from django_llmcache.contrib.demo.show import no_proxy
 from django_llmcache.contrib.demo.standin import StandIn
 from django_llmcache.credentials import shown
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.management.remedies import diagnosis_of, obstacle
 from django_llmcache.policies import policy
 from django_llmcache.sitestats import publisher
 from django_llmcache.transports import cached_client, cached_session
@@ -32,6 +34,9 @@ from django_llmcache.workers.folder import of_this_process
 SCOPE: Final = "llmcache-doctor"
 LASTS: Final = 60.0
 """Seconds for which a store that is elsewhere keeps what the dry run stored, out of everybody's reach."""
+
+NOT_MADE: Final = "llmcache.W009"
+"""The check that tells of a backend that could not be made: no error of a deployment, which goes on, but one here."""
 
 LIBRARIES: Final = ("requests", "httpx2", "httpx")
 _BODY: Final[dict[str, Any]] = {"model": "gpt-4-turbo", "messages": [{"role": "user", "content": "Test"}]}
@@ -89,10 +94,8 @@ def examine() -> Diagnosis:
         return Diagnosis((*findings, Finding("settings", str(error), wrong=True)))
     findings += _settings(settings)
     findings += _instrumented(settings)
-    if settings.enabled:
-        findings += _dry_run()
-    else:
-        findings.append(Finding("dry run", "none: LLMCACHE['ENABLED'] is False, so nothing is cached"))
+    against = obstacle(settings, _BODY["model"])
+    findings += _dry_run() if against is None else [Finding("dry run", f"none: {against}")]
     return Diagnosis(tuple(findings))
 
 
@@ -101,16 +104,20 @@ def _checks() -> Iterator[Finding]:
     if not messages:
         yield Finding("checks", "nothing is wrong with the settings")
     for message in messages:
-        yield Finding("checks", f"{message.id}: {message.msg} {message.hint or ''}".strip(), wrong=message.is_serious())
+        wrong = message.is_serious() or message.id == NOT_MADE
+        yield Finding("checks", f"{message.id}: {message.msg} {message.hint or ''}".strip(), wrong=wrong)
 
 
 def _settings(settings: conf.Settings) -> Iterator[Finding]:
     yield Finding("strategy", settings.strategy)
     with suppress(ConfigurationError):  # the checks tell of it
         backend = backends.current()
-        kind = "each process has its own" if backend.in_process else "shared"
-        yield Finding("backend", f"{backend.name}: {kind}")
-        yield from _store(backend)
+        if isinstance(backend, UnavailableBackend):
+            yield Finding("backend", f"none: {NOT_MADE} says why")
+        else:
+            kind = "each process has its own" if backend.in_process else "shared"
+            yield Finding("backend", f"{backend.name}: {kind}")
+            yield from _store(backend)
     yield Finding("middleware", ", ".join(path.rpartition(".")[2] for path in settings.middleware) or "none")
     if not any(path.endswith(".CacheMiddleware") for path in settings.middleware):
         yield Finding("middleware", "CacheMiddleware is not in MIDDLEWARE: is another in its place?")
@@ -134,11 +141,8 @@ def _store(backend: BaseBackend) -> Iterator[Finding]:
     try:
         backend.mark()
     except Exception as error:
-        yield Finding(
-            "store",
-            f"it does not answer ({type(error.__cause__ or error).__name__}); breaker {breaker.state}",
-            wrong=True,
-        )
+        said = f"it does not answer; breaker {breaker.state}. {diagnosis_of(error, backend)}"
+        yield Finding("store", said, wrong=True)
     else:
         took = (time.perf_counter() - started) * 1000
         yield Finding("store", f"it answers, in {took:.1f} ms; breaker {breaker.state}")
@@ -150,9 +154,7 @@ def _clears(backend: BaseBackend) -> Iterator[Finding]:
     try:
         backend.rehearse_clear()
     except Exception as error:
-        yield Finding(
-            "store", f"it takes no clear ({type(error).__name__}): docs/backends.md names the rights", wrong=True
-        )
+        yield Finding("store", f"it takes no clear. {diagnosis_of(error, backend)}", wrong=True)
 
 
 def _key_from(provider: providers.Provider, settings: conf.Settings) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django_llmcache.endings import at_exit
 from django_llmcache.entry import Selector
-from django_llmcache.exceptions import ConfigurationError, LLMCacheError
+from django_llmcache.exceptions import BackendUnavailableError, ConfigurationError, LLMCacheError
 from django_llmcache.telemetry import logger
 
 from .clears import BEGINNING, Clears, Position
@@ -252,8 +252,8 @@ class Channel:
         self._stats = stats
 
     def _warn(self, error: Exception) -> None:
-        if isinstance(error, ConfigurationError):
-            return  # no call goes on: each of them raises it
+        if isinstance(error, BackendUnavailableError | ConfigurationError):
+            return  # of the one the log has a line already, and the other is raised by every call
         cause = _cause(error)
         if cause not in self._told:
             self._told.add(cause)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from contextlib import contextmanager
 
 import pytest
 from django.core.cache import caches
@@ -51,7 +53,110 @@ def test_a_shared_store_is_asked_and_told_of(tmp_path):
     assert lines(well, "backend") == ["redis (llm): shared"]
     assert lines(well, "store")[0].endswith("breaker closed")
     assert away.code == 1
-    assert lines(away, "store") == ["it does not answer (ConnectionError); breaker open"]
+    [said] = lines(away, "store")
+    assert said.startswith("it does not answer; breaker open. ConnectionError: ")
+    assert f"127.0.0.1:{server.port}" in said
+    assert "refused" in said
+    assert lines(away, "dry run") == ["none: the store does not answer, so nothing is cached"]
+
+
+@contextmanager
+def keeping_in(alias, **options):
+    chosen = {"BACKEND": "django_llmcache.backends.django_cache.DjangoCacheBackend"}
+    chosen["OPTIONS"] = {"ALIAS": "llm", **stores.PATIENT, **options}
+    with override_settings(CACHES={"default": caches.settings["default"], "llm": alias}, LLMCACHE=chosen):
+        yield
+        backends.empty()
+
+
+def test_a_table_that_nobody_made_is_told_with_what_makes_it(tmp_path, django_db_blocker):
+    alias = stores.alias_for("database", tmp_path) | {"LOCATION": "another_table"}
+    place = stores.table_in(stores.database_for("sqlite", tmp_path), tmp_path)
+    with django_db_blocker.unblock(), place, keeping_in(alias):
+        done = run("doctor")
+
+    assert done.code == 1
+    assert done.err == (
+        "store: it does not answer; breaker open. OperationalError: no such table: another_table. "
+        "Run manage.py createcachetable."
+    )
+
+
+@pytest.mark.parametrize("account", ["", "app:s3cret@"], ids=["none", "wrong"])
+def test_a_password_that_is_wanted_is_told_with_its_place_and_none_that_is_wrong(shared, account):
+    from redis import Redis
+
+    client = Redis(port=shared.port)
+    client.config_set("requirepass", "another")
+    client.close()
+    with keeping_in({**caches.settings["llm"], "LOCATION": f"redis://{account}127.0.0.1:{shared.port}/0"}):
+        done = run("doctor")
+
+    assert done.code == 1
+    assert "it does not answer; breaker open. AuthenticationError: " in done.err
+    assert done.err.endswith(" Put user and password into LOCATION: redis://user:password@host:port.")
+    assert "s3cret" not in done.out + done.err
+
+
+def test_an_address_where_nobody_listens_is_told_though_the_library_says_none(tmp_path):
+    port = stores.free_port()
+    with keeping_in({**stores.alias_for("memcached", tmp_path), "LOCATION": f"127.0.0.1:{port}"}):
+        done = run("doctor")
+
+    assert f" refused by 127.0.0.1:{port}. Does nothing listen there, or is LOCATION another's?" in done.err
+
+
+def test_what_could_not_be_made_is_told_once(caplog):
+    with keeping_in({"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "127.0.0.1:6379"}):
+        done = run("doctor")
+
+    assert done.code == 1
+    assert done.err.count("redis-py can't read the LOCATION") == 1
+    assert lines(done, "backend") == ["none: llmcache.W009 says why"]
+    assert lines(done, "dry run") == ["none: the backend could not be made, so nothing is cached"]
+    assert len([record for record in caplog.records if record.levelno > logging.DEBUG]) == 1
+
+
+def test_options_that_are_refused_are_told_once():
+    with keeping_in({}, ALIAS="ll"):
+        done = run("doctor")
+
+    assert done.code == 1
+    assert done.err.count("which settings.CACHES does not have") == 1
+    assert lines(done, "dry run") == ["none: there is no backend until its settings are mended"]
+
+
+@pytest.mark.parametrize(
+    ("llmcache", "said"),
+    [
+        ({"ENABLED": False}, "LLMCACHE['ENABLED'] is False, so nothing is cached"),
+        ({"DEFAULT_TTL": 0}, "LLMCACHE['DEFAULT_TTL'] is 0, so nothing is kept"),
+        ({"PROVIDERS": {"openai": {"TTL": 0}}}, "LLMCACHE['PROVIDERS']['openai']['TTL'] is 0, so nothing is kept"),
+        (
+            {"TTL_RULES": [{"PROVIDER": "openai", "TTL": 0}]},
+            "a rule of LLMCACHE['TTL_RULES'] says 0, so nothing is kept",
+        ),
+        (
+            {"BACKEND": "django_llmcache.backends.dummy.DummyBackend"},
+            "LLMCACHE['BACKEND'] is DummyBackend, which keeps nothing",
+        ),
+    ],
+    ids=["off", "no time", "no time of a provider", "no time by rule", "dummy"],
+)
+def test_a_setting_that_keeps_nothing_is_named_and_no_failure(llmcache, said):
+    with override_settings(LLMCACHE=llmcache):
+        done = run("doctor")
+
+    assert done.code == 0
+    assert lines(done, "dry run") == [f"none: {said}"]
+
+
+def test_so_is_an_alias_that_keeps_nothing(tmp_path):
+    with keeping_in(stores.alias_for("dummy", tmp_path)):
+        done = run("doctor")
+
+    assert done.code == 0
+    assert lines(done, "dry run") == ["none: the alias 'llm' of CACHES is a DummyCache, which keeps nothing"]
 
 
 @pytest.fixture
@@ -89,7 +194,7 @@ COMMANDS = ("GET", "MGET", "SET", "DEL", "EXPIRE", "WATCH", "UNWATCH", "MULTI", 
     ("commands", "said"),
     [
         (COMMANDS, []),
-        (COMMANDS[:5], ["it takes no clear (NoPermissionError): docs/backends.md names the rights"]),
+        (COMMANDS[:5], ["it takes no clear. NoPermissionError"]),
     ],
     ids=["all", "no transactions"],
 )
@@ -106,8 +211,9 @@ def test_a_user_of_redis_who_may_not_do_all_of_it_is_found_out(shared, commands,
         done = run("doctor")
         backends.empty()
 
-    assert lines(done, "store")[1:] == said
+    assert [line.partition(": ")[0] for line in lines(done, "store")[1:]] == said
     assert done.code == bool(said)
+    assert done.err.endswith(" docs/backends.md names the rights.") is bool(said)
 
 
 def test_it_is_none_of_the_sites_traffic(shared):
@@ -164,12 +270,12 @@ def test_a_store_that_forgets_is_found_out():
     assert "dry run: chat(): the second answer did not come from the cache" in done.err
 
 
-@override_settings(LLMCACHE={"DEFAULT_TTL": 0})
+@override_settings(LLMCACHE={"MAX_ENTRY_BYTES": 1})
 def test_the_reason_is_told():
     done = run("doctor")
 
     assert done.code == 1
-    assert "chat(): the second answer did not come from the cache (disabled)" in done.err
+    assert "chat(): the second answer did not come from the cache (too_large)" in done.err
 
 
 @override_settings(LLMCACHE={"TTL": 5, "DEFAULT_TTL": "soon"})
@@ -181,20 +287,12 @@ def test_wrong_settings_are_told():
     assert "'soon'" in done.err
 
 
-@override_settings(LLMCACHE={"ENABLED": False})
-def test_off_is_off():
-    done = run("doctor")
-
-    assert done.code == 0
-    assert lines(done, "dry run") == ["none: LLMCACHE['ENABLED'] is False, so nothing is cached"]
-
-
 @override_settings(LLMCACHE={"CACHE_BY_DEFAULT": False})
 def test_that_only_some_calls_are_cached_is_told():
     assert lines(run("doctor"), "cached") == ["calls that say cache=True alone: CACHE_BY_DEFAULT is False"]
 
 
-@pytest.mark.parametrize("llmcache", [{}, {"DEFAULT_TTL": 0}], ids=["well", "not well"])
+@pytest.mark.parametrize("llmcache", [{}, {"BACKEND": f"{__name__}.Broken"}], ids=["well", "not well"])
 def test_a_machine_can_read_it(llmcache):
     with override_settings(LLMCACHE=llmcache):
         said = json.loads(run("doctor", "--json").out)
