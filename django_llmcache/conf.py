@@ -31,6 +31,9 @@ COMMAND_LINE_MODE: Final = "LLMCACHE_COMMAND_LINE_MODE"
 RUN_LOG: Final = "LLMCACHE_RUN_LOG"
 """The variable that names the file in which the processes of a test run say what they did."""
 
+UNREADABLE: Final = (ImproperlyConfigured, ConfigurationError, ImportError)
+"""What is raised where the settings are not there, don't import or cannot work."""
+
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.misses import FixtureMiss
@@ -81,13 +82,29 @@ def level_of(request: Any, items: Sequence[pytest.Item]) -> Level | None:
     if request.scope == "class" and request.cls is None:
         return None
     known = _options_below(request.config, items)
-    if request.scope == "class" and request.node in known:
-        return Level(request.node.nodeid, known[request.node], options_at(request.node))
-    module = request._pyfuncitem.getparent(pytest.Module)
-    if module not in known:
+    of_class = request.scope == "class" and request.node in known
+    node = request.node if of_class else request._pyfuncitem.getparent(pytest.Module)
+    if node not in known:
         return None
-    level = Level(module.nodeid, known[module], options_at(module))
-    return level if request.scope == "module" or level.off is None else None
+    level = Level(node.nodeid, known[node], options_at(node))
+    return level if _is_held(level, own=of_class or request.scope == "module") else None
+
+
+def _is_held(level: Level, *, own: bool) -> bool:
+    """Return whether a fixture is set up under a level.
+
+    Where there are no settings at all no live_api test runs, and each of them tells of it; all else does without.
+
+    Args:
+        level: the class or the module.
+        own: whether the fixture is of that alone.
+    """
+    try:
+        return level.off is None or own
+    except ConfigurationError:  # told by what is the level's own: nobody is asked in vain
+        return own
+    except (ImproperlyConfigured, ImportError):
+        return False
 
 
 def _options_below(config: pytest.Config, items: Sequence[pytest.Item]) -> dict[Any, list[Options]]:

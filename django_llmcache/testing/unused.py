@@ -9,10 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from django.core.exceptions import ImproperlyConfigured
-
 from django_llmcache import conf
-from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.fields import FixtureError
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.recorder.store import FixtureStore
@@ -47,7 +44,7 @@ def begin(narrowed: str | None) -> None:
     global _begun
     _begun = False
     # Whoever needs the settings tells of them; of a log that can't be written, the first test that uses a fixture.
-    with suppress(ImproperlyConfigured, ConfigurationError, OSError):
+    with suppress(*conf.UNREADABLE, OSError):
         decision = decide()
         if narrowed is None and decision.skip is None and decision.mode in REPLAYING:
             usage_log().start(fixture_store().paths())
@@ -74,7 +71,11 @@ def end(failed: str | None, root: Path) -> list[Path]:
 
 def elsewhere(root: Path) -> str | None:
     """Return why a run of the tests below a folder is not one of the whole project, ``None`` where nothing says so."""
-    for what, path in (("project", conf.rooted(".")), ("fixtures", conf.fixture_folder())):
+    try:
+        places = {"project": conf.rooted("."), "fixtures": conf.fixture_folder()}
+    except conf.UNREADABLE:
+        return "its settings can't be read"
+    for what, path in places.items():
         if not path.resolve().is_relative_to(root.resolve()):
             return f"it ran in {root}, and the {what} are in {path}"
     return None

@@ -95,3 +95,49 @@ def test_a_changed_prompt_fails_in_replay_and_says_what_changed(project, run):
     assert done.code != 0
     assert "messages[0].content" in done.text
     assert "{+there+}" in done.text
+
+
+MIXED = """
+    import pytest
+    from django_llmcache.testing import live_api
+
+
+    @pytest.fixture(scope="session")
+    def shared():
+        return 1
+
+
+    @pytest.fixture(scope="module")
+    def of_the_module():
+        return 1
+
+
+    def test_plain(shared, of_the_module):
+        assert shared == of_the_module
+
+
+    @live_api
+    def test_live():
+        pass
+"""
+
+
+@pytest.mark.parametrize("module", ["", "missing.settings"], ids=["none", "missing"])
+def test_without_settings_plain_tests_run_and_a_live_one_says_what_to_set(project, module):
+    project.write("pytest.ini", "[pytest]\n")
+    project.write("test_mixed.py", MIXED)
+
+    done = project.pytest("-p", "no:django", **ON, **({"DJANGO_SETTINGS_MODULE": module} if module else {}))
+
+    assert "1 passed, 1 error" in done.text, done
+    assert ("No module named 'missing'" if module else "define the environment variable DJANGO_SETTINGS") in done.text
+
+
+def test_settings_that_can_not_work_are_the_error_of_a_live_test(project):
+    project.write("mistaken.py", "from project_settings import *\n\nLLMCACHE = {'DEFAULT_TTL': 'long'}\n")
+    project.write("test_mixed.py", MIXED.replace("shared, of_the_module", "shared").replace("== of_the_module", "== 1"))
+
+    done = project.pytest("--ds=mistaken", "-p", "no:recording", **ON)
+
+    assert "1 passed, 1 error" in done.text, done
+    assert "settings.LLMCACHE['DEFAULT_TTL'] is 'long'" in done.text
