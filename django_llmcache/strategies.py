@@ -188,7 +188,7 @@ class TestStrategy(ProductionStrategy):
             return super().with_cache(request, call)
         self._tell_of_stepping_aside(request)
         with Upstream():
-            return _replayed(as_response(call(request)))
+            return _told_apart(as_response(call(request)))
 
     async def awith_cache(self, request: LLMRequest, call: AsyncCall) -> LLMResponse:
         """Do what ``with_cache`` does on the event loop."""
@@ -196,7 +196,7 @@ class TestStrategy(ProductionStrategy):
             return await super().awith_cache(request, call)
         self._tell_of_stepping_aside(request)
         with Upstream():
-            return _replayed(as_response(await awaitable(call(request))))
+            return _told_apart(as_response(await awaitable(call(request))))
 
     def _tell_of_stepping_aside(self, request: LLMRequest) -> None:
         if not under_way.get():  # one call inside another is one
@@ -224,9 +224,11 @@ def _recording() -> bool:
     return session.current() is not None
 
 
-def _replayed(answer: LLMResponse) -> LLMResponse:
-    """Return an answer marked as a replay where the HTTP level says that it is one."""
-    return answer.marked("replay") if answer.headers.get("x-llmcache") == "replay" else answer
+def _told_apart(answer: LLMResponse) -> LLMResponse:
+    """Return an answer marked as a replay where the HTTP level says that it is one, else as one that came live."""
+    if answer.headers.get("x-llmcache") == "replay":
+        return answer.marked("replay")
+    return answer.marked("bypass", reason=_STEPPED_ASIDE.reason)
 
 
 def _told_of_eviction(entry: Entry, reason: str) -> None:

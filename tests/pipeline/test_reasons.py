@@ -6,7 +6,7 @@ import pytest
 
 from django_llmcache import LLMRequest, cache
 from django_llmcache.contrib.demo.standin import Reply, StandIn
-from django_llmcache.testing import override_llmcache
+from django_llmcache.testing import live_api, override_llmcache
 from django_llmcache.transports import cached_client
 from tests.pipeline.pages import TELEMETRY, names, rows
 from tests.pipeline.world import CACHE, ask
@@ -41,6 +41,11 @@ def streaming():
     return streamed[0]
 
 
+def recording():
+    with live_api(mode="live"):
+        return ask()
+
+
 streamed = []
 
 
@@ -62,6 +67,7 @@ REASONS = {
     ("no_scope", "bypass"): ask,
     ("unencodable", "bypass"): lambda: ask(temperature=float("nan")),
     ("error", "bypass"): ask,
+    ("test_cache", "bypass"): recording,
     ("error", "miss"): lambda: mine(b"<html>"),
     ("streaming", "miss"): streaming,
     ("truncated", "miss"): lambda: mine({"choices": [{"message": {"content": "I"}, "finish_reason": "length"}]}),
