@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -36,6 +35,7 @@ from django.utils.module_loading import import_string
 
 from . import backends, conf, decisions, middlewarechecks, pipeline, providers, storechecks, strategies
 from .exceptions import ConfigurationError
+from .shapes import meant
 
 TAG: Final = "llmcache"
 """``manage.py check --tag llmcache`` runs these checks alone."""
@@ -112,17 +112,16 @@ def _known(raw: Mapping[Any, Any], messages: list[CheckMessage]) -> dict[str, An
             _without_unknown(f"LLMCACHE['TTL_RULES'][{index}]", rule, conf.RULE_KEYS, messages)
             for index, rule in enumerate(rules)
         ]
+    if (words := known.get("TEST_CACHE")) is not None:
+        known["TEST_CACHE"] = _without_unknown("LLMCACHE['TEST_CACHE']", words, conf.TEST_CACHE_KEYS, messages)
     return known
 
 
 def _without_unknown(where: str, given: Any, known: Any, messages: list[CheckMessage]) -> Any:
     if not isinstance(given, Mapping):
         return given
-    for key in given:
-        if key not in known:
-            close = get_close_matches(str(key).upper(), known, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
-            messages.append(_error("E001", f"{where} has the unknown key {key!r}.", hint=hint))
+    unknown = [key for key in given if key not in known]
+    messages += [_error("E001", f"{where} has the unknown key {key!r}.", hint=meant(key, known)) for key in unknown]
     return {key: value for key, value in given.items() if key in known}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -133,6 +134,12 @@ def check_type(where: str, value: Any, types: tuple[type, ...], *, shown: bool =
 def names_of(types: tuple[type, ...]) -> str:
     """Return types as a reader of a message or of the documentation knows them."""
     return " or ".join("None" if kind is _NONE else kind.__name__ for kind in types)
+
+
+def meant(key: Any, known: Collection[str]) -> str:
+    """Return what an unknown key stands for, as far as it is near one that is known; else all that are."""
+    close = get_close_matches(str(key).upper(), known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
 
 
 def positive(where: str, value: Any) -> float:

@@ -7,15 +7,23 @@ from typing import Any
 from django.test import override_settings
 
 from django_llmcache import conf
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.shapes import SETTINGS, meant
 
 
 class override_llmcache(override_settings):  # noqa: N801 - reads as override_settings does
     """Set some keys of ``LLMCACHE`` in a block, a function or a test class; the others stay as they are.
 
     ``PROVIDERS`` and ``TEST_CACHE`` are merged per key as well.
+
+    Raises:
+        ConfigurationError: a key that there is not, where it is written; a value that cannot work, where it is read.
     """
 
     def __init__(self, **keys: Any) -> None:
+        for key in keys:
+            if key not in SETTINGS:
+                raise ConfigurationError(f"override_llmcache has the unknown key {key!r}. {meant(key, SETTINGS)}")
         super().__init__()
         self._keys = keys
 

@@ -77,6 +77,11 @@ class TestUnknownKeys:
                 "LLMCACHE['TTL_RULES'][1] has the unknown key 'PROVDER'.",
                 "Did you mean 'PROVIDER'?",
             ),
+            (
+                {"TEST_CACHE": {"DIRR": "x"}},
+                "LLMCACHE['TEST_CACHE'] has the unknown key 'DIRR'.",
+                "Did you mean 'DIR'?",
+            ),
         ],
         ids=str,
     )

@@ -6,6 +6,7 @@ import getpass
 
 import pytest
 
+from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.testing import override_llmcache
 from django_llmcache.testing.setups import setup_for
@@ -62,3 +63,9 @@ def test_a_user_without_a_name_has_what_holds_for_a_run():
 def test_a_user_without_a_name_takes_turns():
     with turn("a set-up") as got:
         assert got is None
+
+
+@pytest.mark.parametrize(("key", "meant"), [("DEFAULT_TLL", "'DEFAULT_TTL'"), ("scope", "'SCOPE'")])
+def test_a_key_that_there_is_not_is_refused_where_it_is_written_and_the_closest_named(key, meant):
+    with pytest.raises(ConfigurationError, match=f"unknown key '{key}'. Did you mean {meant}?"):
+        override_llmcache(**{key: 3})
