@@ -136,7 +136,10 @@ class Hold:
     def _error(self, miss: FixtureMiss) -> Exception:
         self.session.failed = True
         self.session.misses.clear()  # told by this
-        error = SkipTest(self._skip) if self._skip else AssertionError(str(miss))
+        error: Exception = AssertionError(str(miss))
+        if self._skip:
+            summary.add_skipped(self.session.test, self._skip)
+            error = SkipTest(self._skip)
         return error.with_traceback(miss.__traceback__)
 
 

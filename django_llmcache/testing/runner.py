@@ -57,7 +57,8 @@ class LLMCacheRunnerMixin:
             unused.begin(self._narrowed(test_labels))
             failed: int = super().run_tests(test_labels, **kwargs)  # type: ignore[misc]
             why = "a whole file was skipped" if self._skipped_files else None
-            for line in summary.lines(unused.end("a test failed" if failed else why, Path.cwd())):
+            left = unused.end("a test failed" if failed else why, Path.cwd())
+            for line in (*summary.lines(left), *summary.skipped_lines()):  # Django's own block has no room for reasons
                 self.log(line)  # type: ignore[attr-defined]
         return failed
 

@@ -66,6 +66,7 @@ def recorded(
     refuse_outside_tests()
     decision = decide(options.mode)
     if decision.skip:
+        summary.add_skipped(test, decision.skip)
         raise SkipTest(decision.skip)
     session = Session(test, setup_for(decision.mode), options, sample=sample)
     session.label = test if label is None else label

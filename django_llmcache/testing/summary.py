@@ -61,6 +61,11 @@ def add_found(tests: Iterable[str]) -> None:
     _note({"found": list(tests)})
 
 
+def add_skipped(test: str, why: str) -> None:
+    """Note that a test was skipped, or what a class sets up, since the test cache is off."""
+    _note({"skipped": test, "why": why})
+
+
 def take_back(paths: Iterable[Path]) -> None:
     """Note that what was recorded is removed again, since its test has failed."""
     _note({"taken_back": [str(path) for path in paths]})
@@ -74,6 +79,12 @@ def tests() -> list[Test]:
 def found() -> set[str]:
     """Return the live_api tests that there are."""
     return {test for line in _lines() for test in line.get("found", ())}
+
+
+def skipped_lines() -> list[str]:
+    """Return what to say of tests that were skipped, by what was said to each; an ordinary run says it nowhere."""
+    whys = {line["skipped"]: line["why"] for line in _lines() if "skipped" in line}
+    return [f"live_api: {number} skipped. {why}" for why, number in Counter(whys.values()).items()]
 
 
 @contextmanager

@@ -55,6 +55,39 @@ TESTS = """
 MISSING = TESTS.replace('"Whole"', '"Changed"')
 
 
+SKIPPED = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    class Asking(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            chat("openai", [{"role": "user", "content": "Set up"}])
+
+        def test_ordinary(self):
+            pass
+
+        @live_api
+        def test_live(self):
+            pass
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("--parallel", "2")], ids=["one", "two"])
+def test_django_s_runner_says_how_many_are_skipped_and_the_line_to_set(project, workers):
+    project.write("own_runner.py", RUNNER)
+    project.write("test_block.py", TESTS)
+    project.write("test_skipped.py", SKIPPED)
+
+    done = project.manage("test", "--testrunner", "own_runner.Runner", *workers)
+
+    assert "OK (skipped=5)" in done.text, done  # four tests, and a set-up
+    assert "live_api: 5 skipped. The test cache is off. Set LLMCACHE_TEST_CACHE_ENABLED=true to replay" in done.text
+
+
 @pytest.mark.parametrize("runner", ["pytest", "manage"])
 def test_it_counts_tests_calls_and_what_was_saved(project, provider, runner):
     project.write("own_runner.py", RUNNER)
