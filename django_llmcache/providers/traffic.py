@@ -131,6 +131,17 @@ def is_known(url: str) -> bool:
     return _current().knows(host_of(urlsplit(url)))
 
 
+def name_at(url: str) -> str | None:
+    """Return which provider's an address is, where several share its host; ``None`` where nothing tells.
+
+    What is asked there tells, as for the response cache; where that is nothing it knows, whose address it begins with.
+    """
+    address = url.partition("?")[0]
+    table = _current()
+    found = table.at(address)
+    return table.name_below(address) if found is None else found.provider.name
+
+
 def known_hosts(*, common_ports: bool = True) -> Iterator[tuple[str, str]]:
     """Yield a pattern of ``host`` or ``host:port`` with the provider's name for each, those of the settings first.
 
@@ -218,6 +229,11 @@ class _Table:
     def knows(self, host: str) -> bool:
         """Return whether a host is a provider's."""
         return any(fnmatchcase(host, known.host) for known in self.known)
+
+    def name_below(self, address: str) -> str | None:
+        """Return whose own address is the longest that another begins with."""
+        own = {f"{known.provider.base_url.rstrip('/')}/".lower(): known.provider.name for known in reversed(self.known)}
+        return own.get(max((url for url in own if address.lower().startswith(url)), key=len, default=""))
 
     def _find(self, address: str) -> _Found | None:
         parts = urlsplit(address)

@@ -15,12 +15,17 @@ from .takes import Choice, choose
 
 
 class Asked(NamedTuple):
-    """A request, redacted, with what it is filed under."""
+    """A request, redacted, with what it is filed under.
+
+    Attributes:
+        others: who shares the provider's host, under whose name it may have been filed before that was told.
+    """
 
     provider: str
     endpoint: str
     key: str
     request: Outgoing
+    others: tuple[str, ...] = ()
 
 
 class RefusedError(LLMCacheError):
@@ -95,8 +100,9 @@ class Queues:
 
     def _choice(self, asked: Asked, sample: int) -> Choice:
         setup, options = self._setup, self._options
+        names = (asked.provider, *asked.others)
         return choose(
-            setup.store.take(asked.provider, asked.endpoint, asked.key),
+            [fixture for name in names for fixture in setup.store.take(name, asked.endpoint, asked.key)],
             fallback=options.fallback or setup.fallback,
             ttl=setup.ttl_of(asked.provider) if isinstance(options.ttl, Unset) else options.ttl,
             now=setup.now(),

@@ -85,8 +85,8 @@ class Session:
         Raises:
             FixtureMiss: nothing is recorded, in ``replay``.
         """
-        provider = self.setup.provider_of(outgoing.host)
-        if provider is None:
+        providers = self.setup.providers_of(outgoing)
+        if not providers:
             return None
         with self._lock:
             if self.mode is Mode.LIVE and not self._faults_left:
@@ -94,7 +94,8 @@ class Session:
                 self._live.add(outgoing.host)
                 return None
             redacted = self._redactor.request(outgoing)
-            asked = Asked(provider, endpoint_of(redacted), self._matcher.key_of(redacted), redacted)
+            key = self._matcher.key_of(redacted)
+            asked = Asked(providers[0], endpoint_of(redacted), key, redacted, providers[1:])
             return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
 
     @property
@@ -172,7 +173,7 @@ class Session:
             key: what it would be filed under.
         """
         text = explain_miss(
-            asked, self.setup.store.of(provider), test=self.filed(), folder=self.setup.store.folder, why=why,
+            asked, self.setup.recorded_at(asked), test=self.filed(), folder=self.setup.store.folder, why=why,
             command=self._command(why),
         )  # fmt: skip
         error = FixtureMiss(text)

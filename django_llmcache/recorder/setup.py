@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django_llmcache.policies import UNSET, Unset
 
+from .exchange import Outgoing
 from .faults import Fault
+from .fixture import Fixture
 from .store import FixtureStore
 from .usage import UsageLog
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Told of ``hit``, ``miss``, ``save`` and ``error`` with what is known of each; a ``path`` is a text."""
+
+Hosts = tuple[tuple[str, str], ...]
+"""Patterns of ``host`` or ``host:port`` with the provider's name for each; the first that a host has holds."""
+
+Whose = Callable[[str], str | None]
+"""Return which of several providers at one host an address is of, ``None`` where it doesn't tell."""
 
 
 class Mode(enum.StrEnum):
@@ -41,13 +50,17 @@ def _warn_nobody(text: str) -> None:
     pass
 
 
+def _nobody_s(url: str) -> None:
+    pass
+
+
 class Setup(NamedTuple):
     """What holds for every test of a run.
 
     Attributes:
         store: where the fixtures are.
         mode: how calls are answered where a test doesn't say.
-        hosts: which requests are a provider's: patterns of ``host`` or ``host:port`` with the provider's name.
+        hosts: which requests are a provider's.
         ttl: seconds for which a recording is fresh, or ``None`` for ever.
         ttls: the same of single providers, which goes before.
         fallback: which take is replayed: ``latest_success``, ``latest_any`` or ``error``.
@@ -55,6 +68,7 @@ class Setup(NamedTuple):
         ignore: dotted paths in a request's body that may differ.
         headers: names, in lower case, of a request's headers that count besides those that always do.
         usage: where it is noted which fixtures were used.
+        whose: tells providers apart that share a host.
         tell: told of what happens.
         warn: shown to the user as a warning.
         command: the line that records a test, with ``{mode}`` and ``{test}`` for what it is run by.
@@ -65,7 +79,7 @@ class Setup(NamedTuple):
 
     store: FixtureStore
     mode: Mode
-    hosts: tuple[tuple[str, str], ...]
+    hosts: Hosts
     ttl: float | None = None
     ttls: Mapping[str, float | None] = MappingProxyType({})
     fallback: str = "latest_success"
@@ -73,6 +87,7 @@ class Setup(NamedTuple):
     ignore: tuple[str, ...] = ()
     headers: frozenset[str] = frozenset()
     usage: UsageLog | None = None
+    whose: Whose = _nobody_s
     tell: Tell = _tell_nobody
     warn: Callable[[str], None] = _warn_nobody
     command: str = ""
@@ -82,16 +97,35 @@ class Setup(NamedTuple):
 
     def provider_of(self, host: str) -> str | None:
         """Return whose host it is, ``None`` for one that is no provider's."""
-        return _provider_of(self.hosts, host)
+        return next(iter(_names_at(self.hosts, host)), None)
+
+    def providers_of(self, asked: Outgoing) -> tuple[str, ...]:
+        """Return whose request it is, then who else is at its host; nobody where it is no provider's."""
+        return providers_of(asked, self.hosts, self.whose)
+
+    def recorded_at(self, asked: Outgoing) -> Iterator[Fixture]:
+        """Return what is recorded of all who are at a request's host."""
+        return chain.from_iterable(map(self.store.of, self.providers_of(asked)))
 
     def ttl_of(self, provider: str) -> float | None:
         """Return for how many seconds a provider's recordings are fresh, ``None`` for ever."""
         return self.ttls.get(provider, self.ttl)
 
 
+def providers_of(asked: Outgoing, hosts: Hosts, whose: Whose) -> tuple[str, ...]:
+    """Do what ``Setup.providers_of`` does, with what holds for a run that is none of tests."""
+    names = _names_at(hosts, asked.host)
+    if len(names) < 2:  # nearly always: the rest is for a gateway
+        return names
+    name = whose(asked.url)
+    return (name, *(other for other in names if other != name)) if name in names else names
+
+
 @lru_cache(maxsize=1024)
-def _provider_of(hosts: tuple[tuple[str, str], ...], host: str) -> str | None:
-    return next((name for pattern, name in hosts if fnmatchcase(host, pattern)), None)
+def _names_at(hosts: Hosts, host: str) -> tuple[str, ...]:
+    """Return the names that stand beside the first pattern which a host has."""
+    found = next((pattern for pattern, _ in hosts if fnmatchcase(host, pattern)), None)
+    return tuple(dict.fromkeys(name for pattern, name in hosts if pattern == found))
 
 
 class Options(NamedTuple):

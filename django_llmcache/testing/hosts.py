@@ -31,13 +31,16 @@ WELL_KNOWN: Final = (
 def provider_hosts() -> tuple[tuple[str, str], ...]:
     """Return a pattern of ``host`` or ``host:port`` with the provider's name for each, the user's own first.
 
+    A pattern comes more than once where several providers have it as their own: at a gateway.
+
     Raises:
         ConfigurationError: a provider in the settings that can't be made.
     """
-    own = [(pattern.lower(), name_of(pattern)) for pattern in conf.current().test_cache.hosts]
-    known = list(traffic.known_hosts(common_ports=False))
+    own = {pattern.lower(): name_of(pattern) for pattern in conf.current().test_cache.hosts}
+    known = [(host, name) for host, name in traffic.known_hosts(common_ports=False) if host not in own]
     exact = [(host, name) for host, name in known if "*" not in host]
-    return tuple(dict.fromkeys((*own, *exact, *WELL_KNOWN, *known)))
+    wild = [(host, name) for host, name in known if "*" in host and host not in dict(WELL_KNOWN)]
+    return tuple(dict.fromkeys((*own.items(), *exact, *WELL_KNOWN, *wild)))
 
 
 def name_of(pattern: str) -> str:

@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import django_llmcache
 from django_llmcache import conf, telemetry
+from django_llmcache.providers import traffic
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
@@ -121,6 +122,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         ignore=words.ignore_paths,
         headers=settings.key_headers,
         usage=usage_log(),
+        whose=traffic.name_at,
         tell=_tell,
         warn=_warn,
         command=COMMAND + ("pytest {test}" if under_pytest() else "python manage.py test {test}"),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from django_llmcache.exceptions import ConfigurationError
+from django_llmcache import chat
+from django_llmcache.exceptions import ConfigurationError, RateLimitError
 from django_llmcache.providers import traffic
+from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import live_api, override_llmcache
 from django_llmcache.testing.hosts import name_of, provider_hosts
 
+HI = [{"role": "user", "content": "Hi"}]
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -85,6 +88,77 @@ def test_a_host_of_ones_own_is_named_after_itself(provider_of):
     with override_llmcache(TEST_CACHE={"HOSTS": ["LLM.internal:8443", "*.models.test"]}):
         assert provider_of("llm.internal:8443") == name_of("LLM.internal:8443") == "llm.internal-8443"
         assert provider_of("a.models.test") == "models.test"
+
+
+class TestShared:
+    """Several providers at one host, such as a gateway's, are told apart as the response cache tells them."""
+
+    @pytest.fixture
+    def shared(self, provider, tmp_path, monkeypatch):
+        """Put two providers at one address, with the test cache on."""
+        monkeypatch.setenv("OPENAI_API_KEY", "made-up")
+        words = {"BASE_URL": f"{provider.url}/v1", "MODEL": "m"}
+        folder = tmp_path / "fixtures"
+        with override_llmcache(
+            PROVIDERS={"openai": words, "anthropic": words}, TEST_CACHE={"ENABLED": True, "DIR": folder}
+        ):
+            yield FixtureStore(folder)
+
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("/v1/chat/completions", "openai"), ("/v1/messages", "anthropic"), ("/v1/files", "anthropic"),
+            ("/oai/v1/files", "mine"),
+        ],
+    )  # fmt: skip
+    def test_what_is_asked_tells_then_the_beginning_of_the_address(self, path, name):
+        words = {"BASE_URL": "http://gateway.test/v1"}
+        own = {"mine": {"BASE_URL": "http://gateway.test/oai/v1"}}
+        with override_llmcache(PROVIDERS={"openai": words, "anthropic": words, **own}):
+            assert traffic.name_at(f"http://gateway.test{path}?beta=true") == name
+
+    def test_a_call_is_filed_under_its_provider(self, shared):
+        with live_api(mode="once"):
+            chat("openai", HI)
+
+        assert [fixture.provider for fixture in shared.all()] == ["openai"]
+
+    def test_a_fault_is_in_its_words(self, shared):
+        with live_api(mode="replay", fault="429"), pytest.raises(RateLimitError) as raised:
+            chat("openai", HI)
+
+        assert b'"param": null' in raised.value.body  # Anthropic has none
+
+    def test_what_was_filed_under_the_other_is_replayed_where_it_is(self, shared):
+        with live_api(mode="once"):
+            live = chat("openai", HI)
+        [fixture] = shared.all()
+        shared.move(fixture.path, fixture.changed(provider="anthropic"))
+
+        with live_api(mode="replay"):
+            assert chat("openai", HI).text == live.text
+
+    def test_it_is_the_nearest_to_what_is_not_recorded(self, shared):
+        with live_api(mode="once"):
+            chat("openai", HI)
+        [fixture] = shared.all()
+        shared.move(fixture.path, fixture.changed(provider="anthropic"))
+
+        with pytest.raises(FixtureMiss, match="nearest"), live_api(mode="replay"):
+            chat("openai", [{"role": "user", "content": "Hi there"}])
+
+    def test_a_cloud_that_sells_anothers_api_keeps_a_name_of_its_own(self, tmp_path):
+        place = "/v1/projects/p/locations/global/publishers/google/models/gemini-2.5-flash:generateContent"
+        asked = Outgoing("POST", f"https://aiplatform.googleapis.com{place}", (), b"{}")
+        setup = Setup(FixtureStore(tmp_path), Mode.REPLAY, provider_hosts(), whose=traffic.name_at)
+
+        assert (traffic.name_at(asked.url), setup.providers_of(asked)) == ("gemini", ("vertex",))
+
+    def test_a_host_that_the_test_cache_names_itself_keeps_its_own_name(self, provider_of):
+        with override_llmcache(
+            PROVIDERS={"openai": {"BASE_URL": "http://gateway.test/v1"}}, TEST_CACHE={"HOSTS": ["gateway.test"]}
+        ):
+            assert provider_of("gateway.test") == "gateway.test"
 
 
 @pytest.mark.parametrize("pattern", ["*", "***", "."])
