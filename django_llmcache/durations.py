@@ -23,6 +23,11 @@ def seconds(ttl: TTL, *, source: str = "ttl") -> float | None:
     return duration(ttl, source, "0 (do not store) or None (for ever)")
 
 
+def fresh_for(ttl: TTL, *, source: str = "ttl") -> float | None:
+    """Return for how many seconds a recording is fresh, ``None`` for ever; raises as ``seconds``."""
+    return duration(ttl, source, "0 (expired at once) or None (for ever)")
+
+
 def lasting(stale_for: Any, *, source: str = "stale_for") -> float:
     """Return for how many seconds an expired answer may be served; raises as ``seconds``, for ``None`` as well."""
     value = duration(stale_for, source, "0 (not at all)")

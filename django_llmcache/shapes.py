@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from .canonical import LARGEST_INTEGER
 from .credentials import carries
-from .durations import seconds
+from .durations import fresh_for, seconds
 from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
 from .headers import is_name, unsendable
@@ -250,13 +250,13 @@ def _fresh_for(value: Any) -> tuple[float | None, Mapping[str, float | None]]:
     """Return how long recordings are fresh, and those of single providers."""
     where = "settings.LLMCACHE['TEST_CACHE']['TTL']"
     if not isinstance(value, dict):
-        return seconds(value, source=where), {}
+        return fresh_for(value, source=where), {}
     for name in value:
         if not isinstance(name, str):
             raise ConfigurationError(
                 f"{where} has the key {name!r}; give the name of a provider, or '*' for all others."
             )
-    ttls = {name: seconds(ttl, source=f"{where}[{name!r}]") for name, ttl in value.items()}
+    ttls = {name: fresh_for(ttl, source=f"{where}[{name!r}]") for name, ttl in value.items()}
     return ttls.pop("*", None), ttls
 
 

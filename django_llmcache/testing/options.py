@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from inspect import isclass, signature
 from typing import Any, Final
 
-from django_llmcache.durations import TTL, seconds
+from django_llmcache.durations import TTL, fresh_for
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.policies import UNSET, Unset
 from django_llmcache.recorder.faults import Fault
@@ -69,7 +69,7 @@ def _options(
         raise ConfigurationError(f"samples is {samples!r}; give a whole number from 1.")
     return Options(
         mode=None if mode is None else parsed(mode, source="mode"),
-        ttl=ttl if isinstance(ttl, Unset) else seconds(ttl),
+        ttl=ttl if isinstance(ttl, Unset) else fresh_for(ttl),
         fallback=_one_of("fallback", fallback, FALLBACKS),
         expired=_one_of("expired", expired, EXPIRED),
         ignore=ignore,

@@ -100,6 +100,11 @@ def test_a_word_that_can_not_work_is_refused_where_the_test_is_defined(words):
         live_api(**words)
 
 
+def test_a_ttl_that_is_none_is_told_what_it_is_to_a_recording():
+    with pytest.raises(ConfigurationError, match=r"ttl is '30d'; give .*, 0 \(expired at once\) or None"):
+        live_api(ttl="30d")
+
+
 def test_nothing_said_is_nothing_asked():
     assert options_from() == NO_OPTIONS
     assert options_from(mode="replay").mode is Mode.REPLAY
