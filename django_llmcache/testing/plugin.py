@@ -176,6 +176,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+@pytest.hookimpl(specname="pytest_runtest_makereport")  # no wrapper: a test of unittest's gets its error within those
+def pytest_show_miss(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Let the traceback of a miss end where the project asked."""
+    if call.excinfo is not None and _loaded("recorder.misses") is not None:
+        from .pytest_items import end_where_asked
+
+        end_where_asked(call.excinfo.value, item.config.rootpath)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     """End the session when everything else is torn down; a miss until then fails the test."""

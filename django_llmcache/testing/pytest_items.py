@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from traceback import walk_tb
+from types import FrameType
+from typing import Any, Final
 from unittest import SkipTest, TestCase
 
 import pytest
 
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 
@@ -17,6 +21,9 @@ from .hooks import on_each_sample, telling_misses
 from .options import KNOWN, NAME, names_of, options_from
 from .plugin import SAMPLE
 from .sessions import recorded
+
+_PACKAGE: Final = Path(__file__).parents[1]
+_INSTALLED: Final = frozenset({"dist-packages", "site-packages"})
 
 
 def options_at(node: Any) -> Options | None:
@@ -76,3 +83,28 @@ def watched(item: Any, session: Session) -> Iterator[None]:
         on_each_sample(item.instance, session)
     with telling_misses(session, (Exception, pytest.fail.Exception)):
         yield
+
+
+def end_where_asked(error: BaseException, root: Path) -> None:
+    """Let pytest show of a miss no more than the way to the project's last line: what asked, and then the message.
+
+    The frames of the HTTP library and of this package are hidden; ``--full-trace`` shows them all the same.
+
+    Args:
+        error: what a test failed by; any but a miss is left as it is.
+        root: the project's folder.
+    """
+    if not isinstance(error, FixtureMiss):
+        return
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if not any(_is_within(root, frame) for frame in frames):
+        return  # of a thread that ran none of its own
+    while not _is_within(root, frames[-1]):
+        frames.pop().f_locals["__tracebackhide__"] = True
+
+
+def _is_within(root: Path, frame: FrameType) -> bool:
+    """Return whether a frame is of the project's own code, and of nothing that is installed in its folder."""
+    path = Path(frame.f_code.co_filename)
+    installed = not _INSTALLED.isdisjoint(path.parts) or path.is_relative_to(_PACKAGE)
+    return path.is_relative_to(root) and not installed

@@ -1,6 +1,8 @@
-"""What Django's runner shows of a live_api test that fails is what it shows of any other."""
+"""What is shown of a live_api test that fails: what a runner shows of any other, and of a miss where it was asked."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -78,3 +80,53 @@ def test_the_sample_that_failed_is_named(project):
     done = project.manage("test", "test_samples", **ON)
 
     assert "On sample 1 of 3" in done.text, done
+
+
+MISSING = """
+    import pytest
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def ask():
+        return chat("openai", [{"role": "user", "content": "Hi"}])  # asks
+
+
+    @live_api(mode="replay")
+    def test_function():
+        ask()  # leads there
+
+
+    class Tests(SimpleTestCase):
+        @live_api(mode="replay")
+        def test_method(self):
+            ask()
+
+
+    def test_block():
+        with live_api(mode="replay"):
+            ask()
+"""
+
+
+def test_of_a_miss_pytest_shows_what_asked_and_then_the_message(project):
+    project.write("test_missing.py", MISSING)
+
+    done = project.pytest(**ON)
+
+    assert "3 failed" in done.text, done
+    assert "# leads there" in done.text
+    assert len(re.findall(r"# asks\n( +\^+\n)?E  ", done.text)) == 3, done
+    assert "session.py" not in done.text
+    assert "session.py" in project.pytest("--full-trace", **ON).text
+
+
+def test_of_any_other_error_it_shows_all(project):
+    project.write("test_missing.py", MISSING.replace('"openai"', '"nobody"'))
+
+    done = project.pytest("-k", "test_function", **ON)
+
+    assert "No provider is named 'nobody'" in done.text, done
+    assert "client.py" in done.text
