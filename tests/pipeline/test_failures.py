@@ -8,7 +8,7 @@ import math
 import pytest
 
 from django_llmcache import LLMRequest, backends, cache, telemetry
-from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.exceptions import BackendUnavailableError, ConfigurationError
 from tests.pipeline.world import MESSAGES, aask, ask, fate
 
 BROKEN = "tests.pipeline.deciders.Broken"
@@ -88,8 +88,9 @@ def test_a_clear_that_fails_is_heard_by_who_asked_and_by_no_call(configure, prov
     ask()
 
     for undone in (cache.clear, lambda: cache.delete(f"llmcache:1.1:-:{'0' * 64}")):
-        with pytest.raises(ConnectionError):
+        with pytest.raises(BackendUnavailableError, match="the store is down") as told:
             undone()
+        assert isinstance(told.value.__cause__, ConnectionError)
     assert ask().from_cache
 
 
