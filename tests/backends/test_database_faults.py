@@ -13,6 +13,7 @@ from django.db.backends.signals import connection_created
 from django.test import override_settings
 
 from django_llmcache import backends, conf
+from django_llmcache.sitestats import publisher
 from tests import stores
 
 from .test_faults import BACKENDS, PATIENCE, SLACK, ask, clock, comes_true  # noqa: F401 - one is a fixture
@@ -42,6 +43,8 @@ def in_production(monkeypatch):
 
     connection_created.connect(note)
     yield
+    publisher.close()  # what hands in the counts would connect once more
+    publisher.begin()
     connection_created.disconnect(note)
     for connection in opened:
         if connection.connection is not None:
@@ -92,7 +95,7 @@ def test_one_that_hangs_costs_its_deadline_once(server):
     server.thaw()
 
     assert max(took) < TIMEOUTS["READ_TIMEOUT"] + SLACK
-    assert sum(seconds > TIMEOUTS["READ_TIMEOUT"] for seconds in took) == 1
+    assert sum(seconds > TIMEOUTS["READ_TIMEOUT"] / 2 for seconds in took) == 1
 
 
 @pytest.mark.parametrize("deadlines", [{}, TIMEOUTS], ids=["default", "long"])
