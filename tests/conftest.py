@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from django_llmcache import backends, telemetry, workers
 from django_llmcache.contrib.demo.standin import StandIn
+from django_llmcache.sitestats import publisher
 
 # A busy machine is no failure.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -49,6 +50,9 @@ def fresh_process(monkeypatch) -> Iterator[None]:
             monkeypatch.delenv(name)
     yield
     _stop_watching(workers.current())
+    if not publisher.asleep:
+        publisher.close()
+        publisher.begin()
 
 
 def _stop_watching(channel: workers.Channel) -> None:
