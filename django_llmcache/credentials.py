@@ -27,6 +27,9 @@ _NAMING: Final = _WORDS | _ACCOUNTS
 _SECRET: Final = token_bytes()
 _ESCAPED: Final = {'"': b'\\"', "\\": b"\\\\", "/": b"\\/"}
 _USER: Final = re.compile(r"//[^/@\s]*@")
+_LOGIN: Final = re.compile(r"//\S*@")
+_NAMED: Final = re.compile(r"(?i)(\w*(?:password|passwd|pwd|secret|token|credential)\w*\s*=\s*)[^\s,;)]+")
+_ARGUMENTS: Final = re.compile(r"(?i)with args beginning with.*")
 
 
 class Credentials:
@@ -109,6 +112,15 @@ def in_address(url: str) -> Iterator[str]:
 def shown(text: str) -> str:
     """Return a text about an address less the secrets that one may have: a query, a password."""
     return _USER.sub("//", text.partition("?")[0])
+
+
+def of_a_library(text: str) -> str:
+    """Return what a library of a store says, less what may be a part of a password.
+
+    Redis quotes the arguments of a command that it does not know, ``AUTH`` among them; redis-py and psycopg show what
+    they connect with; in an address, whoever forgot to encode a password may have written any character.
+    """
+    return _NAMED.sub(rf"\1{REDACTED}", _LOGIN.sub("//", _ARGUMENTS.sub("with arguments", text)))
 
 
 def _words_of(header: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from . import signals
 from .counting import FOLDED_AT, Counter, Tally
 from .counts import Count, Counts
+from .credentials import of_a_library
 from .entry import Entry, Origin
 from .exceptions import BackendUnavailableError
 
@@ -150,9 +151,9 @@ def _tell(event: str, sender: Any, details: Mapping[str, Any], level: int | None
 
 
 def told(error: BaseException) -> str:
-    """Return what an error says of itself, or its class where even that fails."""
+    """Return what an error says of itself, less the secrets of a store, or its class where even that fails."""
     try:
-        return repr(error)
+        return of_a_library(repr(error))
     except Exception:
         return type(error).__name__
 

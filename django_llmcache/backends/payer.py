@@ -71,7 +71,11 @@ class Owed:
     def drop(self, cleared: Mapping[str, object]) -> None:
         """Forget tags that were cleared, but for those that have changed once more meanwhile."""
         with _lock:
-            self.changes = {tag: change for tag, change in self.changes.items() if cleared.get(tag) is not change}
+            left = dict(self.changes)
+            for tag, change in cleared.items():
+                if left.get(tag) is change:
+                    left.pop(tag, None)
+            self.changes = left
 
     def simplify(self) -> None:
         """Owe everything, where that is less to remember."""
@@ -117,9 +121,9 @@ class Payer:
         """
         tags = [group[2:] for group in groups if group.startswith("t:")]
         alone = self._is_late and not self._has_thread() and not self.wake()
-        if alone or self.owed.among(tags):
+        if alone or (due := self.owed.among(tags)):
             with self._turn:
-                self.pay(self.owed.changes if alone else tags)
+                self.pay(self.owed.changes if alone else due)
 
     def pay(self, tags: Collection[str]) -> None:
         """Clear those of some tags that are owed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_llmcache.credentials import shown
+from django_llmcache.credentials import of_a_library, shown
 
 
 def words_of(error: BaseException) -> str:
@@ -15,7 +15,7 @@ def words_of(error: BaseException) -> str:
     if type(error).__module__ == "builtins" and not isinstance(error, ImportError | OSError):
         return kind
     try:
-        said = shown(str(error).partition("\n")[0]).strip().rstrip(".")
+        said = shown(of_a_library(str(error).partition("\n")[0])).strip().rstrip(".")
     except Exception:  # of an error that can't even say what it is
         return kind
     return f"{kind}: {said}" if said else kind

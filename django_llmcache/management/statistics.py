@@ -9,8 +9,8 @@ import orjson
 
 from django_llmcache import backends, sitestats, workers
 from django_llmcache.backends.base import BaseBackend
+from django_llmcache.backends.wording import words_of
 from django_llmcache.stats import CacheStats
-from django_llmcache.telemetry import told
 
 
 class Report(NamedTuple):
@@ -68,7 +68,8 @@ def _of_shared(backend: BaseBackend) -> Report:
     try:
         stats = sitestats.of_site()
     except Exception as error:
-        problem = f"{backend.name} cannot be read ({told(error)}), so nothing is known of the site. Is it running?"
+        said = words_of(error.__cause__ or error)
+        problem = f"{backend.name} cannot be read ({said}), so nothing is known of the site. Is it running?"
         return Report(sitestats.of_process(), "this process alone", problem)
     if stats is None:
         return Report(sitestats.of_process(), f"{backend.name}; the counters are this process' own")
