@@ -111,7 +111,7 @@ def raw() -> Any:
 
 def web_middleware() -> tuple[str, ...]:
     """Return Django's own ``MIDDLEWARE``, which serves web requests."""
-    return tuple(settings.MIDDLEWARE)
+    return tuple(settings.MIDDLEWARE or ())  # some projects without web requests say ``None``
 
 
 def environment(name: str) -> str | None:

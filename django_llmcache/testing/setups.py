@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,9 @@ def usage_log() -> UsageLog:
     return _log_at(Path(tempfile.gettempdir()) / f"llmcache-usage-{user_token()}-{name}.jsonl")
 
 
-@lru_cache(maxsize=16)
+@cache
 def _log_at(path: Path) -> UsageLog:
-    """Return the one that this process has of a log: it knows what it has noted already, and where it can't."""
+    """Return the one that this process has of a log: it knows its run, what it has noted, and where it can't."""
     return UsageLog(path)
 
 

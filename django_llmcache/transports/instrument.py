@@ -56,6 +56,8 @@ class _Patch(NamedTuple):
 _installed = False
 _followed: set[str] = set()
 _patches: list[_Patch] = []
+_put_over_ours: dict[Any, Any] = {}
+"""By class: the ``send`` that came in the place of ours while that was installed, such as a mock."""
 
 
 def follow(settings: conf.Settings) -> None:
@@ -90,6 +92,8 @@ def uninstall() -> None:
             patch.owner.send = patch.original
         if patch.is_undone:
             _patches.remove(patch)
+        elif not patch.is_there:
+            _put_over_ours[patch.owner] = vars(patch.owner).get("send")
 
 
 def installed() -> list[str]:
@@ -113,8 +117,10 @@ def _patch(library: ModuleType, *, anew: bool = False) -> None:
         if (owner := _owner(library, name)) is None:
             continue
         before = [patch for patch in _patches if patch.owner is owner]
+        original = vars(owner)["send"]
+        if anew and original is _put_over_ours.pop(owner, None):
+            continue
         if not _is_ours(owner) and (anew or not before or any(patch.is_undone for patch in before)):
-            original = vars(owner)["send"]
             # What others have left on theirs, to know it by, is not on ours (``updated``): they would take ours away.
             ours = wraps(original, updated=())(made(original))
             owner.send = ours

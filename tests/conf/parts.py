@@ -32,8 +32,8 @@ class TeamScopeMiddleware(RequestScopeMiddleware):
     """One for scopes of the project's own."""
 
 
-class OldPage(MiddlewareMixin):
-    """One for web requests as projects have had them since Django 1.10."""
+class Hooks(MiddlewareMixin):
+    """One as projects have had them since Django 1.10: what it does may be right for either."""
 
 
 class Patient(RetryMiddleware):

@@ -426,7 +426,6 @@ class TestPlaceOfMiddleware:
         [
             SCOPES,
             f"{HERE}.TeamScopeMiddleware",
-            f"{HERE}.OldPage",
             "django.middleware.common.CommonMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
         ],
@@ -455,9 +454,9 @@ class TestPlaceOfMiddleware:
         assert ids(found(MIDDLEWARE=[SCOPES, CACHE])) == ["E006"] * 3
 
     def test_each_where_it_belongs_is_right(self, settings):
-        settings.MIDDLEWARE = [*settings.MIDDLEWARE, SCOPES, f"{HERE}.TeamScopeMiddleware", f"{HERE}.OldPage"]
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, SCOPES, f"{HERE}.TeamScopeMiddleware", f"{HERE}.Hooks"]
 
-        assert found(MIDDLEWARE=[LOGGING, CACHE, f"{HERE}.Patient"]) == []
+        assert found(MIDDLEWARE=[LOGGING, CACHE, f"{HERE}.Patient", f"{HERE}.Hooks"]) == []
 
 
 class TestIgnoredFields:

@@ -11,6 +11,7 @@ from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.usage import UsageLog, UsageUnknown
 from django_llmcache.testing import override_llmcache, pytest_runs, unused
 from django_llmcache.testing.runner import LLMCacheDiscoverRunner
+from django_llmcache.testing.setups import usage_log
 from tests.recorder.made import fixture
 
 from .conftest import ON
@@ -346,3 +347,12 @@ class TestDoubt:
 
     def test_a_recording_of_no_test_is_called_so(self, left):
         assert left()
+
+
+def test_a_run_is_the_same_whichever_other_folders_its_tests_use():
+    log = usage_log()
+    for number in range(40):
+        with override_llmcache(TEST_CACHE={"DIR": f"fixtures-{number}"}):
+            usage_log()
+
+    assert usage_log() is log

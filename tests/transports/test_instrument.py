@@ -368,6 +368,20 @@ def test_a_header_that_is_a_number_is_sent_as_without_it(instrumented):
     assert again.headers["x-llmcache"] == "hit"
 
 
+@pytest.mark.parametrize("library", [requests, httpx2, httpx])
+def test_a_mock_that_came_later_is_asked_though_it_was_off_meanwhile(provider, library, monkeypatch):
+    kind = requests.Session if library is requests else library.Client
+    with settings(provider, INSTRUMENT=True):
+        with monkeypatch.context() as patching:
+            patching.setattr(kind, "send", mock.Mock(return_value="mocked"))
+            with settings(provider):
+                pass
+            url = f"{provider.url}/v1/chat/completions"
+            assert kind().send(requests.Request("POST", url, json=BODY)) == "mocked"
+
+        assert library.__name__ in instrument.installed()
+
+
 IN_ITS_PLACE = """
 import sys
 from unittest import mock
