@@ -35,13 +35,13 @@ def cached(**wishes: Unpack[Wishes]) -> Callable[[Function], Function]: ...
 def cached(function: Callable[..., Any] | None = None, /, **wishes: Any) -> Any:
     """Cache a plain or async function from messages to an answer.
 
-    The function's full name and all its arguments make the key, so they must be what JSON can say, or dates, times,
-    ``timedelta`` and ``Decimal``. A call with another one, such as a model's object, goes through uncached, and one
-    ``cache_error`` names the function and the argument. That goes for a method's ``self`` too, whose state counts:
-    decorate a static method or a plain function. What its name does not tell from others has entries of its own each
-    time it is decorated: a lambda, a ``partial``, a method of one object, a function or another decorator below this
-    one that uses variables of the function it is defined in. Of several functions of one name in a module, such as
-    ``_``, all but the first have the number of their line in theirs.
+    The function's full name and all its arguments make the key, so they must be what JSON can say, or dates, times
+    (in zones of ``datetime`` and ``zoneinfo``), ``timedelta`` and ``Decimal``. A call with another one, such as a
+    model's object, goes through uncached, and one ``cache_error`` names the function and the argument. That goes for a
+    method's ``self`` too, whose state counts: decorate a static method or a plain function. What its name does not tell
+    from others has entries of its own each time it is decorated: a lambda, a ``partial``, a method of one object, a
+    function or another decorator below this one that uses variables of the function it is defined in. Of several
+    functions of one name in a module, such as ``_``, all but the first have the number of their line in theirs.
 
     The answer may be a text, one of Django's safe texts, a JSON mapping or an LLMResponse, and comes back as the same
     type. An empty one is not stored.

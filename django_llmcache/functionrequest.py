@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from operator import is_
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from .canonical import canonical_body
 from .exceptions import UncacheableRequest
@@ -88,6 +89,8 @@ def _cure(name: str, value: Any) -> str:
         return "Decorate a static method or a plain function, and pass what the answer depends on."
     if hasattr(value, "_meta") and hasattr(value, "pk"):
         return f"Pass {name}.pk and the text that is asked about."
+    if value.__class__ in _SHOWN:
+        return "Give it a time zone of datetime's or zoneinfo's own."
     return "Pass texts, numbers, dates, lists and dicts."
 
 
@@ -120,7 +123,7 @@ def _written(value: Any) -> Any:
     Then it stays as it is in the request, so that one that changes under way is seen to.
     """
     if value.__class__ in _SHOWN:
-        return repr(value)
+        return repr(value) if _is_shown_whole(value) else value
     try:
         if value.__class__ is dict:
             fields = {name: _written(inner) for name, inner in value.items()}
@@ -131,3 +134,9 @@ def _written(value: Any) -> Any:
     except RecursionError:  # as above
         pass
     return value
+
+
+def _is_shown_whole(value: Any) -> bool:
+    """Return whether its ``repr`` tells its time zone: that of another class may be an address, which the next gets."""
+    zone = getattr(value, "tzinfo", None)
+    return zone is None or zone.__class__ is timezone or (zone.__class__ is ZoneInfo and zone.key is not None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime, time, timedelta
+import struct
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum, IntEnum
-from functools import wraps
+from functools import partial, wraps
+from io import BytesIO
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -106,6 +108,59 @@ def test_what_python_tells_apart_and_json_does_not_are_different_arguments(one, 
     for value in (one, other, one, other):
         assert describe(value) == repr(value)
     assert cache.stats().hits == 2
+
+
+class Offset(tzinfo):
+    """One that is shown as the next one is: by an address in memory, which is free again."""
+
+    def __init__(self, hours):
+        self.hours = hours
+
+    def utcoffset(self, moment):
+        return timedelta(hours=self.hours)
+
+    def __repr__(self):
+        return "<Offset object at 0x7f>"
+
+
+class Summer(ZoneInfo):
+    pass
+
+
+@pytest.mark.parametrize("kind", [partial(datetime, 2026, 1, 2), partial(time, 12)], ids=["datetime", "time"])
+def test_times_in_zones_that_nothing_tells_apart_are_not_taken_for_each_other(events, kind):
+    @cached
+    def describe(moment):
+        return str(moment.tzinfo.utcoffset(None))
+
+    assert [describe(kind(tzinfo=Offset(hours))) for hours in (1, 2)] == ["1:00:00", "2:00:00"]
+    assert cache.stats().bypassed == {"unencodable": 2}
+    assert "Give it a time zone of datetime's or zoneinfo's own." in events.of("error")[0]["error"]
+
+
+@pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=1), "CET"), ZoneInfo("Europe/London")], ids=str)
+def test_times_in_zones_of_pythons_own_are_arguments(zone):
+    @cached
+    def describe(moment, hour):
+        return f"{moment} {hour}"
+
+    for _ in range(2):
+        describe(datetime(2026, 1, 2, tzinfo=zone), time(12, tzinfo=zone))
+
+    assert cache.stats().hits == 1
+
+
+def test_a_zone_without_a_name_and_one_of_another_class_are_no_arguments():
+    nameless = ZoneInfo.from_file(BytesIO(struct.pack(">4s16x6l lBB 4s", b"TZif", 0, 0, 0, 0, 1, 4, 0, 0, 0, b"UTC")))
+
+    @cached
+    def describe(moment):
+        return str(moment)
+
+    for zone in (nameless, Summer("Europe/London")):
+        describe(datetime(2026, 1, 2, tzinfo=zone))
+
+    assert cache.stats().bypassed == {"unencodable": 2}
 
 
 def test_nan_is_no_none():
