@@ -154,7 +154,11 @@ def _response(answer: Any, path: str) -> LLMResponse:
         except TypeError:  # half of an emoji that was cut in two: handed back and, as no JSON, not stored
             return LLMResponse(answer.encode("utf-8", "surrogatepass"), headers=_NO_JSON)
     if isinstance(answer, Mapping):
-        if (stranger := _not_json(answer)) is not None:
+        try:
+            stranger = _not_json(answer)
+        except RecursionError:  # deeper than JSON goes, or a circle: who writes it says so
+            stranger = None
+        if stranger is not None:
             raise TypeError(
                 f"{path}() returned a mapping with a {stranger.__name__} in it, which JSON gives back as something "
                 f"else; @cached keeps a text, a JSON mapping or an LLMResponse."
@@ -169,13 +173,10 @@ def _not_json(value: Any) -> type | None:
     """Return the type of what is no JSON in a value, at any depth. A tuple is a list; a text of any class is one."""
     if value is None or (isinstance(value, str | int | float) and not isinstance(value, Enum)):
         return None
-    try:
-        if isinstance(value, Mapping):
-            return next(filter(None, map(_not_json, value.values())), None)
-        if isinstance(value, list | tuple):
-            return next(filter(None, map(_not_json, value)), None)
-    except RecursionError:  # deeper than JSON goes, or a circle: who writes it says so
-        return None
+    if isinstance(value, Mapping):
+        return next(filter(None, map(_not_json, value.values())), None)
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_not_json, value)), None)
     return type(value)
 
 

@@ -11,6 +11,7 @@ from operator import is_
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from . import conf
 from .canonical import canonical_body
 from .exceptions import UncacheableRequest
 from .messages import LLMRequest
@@ -59,16 +60,17 @@ class FunctionRequest(LLMRequest):
     def __init__(self, function: CachedFunction, arguments: dict[str, Any]) -> None:
         self._function = function
         self._arguments = arguments
-        payload: dict[str, Any] = {"arguments": arguments}
-        if (kinds := _kinds(arguments)) is not None:
-            payload = {"arguments": _written(arguments), "kinds": kinds}
-        super().__init__(PROVIDER, operation=PROVIDER, path=function.path, payload=payload, policy=function.policy)
+        body = _body(arguments)
+        super().__init__(PROVIDER, operation=PROVIDER, path=function.path, payload=body, policy=function.policy)
 
     @property
     def has_changed(self) -> bool:
         """Return whether the arguments are no more what they were, where that does not show in the body."""
-        body = self._payload["arguments"]
-        return body is not self._arguments and bool(body != _written(self._arguments))
+        before, now, ignore = self._payload, _body(self._arguments), conf.current().ignore_fields
+        try:  # as bytes: to `==` a 1 is a True, and an argument's own may say anything
+            return canonical_body(before, frozenset(), ignore) != canonical_body(now, frozenset(), ignore)
+        except UncacheableRequest:
+            return True
 
     def _told_of(self, error: UncacheableRequest) -> str | None:
         """Return which argument keeps the function from being cached and what to do; ``None`` from the second time."""
@@ -94,6 +96,15 @@ def _cure(name: str, value: Any) -> str:
     return "Pass texts, numbers, dates, lists and dicts."
 
 
+def _body(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a call, which has the arguments themselves where JSON says all that there is to them."""
+    try:
+        kinds = _kinds(arguments)
+        return {"arguments": arguments} if kinds is None else {"arguments": _written(arguments), "kinds": kinds}
+    except RecursionError:  # deeper than JSON goes, or a circle: the request gets no key
+        return {"arguments": arguments}
+
+
 def _kinds(value: Any) -> Any:
     """Return, in its own shape, where a value has what JSON takes for something else; ``None`` where it has nothing.
 
@@ -108,10 +119,7 @@ def _kinds(value: Any) -> Any:
         items = enumerate(value)
     else:
         items = [("value", value.value)] if isinstance(value, Enum) else ()
-    try:
-        found = {str(step): kinds for step, inner in items if (kinds := _kinds(inner)) is not None}
-    except RecursionError:  # deeper than JSON goes, or a circle: the request gets no key
-        return None
+    found = {str(step): kinds for step, inner in items if (kinds := _kinds(inner)) is not None}
     if value.__class__ is not dict and value.__class__ is not list:
         return {"is": f"{type(value).__module__}.{type(value).__qualname__}", "in": found}
     return found or None
@@ -124,15 +132,12 @@ def _written(value: Any) -> Any:
     """
     if value.__class__ in _SHOWN:
         return repr(value) if _is_shown_whole(value) else value
-    try:
-        if value.__class__ is dict:
-            fields = {name: _written(inner) for name, inner in value.items()}
-            return value if all(map(is_, fields.values(), value.values())) else fields
-        if value.__class__ is list or value.__class__ is tuple:
-            items = [_written(inner) for inner in value]
-            return value if all(map(is_, items, value)) else items
-    except RecursionError:  # as above
-        pass
+    if value.__class__ is dict:
+        fields = {name: _written(inner) for name, inner in value.items()}
+        return value if all(map(is_, fields.values(), value.values())) else fields
+    if value.__class__ is list or value.__class__ is tuple:
+        items = [_written(inner) for inner in value]
+        return value if all(map(is_, items, value)) else items
     return value
 
 

@@ -9,11 +9,13 @@ from decimal import Decimal
 from enum import Enum, IntEnum
 from functools import partial, wraps
 from io import BytesIO
+from types import SimpleNamespace
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import override_settings
 from django.utils.safestring import mark_safe
 
 from django_llmcache import LLMResponse, cache, cached, policy
@@ -186,6 +188,27 @@ def test_an_argument_that_goes_round_in_a_circle_goes_through():
     assert cache.stats().bypassed == {"unencodable": 2}
 
 
+def a_circle_with_two_ways():
+    one, other = {"name": "one"}, {"name": "other"}
+    one.update(next=other, previous=other)
+    other.update(next=one, previous=one)
+    return one
+
+
+def test_a_circle_with_two_ways_is_gone_round_once():
+    @cached
+    def describe(node):
+        return node["name"]
+
+    assert describe(a_circle_with_two_ways()) == "one"
+    assert cache.stats().bypassed == {"unencodable": 1}
+
+
+def test_an_answer_that_is_a_circle_with_two_ways_is_an_error_at_once():
+    with pytest.raises(RecursionError):
+        cached(a_circle_with_two_ways)()
+
+
 @pytest.mark.parametrize("inside", [[], [("tuple",)], [date(2026, 1, 2)]], ids=["plain", "with-a-tuple", "with-a-date"])
 def test_an_answer_to_arguments_that_the_function_changed_is_not_stored(inside):
     @cached
@@ -196,6 +219,58 @@ def test_an_answer_to_arguments_that_the_function_changed_is_not_stored(inside):
     consume(list(inside))
 
     assert cache.stats().entries == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"flag": True}, {"day": "datetime.date(2026, 1, 1)"}, {"items": (1,)}, {"flag": date(2026, 1, 2)}],
+    ids=["true", "text", "tuple", "date"],
+)
+@pytest.mark.parametrize("beside", [{}, {"day": date(2026, 1, 1)}], ids=["plain", "beside-a-date"])
+def test_a_change_that_python_does_not_see_or_json_does_not_say_is_one(beside, changes):
+    @cached
+    def answer(options):
+        options.update(changes)
+        return f"answer to {options}"
+
+    answer({"flag": 1, "items": [1], **beside})
+
+    assert cache.stats().entries == 0
+
+
+class Vector:
+    """What compares as NumPy's arrays do."""
+
+    def __eq__(self, other):
+        return self
+
+    def __bool__(self):
+        raise ValueError("The truth value of an array is ambiguous.")
+
+    __hash__ = None
+
+
+def test_arguments_that_cannot_be_compared_cost_no_answer():
+    @cached
+    def answer(options):
+        options["vector"] = Vector()
+        return "said"
+
+    assert answer({"day": date(2026, 1, 1), "vector": Vector()}) == "said"
+    assert cache.stats().bypassed == {"unencodable": 1}
+
+
+@override_settings(LLMCACHE={"IGNORE_FIELDS": ["arguments.request"]})
+def test_an_argument_that_is_ignored_keeps_no_answer_from_being_stored():
+    @cached
+    def answer(day, request):
+        request.touched = True
+        return "said"
+
+    for _ in range(2):
+        answer(date(2026, 1, 1), SimpleNamespace())
+
+    assert cache.stats().hits == 1
 
 
 def test_two_functions_with_the_same_arguments_have_answers_of_their_own():
