@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -74,9 +75,12 @@ class FunctionRequest(LLMRequest):
 
     def _told_of(self, error: UncacheableRequest) -> str | None:
         """Return which argument keeps the function from being cached and what to do; ``None`` from the second time."""
+        if error.reason != "unencodable":  # SCOPE or CACHEABLE failed
+            return str(error)
+        ignore = conf.current().ignore_fields
         for name, value in self._payload["arguments"].items():
             try:
-                canonical_body({name: value}, frozenset())
+                canonical_body({"arguments": {name: value}}, frozenset(), ignore)
             except UncacheableRequest as problem:
                 if name in self._function.told:
                     return None
@@ -89,8 +93,11 @@ class FunctionRequest(LLMRequest):
 def _cure(name: str, value: Any) -> str:
     if name == "self":
         return "Decorate a static method or a plain function, and pass what the answer depends on."
-    if hasattr(value, "_meta") and hasattr(value, "pk"):
-        return f"Pass {name}.pk and the text that is asked about."
+    from django.db.models import Model
+
+    with suppress(Exception):  # a lazy object asks a database what it is, which may fail
+        if isinstance(value, Model):
+            return f"Pass {name}.pk and the text that is asked about."
     if value.__class__ in _SHOWN:
         return "Give it a time zone of datetime's or zoneinfo's own."
     return "Pass texts, numbers, dates, lists and dicts."

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import override_settings
 from django.utils.safestring import mark_safe
 
 from django_llmcache import LLMResponse, cache, cached, policy
@@ -260,8 +259,9 @@ def test_arguments_that_cannot_be_compared_cost_no_answer():
     assert cache.stats().bypassed == {"unencodable": 1}
 
 
-@override_settings(LLMCACHE={"IGNORE_FIELDS": ["arguments.request"]})
-def test_an_argument_that_is_ignored_keeps_no_answer_from_being_stored():
+def test_an_argument_that_is_ignored_keeps_no_answer_from_being_stored(configure):
+    configure(IGNORE_FIELDS=["arguments.request"])
+
     @cached
     def answer(day, request):
         request.touched = True
@@ -497,6 +497,45 @@ def test_an_argument_without_json_is_told_once_with_what_to_do(events, value, ki
     assert kind in told
     assert cure in told
     assert cache.stats().bypassed == {"unencodable": 2}
+
+
+class Options:
+    def __getattr__(self, name):
+        return {}[name]
+
+
+def test_an_argument_that_fails_where_it_is_asked_for_an_attribute_costs_no_answer():
+    assert cached(lambda options: "said")(Options()) == "said"
+    assert cache.stats().bypassed == {"unencodable": 1}
+
+
+def test_the_argument_that_is_ignored_is_not_the_one_that_is_told_of(configure, events):
+    configure(IGNORE_FIELDS=["arguments.request"])
+
+    @cached
+    def answer(request, given):
+        return "said"
+
+    answer(object(), {1})
+
+    assert "its argument 'given' is not what JSON can say" in events.of("error")[0]["error"]
+
+
+def test_a_scope_that_fails_is_told_each_time_and_no_argument_is(configure, events):
+    configure(SCOPE="tests.facade.test_cached.no_scope")
+
+    @cached
+    def answer(given):
+        return "said"
+
+    for _ in range(2):
+        answer({1})
+
+    assert [details["error"].count("SCOPE'] failed") for details in events.of("error")] == [1, 1]
+
+
+def no_scope(request):
+    raise LookupError("tenant not found")
 
 
 def test_a_static_method_is_cached():
