@@ -98,7 +98,7 @@ def _cure(name: str, value: Any) -> str:
     with suppress(Exception):  # a lazy object asks a database what it is, which may fail
         if isinstance(value, Model):
             return f"Pass {name}.pk and the text that is asked about."
-    if value.__class__ in _SHOWN:
+    if type(value) in _SHOWN:
         return "Give it a time zone of datetime's or zoneinfo's own."
     return "Pass texts, numbers, dates, lists and dicts."
 
@@ -118,17 +118,18 @@ def _kinds(value: Any) -> Any:
     To a provider a tuple is a list, an enum its value, a UUID its text and a text that a template gave any other. To a
     function they need not be.
     """
-    if value.__class__ in _PLAIN:
+    kind = type(value)  # a lazy object or a mock has another for its __class__, and may ask a database for it
+    if kind in _PLAIN:
         return None
-    if value.__class__ is dict:
+    if kind is dict:
         items: Iterable[tuple[Any, Any]] = value.items()
-    elif value.__class__ is list or value.__class__ is tuple:
+    elif kind is list or kind is tuple:
         items = enumerate(value)
     else:
-        items = [("value", value.value)] if isinstance(value, Enum) else ()
+        items = [("value", value.value)] if issubclass(kind, Enum) else ()
     found = {str(step): kinds for step, inner in items if (kinds := _kinds(inner)) is not None}
-    if value.__class__ is not dict and value.__class__ is not list:
-        return {"is": f"{type(value).__module__}.{type(value).__qualname__}", "in": found}
+    if kind is not dict and kind is not list:
+        return {"is": f"{kind.__module__}.{kind.__qualname__}", "in": found}
     return found or None
 
 
@@ -137,12 +138,12 @@ def _written(value: Any) -> Any:
 
     Then it stays as it is in the request, so that one that changes under way is seen to.
     """
-    if value.__class__ in _SHOWN:
+    if type(value) in _SHOWN:
         return repr(value) if _is_shown_whole(value) else value
-    if value.__class__ is dict:
+    if type(value) is dict:
         fields = {name: _written(inner) for name, inner in value.items()}
         return value if all(map(is_, fields.values(), value.values())) else fields
-    if value.__class__ is list or value.__class__ is tuple:
+    if type(value) is list or type(value) is tuple:
         items = [_written(inner) for inner in value]
         return value if all(map(is_, items, value)) else items
     return value

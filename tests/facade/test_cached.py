@@ -10,11 +10,13 @@ from enum import Enum, IntEnum
 from functools import partial, wraps
 from io import BytesIO
 from types import SimpleNamespace
+from unittest.mock import Mock
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 
 from django_llmcache import LLMResponse, cache, cached, policy
@@ -506,6 +508,18 @@ class Options:
 
 def test_an_argument_that_fails_where_it_is_asked_for_an_attribute_costs_no_answer():
     assert cached(lambda options: "said")(Options()) == "said"
+    assert cache.stats().bypassed == {"unencodable": 1}
+
+
+def no_database():
+    raise OSError("no database")
+
+
+@pytest.mark.parametrize(
+    "make", [partial(SimpleLazyObject, no_database), partial(Mock, spec=dict)], ids=["lazy", "mock"]
+)
+def test_an_argument_that_passes_for_another_class_goes_through(make):
+    assert cached(lambda given: "said")(make()) == "said"
     assert cache.stats().bypassed == {"unencodable": 1}
 
 
