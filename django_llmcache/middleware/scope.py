@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
@@ -40,8 +40,9 @@ class RequestScopeMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
-        elif not hasattr(self, "process_view"):  # a subclass may have one
-            self.process_view = _before_view
+        else:
+            own = getattr(self, "process_view", None)  # of a subclass
+            self.process_view = partial(_before_view, async_to_sync(own) if iscoroutinefunction(own) else own)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Return the response, or an awaitable of it where the view is served asynchronously."""
@@ -49,10 +50,12 @@ class RequestScopeMiddleware:
             return self._acall(request)
         with self._asking_for(request):
             response: HttpResponseBase = self.get_response(request)
+        if getattr(response, "is_async", False):  # streamed on a loop of its own
+            _find_out(request)
         return self._streamed(request, response)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        await _found_out(request)  # now: a look-up in the cache can't wait for a database
+        await _afind_out(request)  # now: a look-up in the cache can't wait for a database
         with self._asking_for(request):
             response: HttpResponseBase = await self.get_response(request)
         return self._streamed(request, response)
@@ -116,14 +119,29 @@ def user_of(request: HttpRequest) -> Any:
     return getattr(request, "user", None)
 
 
-def _before_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
-    """Find out who asks before an async view runs on a loop of its own, as under WSGI. For a sync one its calls do."""
-    if iscoroutinefunction(view) and _is_unknown(user := user_of(request)):
+def _before_view(own: Callable[..., Any] | None, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
+    """Find out who asks before an async view runs on a loop of its own, as under WSGI. For a sync one its calls do.
+
+    Args:
+        own: what a subclass does before a view.
+        request: what is served.
+        view: what answers it.
+        args: of the view.
+        kwargs: of the view.
+    """
+    if iscoroutinefunction(view):
+        _find_out(request)
+    return own(request, view, args, kwargs) if own is not None else None
+
+
+def _find_out(request: HttpRequest) -> None:
+    """Find out who the user is, in sync code: whoever set ``request.user`` may ask a database when it is first read."""
+    if _is_unknown(user := user_of(request)):
         _read(user)
 
 
-async def _found_out(request: HttpRequest) -> None:
-    """Find out who the user is, in a thread: whoever set ``request.user`` may ask a database when it is first read."""
+async def _afind_out(request: HttpRequest) -> None:
+    """Find out who the user is, in a thread: who asks a database may not do so on a loop."""
     if _is_unknown(user := user_of(request)):
         await sync_to_async(_read)(user)
 

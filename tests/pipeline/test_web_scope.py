@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -254,8 +255,33 @@ def plain_view(request):
     return HttpResponse()
 
 
-urlpatterns = [path("function", asking_view), path("class", AskingView.as_view()), path("plain", plain_view)]
-SCOPES = f"{RequestScopeMiddleware.__module__}.{RequestScopeMiddleware.__name__}"
+def streaming_view(request):
+    async def body():
+        yield (await asking_view(request)).content
+
+    return StreamingHttpResponse(body())
+
+
+class Hooked(RequestScopeMiddleware):
+    def process_view(self, request, view, args, kwargs):
+        return None
+
+
+class AsyncHooked(RequestScopeMiddleware):
+    async def process_view(self, request, view, args, kwargs):
+        return None
+
+
+urlpatterns = [
+    path("function", asking_view),
+    path("class", AskingView.as_view()),
+    path("plain", plain_view),
+    path("streaming", streaming_view),
+]
+
+
+def named(middleware):
+    return f"{middleware.__module__}.{middleware.__name__}"
 
 
 @pytest.mark.django_db
@@ -265,7 +291,7 @@ class TestOfASessionUnderWSGI:
     @pytest.fixture(autouse=True)
     def _site(self, settings):
         settings.ROOT_URLCONF = __name__
-        settings.MIDDLEWARE = [*settings.MIDDLEWARE, SCOPES]
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, named(RequestScopeMiddleware)]
 
     @pytest.fixture
     def browsers(self):
@@ -277,6 +303,21 @@ class TestOfASessionUnderWSGI:
     @pytest.mark.parametrize("page", ["/function", "/class"])
     def test_an_async_view_gets_each_users_own_answers(self, browsers, page):
         said = [browser.get(page).json() for browser in browsers * 2]
+
+        assert [each["text"] for each in said] == ["Hi ann", "Hi bob"] * 2
+        assert [each["status"] for each in said] == ["miss", "miss", "hit", "hit"]
+
+    @pytest.mark.parametrize("middleware", [Hooked, AsyncHooked])
+    def test_a_hook_before_views_of_a_subclass_keeps_nobody_from_being_found_out(self, settings, browsers, middleware):
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE[:-1], named(middleware)]
+
+        said = [browser.get("/function").json() for browser in browsers * 2]
+
+        assert [each["status"] for each in said] == ["miss", "miss", "hit", "hit"]
+
+    @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
+    def test_what_is_streamed_on_a_loop_is_each_users_own(self, browsers):
+        said = [json.loads(b"".join(browser.get("/streaming"))) for browser in browsers * 2]
 
         assert [each["text"] for each in said] == ["Hi ann", "Hi bob"] * 2
         assert [each["status"] for each in said] == ["miss", "miss", "hit", "hit"]
