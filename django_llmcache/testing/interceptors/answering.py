@@ -8,6 +8,7 @@ from typing import Final
 
 from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Incoming, Outgoing, Pairs
+from django_llmcache.recorder.setup import Mode
 
 MARK: Final = ("x-llmcache", "replay")
 """The header that a replayed answer bears."""
@@ -28,6 +29,12 @@ def concerns(url: str) -> bool:
     """
     current = session.current()
     return current is not None and current.setup.provider_of(Outgoing("", url, (), b"").host) is not None
+
+
+def is_replayed(url: str) -> bool:
+    """Return whether a request to an address is answered from a recording or not at all, so that nobody connects."""
+    current = session.current()
+    return current is not None and current.mode is Mode.REPLAY and concerns(url)
 
 
 def lowered(pairs: Iterable[tuple[str, str]]) -> Pairs:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any, Final
 
 import requests
@@ -20,7 +22,7 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import REFUSED, TIMED_OUT, concerns
+from .answering import REFUSED, TIMED_OUT, concerns, is_replayed
 from .patching import replace
 from .wire import replayed, taped
 
@@ -30,7 +32,31 @@ _POSITIONAL: Final = ("stream", "timeout", "verify", "cert", "proxies")
 
 def install() -> Callable[[], None]:
     """Let requests pass by the recorder; return what ends it."""
-    return replace(HTTPAdapter, "send", _engine_over)
+    ending = ExitStack()
+    ending.callback(replace(HTTPAdapter, "send", _engine_over))
+    ending.callback(replace(requests.sessions, "get_environ_proxies", _proxies_over))
+    ending.callback(replace(requests.sessions, "get_netrc_auth", _login_over))
+    return ending.close
+
+
+def _proxies_over(real: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    """Look for no proxy where nobody connects: that goes through the whole environment, twice for each call."""
+
+    @wraps(real)
+    def get_environ_proxies(url: str, *args: Any, **kwargs: Any) -> dict[str, str]:
+        return {} if is_replayed(url) else real(url, *args, **kwargs)
+
+    return get_environ_proxies
+
+
+def _login_over(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Look for no login in ``~/.netrc`` where nobody needs one: that asks the disk, and no recording has it."""
+
+    @wraps(real)
+    def get_netrc_auth(url: str, *args: Any, **kwargs: Any) -> Any:
+        return None if is_replayed(url) else real(url, *args, **kwargs)
+
+    return get_netrc_auth
 
 
 def _engine_over(real: Any) -> Any:

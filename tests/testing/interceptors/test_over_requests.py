@@ -266,3 +266,57 @@ def test_a_pause_that_a_test_asks_for_is_waited_for(lab, server):
 
     assert time.perf_counter() - began >= 0.02
     assert replayed.content == b"".join(EVENTS)
+
+
+class Noting(requests.Session):
+    """A session that notes what it would send with, and sends it."""
+
+    def __init__(self):
+        super().__init__()
+        self.proxies_seen = []
+        self.logins_seen = []
+
+    def send(self, request, **options):
+        self.proxies_seen.append(dict(options["proxies"]))
+        self.logins_seen.append(request.headers.get("authorization"))
+        return super().send(request, **options)
+
+
+class TestWhatOnlyAConnectionNeeds:
+    """Requests looks for proxies and for a login before each call: through the whole environment, and on the disk."""
+
+    @pytest.fixture
+    def elsewhere(self):
+        with Loopback(FINE) as server:
+            yield server
+
+    @pytest.fixture(autouse=True)
+    def said(self, elsewhere, tmp_path, monkeypatch):
+        """Say both where requests looks for them; the proxy is only for another host than any here."""
+        netrc = tmp_path / "netrc"
+        netrc.write_text("default login me password made-up\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("NO_PROXY", "nowhere.example")
+        monkeypatch.setenv("FTP_PROXY", "http://127.0.0.1:9")
+
+    @answers(FINE)
+    def test_is_not_looked_for_where_nobody_connects(self, lab, server):
+        with lab.recording(), Noting() as recorded:
+            post(recorded, server)
+        with lab.replaying(), Noting() as replayed:
+            post(replayed, server)
+
+        assert recorded.proxies_seen[0]["ftp"] == "http://127.0.0.1:9"
+        assert recorded.logins_seen[0].startswith("Basic ")
+        assert replayed.proxies_seen == [{}]
+        assert replayed.logins_seen == [None]
+
+    @answers(FINE)
+    def test_is_looked_for_in_a_replay_where_another_host_is_asked(self, lab, server, elsewhere):
+        with lab.replaying(), Noting() as session:
+            post(session, elsewhere)
+
+        assert session.proxies_seen[0]["ftp"] == "http://127.0.0.1:9"
+        assert session.logins_seen[0].startswith("Basic ")
