@@ -14,6 +14,7 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_llmcache import LLMRequest, backends, cache
+from django_llmcache.exceptions import BackendUnavailableError
 from tests import stores
 
 from .test_faults import BACKENDS, CLOCK, PATIENCE, SLACK, clock  # noqa: F401 - one is a fixture
@@ -203,7 +204,7 @@ class TestTwoServersOfMemcached:
         failed = None
         try:
             cache.clear()
-        except OSError as error:
+        except BackendUnavailableError as error:
             failed = error
         servers[number].thaw()
         backends.current().breaker.succeed()
