@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from .exchange import Chunk, Incoming, Outgoing
@@ -18,6 +20,7 @@ LARGE_BINARY: Final = 4 * 1024
 """The same, of a body that is not text."""
 
 _FORMS: Final = ("body", "text", "base64", "side")
+_ANY_FORM: Final = frozenset(_FORMS)
 _CHUNK: Final = frozenset({"at", "text", "base64", "side"})
 _SIDE_FILE: Final = frozenset({"bytes", "sha256"})
 _LAYOUT: Final = frozenset(Layout._fields)
@@ -107,9 +110,13 @@ def pack_request(request: Outgoing, side: SideFile) -> dict[str, Any]:
     return _pack(body, side)
 
 
-def unpack_request(fields: Fields, side: SideFile) -> bytes:
-    """Return the body of a request; JSON that was sorted comes back compact."""
-    return _unpack(fields, side, plain=_DEFAULT_LAYOUT) or b""
+def unpack_request(fields: Fields, side: SideFile) -> Callable[[], bytes]:
+    """Return what gives the body of a request; JSON that was sorted is written then, and comes back compact."""
+    values = fields.values
+    if "body" in values and "body_layout" not in values and len(_ANY_FORM.intersection(values)) == 1:
+        return partial(_written, fields, _DEFAULT_LAYOUT)
+    body = _unpack(fields, side) or b""
+    return lambda: body
 
 
 def pack_response(response: Incoming, side: SideFile) -> dict[str, Any]:
@@ -178,16 +185,16 @@ def _plain(data: bytes) -> dict[str, Any]:
         return {"base64": base64.b64encode(data).decode("ascii")}
 
 
-def _unpack(fields: Fields, side: SideFile, *, plain: Layout | None = None) -> bytes | None:
+def _unpack(fields: Fields, side: SideFile) -> bytes | None:
     values = fields.values
-    forms = [form for form in _FORMS if form in values]
-    if len(forms) > 1:
-        raise fields.error(forms[1], f"it stands beside {forms[0]}; only one of them can be the body")
-    form = forms[0] if forms else ""
+    form, *more = _ANY_FORM.intersection(values) or ("",)
+    if more:
+        form, other, *_ = (form for form in _FORMS if form in values)
+        raise fields.error(other, f"it stands beside {form}; only one of them can be the body")
     if "body_layout" in values and form != "body":
         raise fields.error("body_layout", "it describes a body, and there is none")
     if form == "body":
-        return _written(fields, plain if plain and "body_layout" not in values else _layout(fields))
+        return _written(fields, _layout(fields))
     if form == "text":
         return _encoded(fields, "text")
     if form == "base64":

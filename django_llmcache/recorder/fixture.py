@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -57,8 +58,8 @@ class Fixture:
     """
 
     __slots__ = (
-        "answers", "endpoint", "file", "ignore", "key", "key_format", "model", "provider", "recorded_at", "recorded_by",
-        "request", "response", "sample", "sequence", "take", "tests",
+        "_asked", "answers", "endpoint", "file", "ignore", "key", "key_format", "model", "provider", "recorded_at",
+        "recorded_by", "response", "sample", "sequence", "take", "tests",
     )  # fmt: skip
 
     def __init__(
@@ -67,7 +68,7 @@ class Fixture:
         key: str,
         provider: str,
         endpoint: str,
-        request: Outgoing,
+        request: Outgoing | Callable[[], Outgoing],
         response: Incoming,
         recorded_at: float,
         recorded_by: str,
@@ -84,7 +85,7 @@ class Fixture:
         self.key = key
         self.provider = provider
         self.endpoint = endpoint
-        self.request = request
+        self._asked = request
         self.response = response
         self.recorded_at = recorded_at
         self.recorded_by = recorded_by
@@ -96,7 +97,18 @@ class Fixture:
         self.key_format = key_format
         self.ignore = ignore
         self.file = file
-        self.model = _model_of(request, _parsed_body(request)) if model is None else model
+        self.model = _model_of(self.request.url, _parsed_body(self.request)) if model is None else model
+
+    @property
+    def request(self) -> Outgoing:
+        """Return the request. It is put together when somebody asks for it: a replay gives the answer alone.
+
+        Raises:
+            FixtureError: its body can't be written as JSON.
+        """
+        if not isinstance(self._asked, Outgoing):
+            self._asked = self._asked()
+        return self._asked
 
     @property
     def path(self) -> Path | None:
@@ -163,12 +175,13 @@ class Fixture:
             recorded_at=_read_time(fields), recorded_by=by, take=take, sequence=sequence, tests=fields.texts("tests"),
             answers=fields.whole("answers", 0), sample=sample, key_format=key_format, ignore=fields.texts("ignore"),
             file=file,
-            model=_model_of(request, asked.values["body"]) if "body" in asked.values else None,
+            model=_model_of(asked.values["url"], asked.values["body"]) if "body" in asked.values else None,
         )  # fmt: skip
 
     def changed(self, **fields: Any) -> Fixture:
         """Return the same with some fields changed."""
-        return Fixture(**{name: getattr(self, name) for name in self.__slots__} | fields)
+        kept = {name: getattr(self, name) for name in self.__slots__ if name != "_asked"}
+        return Fixture(**kept | {"request": self._asked} | fields)
 
     def _request(self, side: SideFile) -> dict[str, Any]:
         sent = self.request
@@ -198,11 +211,11 @@ def _parsed_body(request: Outgoing) -> Any:
         return None
 
 
-def _model_of(request: Outgoing, body: Any) -> str:
+def _model_of(url: str, body: Any) -> str:
     named = body.get("model") if isinstance(body, dict) else None
     if isinstance(named, str):
         return named
-    found = _MODEL_IN_PATH.search(request.parts.path)
+    found = _MODEL_IN_PATH.search(urlsplit(url).path)
     return unquote(found[1] or found[2]) if found else ""
 
 
@@ -237,14 +250,15 @@ def _check_schema(fields: Fields) -> None:
         raise fields.error("schema", f"it is {schema} and this version reads {SCHEMA}; {reader}: update the package")
 
 
-def _read_request(fields: Fields, side: SideFile) -> Outgoing:
+def _read_request(fields: Fields, side: SideFile) -> Callable[[], Outgoing]:
     fields.only(_REQUEST)
     method, url = fields.several_texts("method", "url")
     if not _is_absolute(url):
         raise fields.error("url", f"it is {url!r}; it must be an absolute address")
     if not method.isupper():
         raise fields.error("method", f"it is {method!r}; it must be a method such as 'POST'")
-    return Outgoing(method, url, fields.pairs("headers"), unpack_request(fields, side))
+    headers, body = fields.pairs("headers"), unpack_request(fields, side)
+    return lambda: Outgoing(method, url, headers, body())
 
 
 @lru_cache(maxsize=256)

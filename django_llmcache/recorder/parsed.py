@@ -32,7 +32,7 @@ class Parsed(NamedTuple):
     @property
     def size(self) -> int:
         """Return about how many bytes it takes."""
-        return sum(length for *_, length, _ in self.stamps.values()) + _OVERHEAD * (1 + len(self.fixtures))
+        return sum([stamp[2] for stamp in self.stamps.values()]) + _OVERHEAD * (1 + len(self.fixtures))
 
 
 class ParsedFolders:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,28 +11,21 @@ from typing import Final, NamedTuple
 from .contents import LARGE
 from .files import (
     SIDE,
-    File,
     create,
     fixtures_in,
     folders_in,
     key_folders,
     leftovers_in,
-    names_in,
     put,
     read_file,
     refuse_links,
-    side_of,
-    stamp_of,
 )
-from .fixture import KEY, Fixture, FixtureError
+from .fixture import Fixture, FixtureError
+from .keyfolders import TRIES, KeyFolders
 from .names import file_stem, folder_name
-from .parsed import Parsed, ParsedFolders
 
 HARD_LIMIT: Final = 16
 """How many times ``max_bytes`` the bodies of one fixture may have, the side file included."""
-
-_KEY_FOLDER: Final = 12
-_TRIES: Final = 20
 
 
 class Damaged(NamedTuple):
@@ -56,18 +48,18 @@ class FixtureStore:
         self.folder = Path(os.path.abspath(folder))  # noqa: PTH100 - the links that a user made stay as they are
         self.max_bytes = max_bytes
         self._root = str(self.folder)
-        self._plain: set[str] = set()
-        self._folders = ParsedFolders()
+        self._folders = KeyFolders(self._root)
 
     def take(self, provider: str, endpoint: str, key: str) -> list[Fixture]:
         """Return the fixtures of one key, sorted by file. What other keys have makes no difference to the time.
 
-        Each look sees what was written, edited or removed since the one before.
+        Each look sees what was written, edited or removed since the one before. Whether the JSON of a request can be
+        written is seen by who asks for it: a replay does not.
 
         Raises:
             FixtureError: one of them is damaged, or not a file of this folder.
         """
-        found = self._look(self._folder(provider, endpoint, key))
+        found = self._folders.look(self._folders.path(provider, endpoint, key))
         return [fixture for fixture in found if fixture.key == key]
 
     def read(self, path: Path, *, anywhere: bool = False) -> Fixture:
@@ -81,7 +73,7 @@ class FixtureStore:
             FixtureError: damaged, or not a file of this folder.
             FileNotFoundError: it is not there.
         """
-        return self._read(str(self._inside(path)), anywhere=anywhere)
+        return _whole(self._folders.read(str(self._inside(path)), anywhere=anywhere))
 
     def write(self, fixture: Fixture) -> Path:
         """Write a fixture to a file of its own and return its path. A reader sees the whole file or none.
@@ -93,7 +85,7 @@ class FixtureStore:
         self._check_size(fixture)
         content, side = self._content(fixture)
         folder = self.folder_of(fixture)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             path = folder / f"{file_stem(fixture.recorded_at)}.json"
             try:
                 self._inside(path)
@@ -148,7 +140,7 @@ class FixtureStore:
 
     def folder_of(self, fixture: Fixture) -> Path:
         """Return the folder of a fixture's key."""
-        return Path(self._folder(fixture.provider, fixture.endpoint, fixture.key))
+        return Path(self._folders.path(fixture.provider, fixture.endpoint, fixture.key))
 
     def all(self) -> Iterator[Fixture | Damaged]:
         """Return every fixture, sorted by path, and each file that should be one and can't be read."""
@@ -223,18 +215,12 @@ class FixtureStore:
         if new == old:  # two files can't be changed at once
             return side is None or (beside.exists() and read_file(beside).content == side)
         try:
-            there = self._read(str(new), anywhere=True)
+            there = self._folders.read(str(new), anywhere=True)
         except FixtureError:
             return False
         return (there.take, there.recorded_at, there.response) == (
             fixture.take, fixture.recorded_at, fixture.response,
         )  # fmt: skip
-
-    def _folder(self, provider: str, endpoint: str, key: str) -> str:
-        if not KEY.fullmatch(key):
-            raise FixtureError(None, "key", f"it is {key!r}; it must be 64 hex digits in lower case")
-        # Not a Path: this is on the way of every replayed call.
-        return f"{self._root}{os.sep}{folder_name(provider)}{os.sep}{folder_name(endpoint)}{os.sep}{key[:_KEY_FOLDER]}"
 
     def _inside(self, path: Path) -> Path:
         """Return the path of a fixture, made absolute; refuse one that is, or by a link leads, somewhere else."""
@@ -244,48 +230,10 @@ class FixtureStore:
         refuse_links(str(path.parent), self._root, set())
         return path
 
-    def _look(self, folder: str) -> tuple[Fixture, ...]:
-        """Return the fixtures of one key's folder, parsed anew only where a file has changed."""
-        for _ in range(_TRIES):
-            names, kept = names_in(folder), self._folders.get(folder)
-            with suppress(FileNotFoundError):  # removed since it was listed
-                if kept is not None and kept.stamps == {name: stamp_of(f"{folder}{os.sep}{name}") for name in names}:
-                    return kept.fixtures
-                return self._load(folder, names)
-        raise FixtureError(Path(folder), "", "its files come and go faster than they can be read")
-
-    def _read(self, file: str, *, anywhere: bool = False) -> Fixture:
-        found, side = read_file(file), None
-        with suppress(FileNotFoundError):
-            side = read_file(side_of(file))
-        return self._parsed(file, found, side, anywhere=anywhere)
-
-    def _parsed(self, file: str, found: File, side: File | None, *, anywhere: bool = False) -> Fixture:
-        try:
-            text = found.content.removeprefix(BOM_UTF8).decode()
-        except UnicodeDecodeError as error:
-            raise FixtureError(file, "", f"it is not UTF-8 (byte {error.start})") from error
-        fixture = Fixture.from_text(text, file=file, side=side.content if side else None)
-        if not (anywhere or file.startswith(self._folder(fixture.provider, fixture.endpoint, fixture.key) + os.sep)):
-            raise FixtureError(file, "key", "it belongs in another folder than this: key, provider or endpoint differ")
-        return fixture
-
-    def _load(self, folder: str, names: list[str]) -> tuple[Fixture, ...]:
-        if names:
-            refuse_links(folder, self._root, self._plain)
-        found = {name: read_file(f"{folder}{os.sep}{name}") for name in names}
-        fixtures = tuple([
-            self._parsed(f"{folder}{os.sep}{name}", file, found.get(side_of(name)))
-            for name, file in found.items()
-            if name.endswith(".json")
-        ])  # fmt: skip
-        self._folders.keep(folder, Parsed({name: file.stamp for name, file in found.items()}, fixtures))
-        return fixtures
-
     def _of_provider(self, provider: Path) -> Iterator[Fixture | Damaged]:
         for folder in key_folders(provider):
             try:
-                yield from self._look(str(folder))
+                yield from [_whole(fixture) for fixture in self._folders.look(str(folder))]
             except FixtureError:
                 yield from map(self._read_or_tell, fixtures_in(folder))
 
@@ -296,3 +244,9 @@ class FixtureStore:
             return Damaged(path, error)
         except FileNotFoundError:
             return Damaged(path, FixtureError(path, "", "it was removed while it was read"))
+
+
+def _whole(fixture: Fixture) -> Fixture:
+    """Return a fixture with its request put together, so that what is wrong with that is told now."""
+    fixture.request  # noqa: B018
+    return fixture

@@ -38,7 +38,8 @@ class Take(NamedTuple):
     def missing(self) -> int:
         """Return how many answers are not there, as far as the fixtures say how many there were."""
         last = self.fixtures[-1]
-        return max(last.answers, last.sequence + 1) - len({one.sequence for one in self.fixtures})
+        there = {one.sequence for one in self.fixtures} if len(self.fixtures) > 1 else (last,)
+        return max(last.answers, last.sequence + 1) - len(there)
 
     @property
     def whole(self) -> bool:
@@ -102,9 +103,9 @@ def without_block(test: str) -> str:
 
 def takes(fixtures: Iterable[Fixture]) -> list[Take]:
     """Return the takes that fixtures of one key and one sample make, the oldest first."""
-    fixtures = list(fixtures)
+    fixtures = tuple(fixtures)
     if len(fixtures) == 1:  # as most often
-        return [Take(fixtures[0].take, fixtures[0].recorded_at, tuple(fixtures))]
+        return [Take(fixtures[0].take, fixtures[0].recorded_at, fixtures)]
     grouped: dict[str, list[Fixture]] = {}
     for fixture in fixtures:
         grouped.setdefault(fixture.take, []).append(fixture)
@@ -139,7 +140,7 @@ def choose(
     Raises:
         FixtureError: two files of that take can't both be of it.
     """
-    made = takes(fixture for fixture in fixtures if fixture.sample == sample)
+    made = takes([fixture for fixture in fixtures if fixture.sample == sample])
     found = [take for take in made if take.whole]
     if not found:
         return Choice(None, expired=False, why="incomplete" if made else "sample" if fixtures else "none")

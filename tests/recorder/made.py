@@ -39,7 +39,8 @@ def fixture(*data: bytes, name: object = "a question", **fields: Any) -> Fixture
 
 def fields_of(one: Fixture) -> dict[str, Any]:
     """Return all that two equal fixtures share: where they lie is not part of it."""
-    return {name: getattr(one, name) for name in Fixture.__slots__ if name != "file"}
+    names = {*Fixture.__slots__, "request"} - {"_asked", "file"}
+    return {name: getattr(one, name) for name in names}
 
 
 def back(one: Fixture) -> Fixture:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from django_llmcache.recorder.fixture import Fixture, FixtureError
+from django_llmcache.recorder.fixture import FixtureError
 from django_llmcache.recorder.store import FixtureStore
 
 from .dying import dying_at
@@ -21,10 +21,6 @@ def fixtures(tmp_path) -> FixtureStore:
     return FixtureStore(tmp_path / "fixtures")
 
 
-def changed(one: Fixture, **fields) -> Fixture:
-    return Fixture(**{name: getattr(one, name) for name in Fixture.__slots__} | fields)
-
-
 def everything(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
@@ -33,7 +29,7 @@ def everything(folder: Path) -> list[Path]:
 class TestMoving:
     def test_it_is_in_the_folder_of_its_key_under_its_name_and_nowhere_else(self, fixtures, body):
         old = fixtures.write(fixture(body))
-        one = changed(fixture(body), key=key_of("another"))
+        one = fixture(body).changed(key=key_of("another"))
 
         new = fixtures.move(old, one)
 
@@ -46,7 +42,7 @@ class TestMoving:
         self, fixtures, body, step, monkeypatch
     ):
         old = fixtures.write(fixture(body))
-        one = changed(fixture(body), key=key_of("another"))
+        one = fixture(body).changed(key=key_of("another"))
         with monkeypatch.context() as dying, suppress(KeyboardInterrupt):
             dying_at(step, dying)
             fixtures.move(old, one)
@@ -60,7 +56,7 @@ class TestMoving:
     def test_within_its_folder_it_is_written_over(self, fixtures, body):
         old = fixtures.write(fixture(body))
 
-        new = fixtures.move(old, changed(fixture(body), sequence=3))
+        new = fixtures.move(old, fixture(body).changed(sequence=3))
 
         assert new == old
         assert [found.sequence for found in fixtures.all()] == [3]
@@ -68,7 +64,7 @@ class TestMoving:
     def test_a_copy_is_in_both_places(self, fixtures, body):
         old = fixtures.write(fixture(body))
 
-        new = fixtures.copy(old, changed(fixture(body), key=key_of("another")), "its-name.json")
+        new = fixtures.copy(old, fixture(body).changed(key=key_of("another")), "its-name.json")
 
         assert new.name == "its-name.json"
         assert [found.response.body for found in fixtures.all()] == [body, body]
@@ -78,7 +74,7 @@ class TestMoving:
         other = fixtures.write(fixture(b"other", name="another"))
         twin = other.rename(other.with_name(old.name))
 
-        new = fixtures.move(old, changed(fixture(body), key=key_of("another")))
+        new = fixtures.move(old, fixture(body).changed(key=key_of("another")))
 
         assert new != twin
         assert {found.response.body for found in fixtures.all()} == {b"other", body}
@@ -108,7 +104,7 @@ def test_a_place_outside_the_folder_is_refused(fixtures, tmp_path):
     (fixtures.folder / "openai/embeddings").symlink_to(tmp_path / "elsewhere")
 
     with pytest.raises(FixtureError, match="a symbolic link leads to another folder"):
-        fixtures.move(old, changed(fixture(), endpoint="embeddings"))
+        fixtures.move(old, fixture().changed(endpoint="embeddings"))
 
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert old.exists()

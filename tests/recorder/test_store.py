@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_llmcache.recorder import files, names, parsed, store
+from django_llmcache.recorder import files, keyfolders, names, parsed, store
 from django_llmcache.recorder.fixture import FixtureError
 from django_llmcache.recorder.names import LONGEST, folder_name
 from django_llmcache.recorder.store import HARD_LIMIT, Damaged, FixtureStore
@@ -286,19 +286,19 @@ class TestTaking:
 
     def test_a_file_that_vanishes_while_it_is_read_is_looked_for_anew(self, fixtures, monkeypatch):
         path = fixtures.write(fixture())
-        read = store.read_file
+        read = keyfolders.read_file
 
         def vanish(path):
             Path(path).unlink(missing_ok=True)
             return read(path)
 
-        monkeypatch.setattr(store, "read_file", vanish)
+        monkeypatch.setattr(keyfolders, "read_file", vanish)
 
         assert taken(fixtures) == []
         assert not path.exists()
 
     def test_files_that_never_stay_are_told(self, fixtures, monkeypatch):
-        monkeypatch.setattr(store, "names_in", lambda folder: ["gone.json"])
+        monkeypatch.setattr(keyfolders, "names_in", lambda folder: ["gone.json"])
 
         with pytest.raises(FixtureError, match="come and go faster"):
             taken(fixtures)
@@ -482,6 +482,19 @@ class TestListing:
         assert [isinstance(one, Damaged) for one in found].index(True) == 4
         assert "it is not JSON" in str(found[4].error)
 
+    def test_a_request_that_can_not_be_put_together_is_damage_that_a_replay_does_without(self, fixtures):
+        path = fixtures.write(fixture())
+        text = path.read_text().replace('"model": "gpt-4o-mini"', r'"model": "\ud83d"')
+        path.write_text(text)
+        taken(fixtures)
+
+        found = list(fixtures.all())
+
+        assert [one.path for one in taken(fixtures)] == [path]
+        assert [one.error.field for one in found] == ["request.body"]
+        with pytest.raises(FixtureError, match=r"request\.body: it can't be written as JSON"):
+            fixtures.read(path)
+
     def test_one_damaged_file_hides_none_of_the_others_of_its_key(self, fixtures):
         paths = sorted(fixtures.write(fixture()) for _ in range(3))
         paths[1].write_text("")
@@ -491,14 +504,14 @@ class TestListing:
     def test_one_that_vanishes_while_it_is_read_is_told(self, fixtures, monkeypatch):
         paths = sorted(fixtures.write(fixture()) for _ in range(2))
         paths[0].write_text("")
-        read = store.read_file
+        read = keyfolders.read_file
 
         def vanish(path):
             if Path(path) == paths[1]:
                 raise FileNotFoundError(path)
             return read(path)
 
-        monkeypatch.setattr(store, "read_file", vanish)
+        monkeypatch.setattr(keyfolders, "read_file", vanish)
 
         assert "removed while it was read" in str(list(fixtures.all())[1].error)
 
