@@ -6,11 +6,11 @@ Its words are those of HTTP's ``Cache-Control`` in requests (RFC 9111, section 5
 from __future__ import annotations
 
 import logging
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
 from .policies import NOTHING_SAID, CachePolicy
+from .spelling import did_you_mean
 
 HEADER: Final = "x-llmcache-control"
 _WORDS: Final = ("no-cache", "no-store", "max-age")
@@ -43,19 +43,19 @@ def policy_of(text: str) -> CachePolicy:
         wishes["store"] = False
     age = words.get("max-age", "0")
     if not (age.isascii() and age.isdigit()):
-        _tell_of(f"max-age={age}", meant="max-age=60")
+        _tell_of(f"max-age={age}", hint="did you mean 'max-age=60'?")
     elif "max-age" in words and len(age) <= _LONGEST:
         wishes["max_age"] = int(age)
     for word in words:
         if word and word not in _WORDS:
-            _tell_of(word, meant=next(iter(get_close_matches(word, _WORDS, n=1)), None))
+            known = "there are no-cache, no-store and max-age=n."
+            _tell_of(word, hint=did_you_mean(word, _WORDS, otherwise=known))
     return CachePolicy(**wishes) if wishes else NOTHING_SAID  # type: ignore[arg-type] # each has its own type
 
 
-def _tell_of(word: str, *, meant: str | None) -> None:
+def _tell_of(word: str, *, hint: str) -> None:
     """Warn once of a word that is ignored: whoever wrote it gets an answer that was not wanted so."""
     if word in _told or len(_told) >= _MOST_TOLD:
         return
     _told.add(word)
-    hint = f"did you mean {meant!r}?" if meant else "there are no-cache, no-store and max-age=n."
     logger.warning("%s has %r, which is ignored; %s", HEADER, word[:80], hint)

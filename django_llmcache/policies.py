@@ -6,7 +6,6 @@ import enum
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import partial, wraps
 from inspect import isasyncgenfunction, isclass, iscoroutine, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
@@ -15,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, Never, Self, TypedDict, Type
 from .canonical import LARGEST_INTEGER
 from .durations import TTL, duration, lasting, seconds
 from .exceptions import ConfigurationError
+from .spelling import did_you_mean
 from .tags import tags_of
 
 
@@ -147,9 +147,10 @@ def checked_policy(name: str, wishes: Mapping[str, Any]) -> CachePolicy:
     """
     for word in wishes:
         if word not in CachePolicy._fields:
-            close = [_ELSEWHERE[word]] if word in _ELSEWHERE else get_close_matches(word, CachePolicy._fields, n=1)
-            meant = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(CachePolicy._fields)}."
-            raise TypeError(f"{name}() has no argument {word!r}; {meant}")
+            hint = did_you_mean(
+                _ELSEWHERE.get(word, word), CachePolicy._fields, otherwise=f"it has {', '.join(CachePolicy._fields)}."
+            )
+            raise TypeError(f"{name}() has no argument {word!r}; {hint}")
     return CachePolicy(**wishes)
 
 

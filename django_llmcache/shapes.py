@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,6 +14,7 @@ from .durations import fresh_for, seconds
 from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
 from .headers import is_name, unsendable
+from .spelling import near
 
 
 class Setting(NamedTuple):
@@ -138,8 +138,8 @@ def names_of(types: tuple[type, ...]) -> str:
 
 def meant(key: Any, known: Collection[str]) -> str:
     """Return what an unknown key stands for, as far as it is near one that is known; else all that are."""
-    close = get_close_matches(str(key).upper(), known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
+    word = near(key, known)
+    return f"Did you mean {word!r}?" if word else f"Known: {', '.join(sorted(known))}."
 
 
 def positive(where: str, value: Any) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from importlib.util import find_spec
 
 from django.core import checks
@@ -15,6 +14,7 @@ from .backends.base import BaseBackend
 from .backends.stores import cure_for_pickle
 from .backends.unavailable import UnavailableBackend
 from .exceptions import ConfigurationError
+from .spelling import near
 
 
 def of_backend(settings: conf.Settings) -> Iterator[CheckMessage]:
@@ -50,8 +50,8 @@ def _cure(settings: conf.Settings) -> str:
     options, known = settings.options, sorted(caches.settings)
     alias = options.get("ALIAS")
     if isinstance(alias, str) and alias not in known:
-        close = get_close_matches(alias, known, n=1)
-        guess = f"Did you mean {close[0]!r}? " if close else ""
+        meant = near(alias, known)
+        guess = f"Did you mean {meant!r}? " if meant else ""
         return f"{guess}CACHES has {', '.join(known)}: give one of them as ALIAS, or add {alias!r} to CACHES."
     if options.get("ENCRYPT") is True and find_spec("cryptography") is None:
         return "Every call raises this until it is installed, or ENCRYPT is left out: nothing is kept unsealed instead."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.spelling import did_you_mean
 
 from .packing import Cipher
 from .stores import Deadlines
@@ -76,8 +76,7 @@ def refuse_unknown(options: Mapping[str, Any], known: tuple[str, ...], owner: st
     """
     for name in options:
         if name not in known:
-            close = get_close_matches(str(name).upper(), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"{owner} knows {', '.join(known)}."
+            hint = did_you_mean(name, known, otherwise=f"{owner} knows {', '.join(known)}.")
             raise ConfigurationError(f"settings.LLMCACHE['OPTIONS'] has the unknown key {name!r}; {hint}")
 
 

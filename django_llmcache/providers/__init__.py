@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Final
 
 from django.utils.module_loading import import_string
 
 from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.spelling import near
 
 from .base import Messages, Place, Provider
 
@@ -75,11 +75,11 @@ def _variable_for(name: str) -> str:
 
 
 def _unknown(name: object) -> str:
-    known = {word.lower(): word for word in names() if word != name}  # itself is there, where only the settings name it
-    close = get_close_matches(str(name).lower(), known, n=1)
-    hint = f" Did you mean {known[close[0]]!r}?" if close else ""
+    known = sorted(word for word in names() if word != name)  # itself is there, where only the settings name it
+    meant = near(name, known)
+    hint = f" Did you mean {meant!r}?" if meant else ""
     return (
-        f"No provider is named {name!r}.{hint} Known: {', '.join(sorted(known.values()))}. "
+        f"No provider is named {name!r}.{hint} Known: {', '.join(known)}. "
         f"For another service with OpenAI's API, set LLMCACHE['PROVIDERS'][{name!r}]['BASE_URL']; "
         f"else see docs/adding-a-provider.md."
     )

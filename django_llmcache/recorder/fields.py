@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.spelling import near
 
 from .exchange import Pairs
 
@@ -69,8 +69,8 @@ class Fields:
         """Refuse any other field."""
         if not self.values.keys() <= names:
             name = next(name for name in self.values if name not in names)
-            close = get_close_matches(name, sorted(names), n=1)
-            raise self.error(name, "there is no such field" + (f"; did you mean {close[0]!r}?" if close else ""))
+            meant = near(name, names)
+            raise self.error(name, "there is no such field" + (f"; did you mean {meant!r}?" if meant else ""))
 
     def value(self, name: str, default: Any = REQUIRED) -> Any:
         """Return any JSON value."""

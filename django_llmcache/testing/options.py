@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from inspect import isclass, signature
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.policies import UNSET, Unset
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
+from django_llmcache.spelling import did_you_mean
 
 from .modes import parsed
 
@@ -35,9 +35,8 @@ def options_from(**words: Any) -> Options:
     """
     for name in words:
         if name not in KNOWN:
-            close = get_close_matches(name, KNOWN, n=1)
-            meant = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(KNOWN)}."
-            raise ConfigurationError(f"live_api has no option {name!r}; {meant}")
+            hint = did_you_mean(name, KNOWN, otherwise=f"it has {', '.join(KNOWN)}.")
+            raise ConfigurationError(f"live_api has no option {name!r}; {hint}")
     return _options(**words)
 
 
