@@ -27,7 +27,7 @@ FLOORS = (
     {"pipeline", "middleware"},
     {"providers", "transports"},
     {"binding", "cache", "client", "decorator", "functionrequest"},
-    {"apps", "checks", "contrib", "invalidation", "management", "middlewarechecks", "storechecks", "testing"},
+    {"apps", "checks", "contrib", "invalidation", "management", "testing"},
 )  # fmt: skip
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -174,7 +174,7 @@ class TestOptions:
 
 class TestChecks:
     def test_the_ids_are_those_of_the_code(self):
-        code = "".join(path.read_text() for path in PACKAGE.glob("*checks.py"))
+        code = "".join(path.read_text() for path in PACKAGE.glob("checks/*.py"))
         raised = set(re.findall(r'"(?:llmcache\.)?([EW]\d{3})"', code))
 
         assert set(table("id")) == {f"llmcache.{number}" for number in raised}

@@ -9,12 +9,12 @@ from django.core import checks
 from django.core.cache import caches
 from django.core.checks import CheckMessage
 
-from . import backends, conf
-from .backends.base import BaseBackend
-from .backends.stores import cure_for_pickle
-from .backends.unavailable import UnavailableBackend
-from .exceptions import ConfigurationError
-from .spelling import near
+from django_llmcache import backends, conf
+from django_llmcache.backends.base import BaseBackend
+from django_llmcache.backends.stores import cure_for_pickle
+from django_llmcache.backends.unavailable import UnavailableBackend
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.spelling import near
 
 
 def of_backend(settings: conf.Settings) -> Iterator[CheckMessage]:

@@ -33,9 +33,11 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 from django.utils.module_loading import import_string
 
-from . import backends, conf, decisions, middlewarechecks, pipeline, providers, storechecks, strategies
-from .exceptions import ConfigurationError
-from .shapes import meant
+from django_llmcache import backends, conf, decisions, pipeline, providers, strategies
+from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.shapes import meant
+
+from . import middleware, stores
 
 TAG: Final = "llmcache"
 """``manage.py check --tag llmcache`` runs these checks alone."""
@@ -64,10 +66,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         settings = conf.current()
     except ConfigurationError:
         return messages  # what imports and what contradicts is seen when the values can be read
-    found = [*middlewarechecks.misplaced(settings)]
+    found = [*middleware.misplaced(settings)]
     found += [*_imports(settings, told={message.msg for message in found}), *_instrument(settings)]
     found += [*_contradictions(raw, settings), *_ignored(settings), *_tag_models(settings)]
-    found += [*middlewarechecks.retries_above_cache(settings), *_test_strategy(settings), *_test_cache()]
+    found += [*middleware.retries_above_cache(settings), *_test_strategy(settings), *_test_cache()]
     return messages + found
 
 
@@ -78,7 +80,7 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     except Exception:
         return []  # check_settings tells of it
     if not backend.in_process:
-        return list(storechecks.of_alias(backend))
+        return list(stores.of_alias(backend))
     return [
         checks.Warning(
             f"{type(backend).__name__} keeps answers in the memory of each process.",
@@ -146,7 +148,7 @@ def _imports(settings: conf.Settings, told: set[str]) -> Iterator[CheckMessage]:
             failed.add(where)
             said.add(str(error))
     if "['BACKEND']" not in failed:
-        yield from storechecks.of_backend(settings)
+        yield from stores.of_backend(settings)
 
 
 def _attempts(settings: conf.Settings) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -10,10 +10,10 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.utils.module_loading import import_string
 
-from . import conf
-from .middleware.cache import CacheMiddleware
-from .middleware.retry import RetryMiddleware
-from .middleware.web import problem_of_place, serves_llm_calls
+from django_llmcache import conf
+from django_llmcache.middleware.cache import CacheMiddleware
+from django_llmcache.middleware.retry import RetryMiddleware
+from django_llmcache.middleware.web import problem_of_place, serves_llm_calls
 
 
 def misplaced(settings: conf.Settings) -> Iterator[CheckMessage]:
