@@ -182,3 +182,20 @@ def asks_for_less(get_response: Any) -> Any:
 
 
 NOT_CALLABLE = "text"
+
+
+class CountTokens:
+    """The middleware of README.md, which asks each answer for its tokens."""
+
+    spent = 0
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: LLMRequest) -> LLMResponse:
+        response = self.get_response(request)
+        CountTokens.spent += response.usage.total_tokens
+        return response
+
+
+TOKENS = f"{__name__}.CountTokens"

@@ -16,6 +16,7 @@ from django.test import override_settings
 from django_llmcache import policy
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.transports import cached_client
+from tests.pipeline.layers import TOKENS
 from tests.recordings import load
 
 pytest.importorskip("pydantic", reason="no SDK is installed: pip install '.[sdks]'")
@@ -139,25 +140,11 @@ def test_json_of_a_schema_comes_back_whole(standin, way, name):
     assert "Paris" in str(live)
 
 
-class CountTokens:
-    """The middleware of README.md, which asks each answer for its tokens."""
-
-    spent = 0
-
-    def __init__(self, get_response):
-        self.get_response = get_response
-
-    def __call__(self, request):
-        response = self.get_response(request)
-        CountTokens.spent += response.usage.total_tokens
-        return response
-
-
 @pytest.mark.parametrize("failures", [1, 2])
 def test_openai_tries_again_after_a_page_of_html_though_a_middleware_counts_tokens(standin, failures):
     openai = pytest.importorskip("openai", reason="openai is not installed: pip install openai")
     standin.script(*[Reply(503, b"<html>Bad gateway</html>", {"retry-after-ms": "1"})] * failures)
-    paths = ["django_llmcache.middleware.cache.CacheMiddleware", f"{__name__}.CountTokens"]
+    paths = ["django_llmcache.middleware.cache.CacheMiddleware", TOKENS]
 
     with (
         override_settings(LLMCACHE={**settings.LLMCACHE, "MIDDLEWARE": paths}),

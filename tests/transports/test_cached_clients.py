@@ -20,6 +20,7 @@ from django_llmcache.contrib.demo.standin import HangUp, Reply, Stall
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.signals import cache_hit, cache_miss
 from django_llmcache.transports import cached_async_client, cached_client, cached_session, wrap
+from tests.pipeline.layers import TOKENS
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 CACHE = "django_llmcache.middleware.cache.CacheMiddleware"
@@ -417,20 +418,6 @@ class Politeness:
         return self.get_response(request.replace(payload={**request.payload, "user": "polite", "temperature": 0}))
 
 
-class CountTokens:
-    """A middleware that counts what is paid for, as that of README.md does."""
-
-    spent = 0
-
-    def __init__(self, get_response):
-        self.get_response = get_response
-
-    def __call__(self, request):
-        response = self.get_response(request)
-        CountTokens.spent += response.usage.total_tokens
-        return response
-
-
 class Offline:
     """A middleware that answers by itself."""
 
@@ -456,7 +443,7 @@ def test_a_middleware_may_change_what_is_sent(client, openai, below):
 def test_a_page_of_html_is_the_callers_own_though_a_middleware_counts_its_tokens(client, openai, status):
     openai.script(Reply(status, b"<html>Bad gateway</html>", {"content-type": "text/html"}))
     providers = {"openai": {"BASE_URL": f"{openai.url}/v1"}}
-    with override_settings(LLMCACHE={"MIDDLEWARE": [CACHE, f"{__name__}.CountTokens"], "PROVIDERS": providers}):
+    with override_settings(LLMCACHE={"MIDDLEWARE": [CACHE, TOKENS], "PROVIDERS": providers}):
         page, good = client.post(BODY, BODY)
 
     assert (page.status, page.body) == (status, b"<html>Bad gateway</html>")
