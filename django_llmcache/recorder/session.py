@@ -47,7 +47,7 @@ class Session:
         unanswered: all that was asked for in vain: the provider and the redacted request.
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
-        gave_up: whether that is no failure to the runner: it skipped half way, or failed as expected.
+        gave_up: whether that is no failure to the runner: it skipped half way.
     """
 
     def __init__(self, test: str, setup: Setup, options: Options = NO_OPTIONS, *, sample: int = 0) -> None:

@@ -82,8 +82,8 @@ def end(*, passed: bool, gave_up: bool) -> None:
 def tell_giving_up(session: Session) -> None:
     """Warn of a test of which nothing is kept, though it does not count as failed."""
     session.setup.warn(
-        f"{session.filed()} asks a provider anew in every run, as nothing is kept of a test that skips half way or "
-        "fails as expected; skip it before it asks"
+        f"{session.filed()} asks a provider anew in every run, as nothing is kept of a test that skips half way; skip "
+        "it before it asks"
     )
 
 

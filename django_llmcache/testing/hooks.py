@@ -22,7 +22,7 @@ from .sessions import recorded
 from .setups import under_django
 
 __unittest = True  # so that a traceback goes on to the test's own line
-_HEARD = ("addError", "addExpectedFailure", "addFailure", "addSkip", "addSubTest", "addUnexpectedSuccess")
+_HEARD = ("addError", "addFailure", "addSkip", "addSubTest", "addUnexpectedSuccess")
 
 _installed = False
 
@@ -91,17 +91,16 @@ class _Outcome:
     def __init__(self) -> None:
         self.failed = False
         self.skipped = False
-        self.expected = False
 
     @property
     def passed(self) -> bool:
-        """Return whether it passed, and did not skip or fail as it was expected to."""
-        return not (self.failed or self.gave_up)
+        """Return whether it came to the end that it was to have: it passed, or failed as it was expected to."""
+        return not (self.failed or self.skipped)
 
     @property
     def gave_up(self) -> bool:
-        """Return whether it did not pass, and that is no failure."""
-        return (self.skipped or self.expected) and not self.failed
+        """Return whether it skipped half way."""
+        return self.skipped and not self.failed
 
     @contextmanager
     def heard_from(self, result: unittest.TestResult) -> Iterator[None]:
@@ -119,8 +118,6 @@ class _Outcome:
         """Take in what a result was told."""
         if name == "addSkip":
             self.skipped = True
-        elif name == "addExpectedFailure":
-            self.expected = True
         elif name != "addSubTest" or details[-1] is not None:
             self.failed = True
 

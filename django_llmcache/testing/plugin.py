@@ -160,20 +160,26 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Note whether any phase of a test failed."""
+    """Note whether any phase of a test failed; a miss fails it, also where it skips or was expected to fail."""
     report = yield
-    gave_up = report.failed or (report.skipped and call.excinfo is not None)
-    if gave_up:
+    misses = item.stash[_session].misses if _session in item.stash else []
+    if report.skipped and misses and not _expects(item, misses[0]):
+        if call.excinfo is None or call.excinfo.value is not misses[0]:
+            report.longrepr = str(misses[0])
+        report.outcome = "failed"
+        vars(report).pop("wasxfail", None)
+    expected = hasattr(report, "wasxfail")
+    if report.failed or (report.skipped and call.excinfo is not None and (misses or not expected)):
         item.stash[_failed] = True
-        item.stash[_gave_up] = report.skipped
-    if _session not in item.stash:
-        return report
-    misses = item.stash[_session].misses
-    if report.skipped and misses and not hasattr(report, "wasxfail"):  # somebody hid the miss, and then gave up
-        report.outcome, report.longrepr = "failed", str(misses[0])
-    if gave_up and not hasattr(report, "wasxfail"):
-        misses.clear()  # told by this; an expected failure is no miss
+        item.stash[_gave_up] = report.skipped and not expected
+        misses.clear()  # told by this
     return report
+
+
+def _expects(item: pytest.Item, miss: BaseException) -> bool:
+    """Return whether a test says of a miss that it is what it is to fail by."""
+    named = [mark.kwargs.get("raises") or () for mark in item.iter_markers("xfail")]
+    return any(isinstance(miss, kinds) for kinds in named)
 
 
 @pytest.hookimpl(specname="pytest_runtest_makereport")  # no wrapper: a test of unittest's gets its error within those

@@ -172,7 +172,7 @@ SAMPLED = """
         def test_marked_method(self):
             ask("Marked method")
 """
-RUNS = {"Inherited": 2, "Its own": 2, "Nearer": 3, "On a loop": 2}
+RUNS = {"Inherited": 2, "Its own": 2, "Nearer": 3, "On a loop": 2, "To fail": 1}
 OF_PYTEST = {"Marked": 2, "One": 2, "Marked method": 2}
 
 
@@ -191,7 +191,7 @@ def test_samples_are_run_and_kept_however_they_are_said(project, provider, runne
     assert {text: runs.count(text) for text in expected} == {text: 2 * number for text, number in expected.items()}, (
         first, second,
     )  # fmt: skip
-    assert len(project.fixtures) == sum(expected.values())  # none of the test that was expected to fail
+    assert len(project.fixtures) == sum(expected.values())
 
 
 WRONG = """
@@ -397,3 +397,49 @@ def test_neither_a_skip_nor_another_error_hides_a_miss(project):
 
     assert "3 failed, 1 skipped" in done.text, done
     assert done.text.count("Nothing is recorded for this request") >= 3
+
+
+EXPECTING = """
+    import os
+
+    import pytest
+    from django_llmcache import chat
+    from django_llmcache.recorder.misses import FixtureMiss
+    from django_llmcache.testing import live_api
+
+
+    @pytest.mark.xfail(reason="the model can't count")
+    @live_api
+    def test_counts():
+        assert chat("openai", [{"role": "user", "content": os.environ.get("ASKED", "How many?")}]).text == "none"
+
+
+    @live_api
+    def test_calls_xfail():
+        chat("openai", [{"role": "user", "content": os.environ.get("ASKED", "How few?")}])
+        pytest.xfail("the model can't count")
+
+
+    @pytest.mark.xfail(raises=FixtureMiss)
+    @live_api(mode="replay")
+    def test_expects_the_miss():
+        chat("openai", [{"role": "user", "content": "Never asked"}])
+"""
+
+
+def test_what_fails_as_expected_is_recorded_and_replayed(project, provider):
+    project.write("test_expecting.py", EXPECTING)
+
+    done = [project.pytest(**ON), project.pytest(**ON)]
+
+    assert ["3 xfailed" in each.text for each in done] == [True, True], done
+    assert provider.calls == len(project.fixtures) == 2
+
+
+def test_a_miss_is_no_failure_that_is_expected_unless_it_is_named(project):
+    project.write("test_expecting.py", EXPECTING)
+
+    done = project.pytest(**ON | {"LLMCACHE_TEST_CACHE_MODE": "replay", "ASKED": "Something else?"})
+
+    assert "2 failed, 1 xfailed" in done.text, done
+    assert done.text.count("Nothing is recorded for this request") >= 2
