@@ -86,7 +86,7 @@ class Queues:
         take = choice.take
         if self._mode is Mode.ONCE and (choice.expired or choice.why in ("failing", "incomplete")):
             return _Queue((), unusable=choice.why or "expired")
-        if choice.why in ("failing", "incomplete") or (
+        if choice.why in ("expired", "failing", "incomplete") or (
             choice.expired and (self._options.expired or self._setup.expired) == "error"
         ):
             raise RefusedError(choice.why or "expired")

@@ -12,6 +12,9 @@ from .fixture import Fixture, FixtureError
 _BLOCK: Final = re.compile(r" <\d+>$")
 """What the id of a test has that asks in a block of its own, but the first."""
 
+_GROUP: Final = re.compile(r"@[^/:\[\]<>]+(?= <\d+>$|$)")
+"""What xdist adds to the id of a test that is in a group, where it goes by those."""
+
 IMPORTED: Final = "vcr:"
 """How the name of a cassette begins, which a fixture that was imported has in place of a test."""
 
@@ -68,17 +71,21 @@ class Take(NamedTuple):
         extra = {id(other) for _, other in copies}
         return self._replace(fixtures=tuple(one for one in self.fixtures if id(one) not in extra))
 
-    def is_of(self, test: str, *, any_block: bool = False) -> bool:
+    def is_of(self, test: str, *, any_block: bool = False, seen_from_elsewhere: bool = False) -> bool:
         """Return whether a test recorded it, whichever runner it ran under.
 
         Args:
             test: its id.
             any_block: whether it may have been another block of the same test.
+            seen_from_elsewhere: whether the runner may have been started in a folder above, or below, so that one id
+                begins with more folders than the other.
         """
-        names = {_dotted(one) for fixture in self.fixtures for one in fixture.tests}
+        names, name = {_dotted(one) for fixture in self.fixtures for one in fixture.tests}, _dotted(test)
         if any_block:
-            return without_block(_dotted(test)) in map(without_block, names)
-        return _dotted(test) in names
+            return without_block(name) in map(without_block, names)
+        if seen_from_elsewhere:
+            return any(one.endswith(f".{name}") or name.endswith(f".{one}") for one in names)
+        return name in names
 
 
 class Choice(NamedTuple):
@@ -145,8 +152,12 @@ def choose(
     if not found:
         return Choice(None, expired=False, why="incomplete" if made else "sample" if fixtures else "none")
     if len(found) > 1:
-        own = [take for take in found if take.is_of(test)]
-        found = own or [take for take in found if take.is_of(test, any_block=True)] or found
+        found = (
+            [take for take in found if take.is_of(test)]
+            or [take for take in found if take.is_of(test, any_block=True)]
+            or [take for take in found if take.is_of(test, seen_from_elsewhere=True)]
+            or found
+        )
     take = found[-1]
     if fallback == "latest_success":
         take = next((one for one in reversed(found) if one.ok), take)
@@ -159,7 +170,7 @@ def choose(
 
 def _dotted(test: str) -> str:
     """Return the id of a test as Django's runner writes it; its parameters stay as they are."""
-    names, bracket, parameters = test.partition("[")
+    names, bracket, parameters = _GROUP.sub("", test).partition("[")
     return names.replace(".py::", ".").replace("::", ".").replace("/", ".") + bracket + parameters
 
 

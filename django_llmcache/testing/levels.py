@@ -18,7 +18,8 @@ from django_llmcache.recorder.setup import Mode, Options
 from . import interceptors, summary, turns
 from .modes import Decision, decide
 from .options import of_a_level
-from .sessions import placeholders, recorded
+from .placeholders import placeholders
+from .sessions import recorded
 from .setups import setup_for
 
 SAFEST: Final = tuple(Mode)

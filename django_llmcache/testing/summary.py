@@ -121,8 +121,9 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
         calls.update(line["calls"])
     kinds = Counter(map(_kind, ran))
     made = ", ".join(f"{calls[name]} {name}" for name in COUNTS if calls[name])
+    told = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     shown = [
-        f"live_api: {len(ran)} tests: " + ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())),
+        f"live_api: {len(ran)} tests" + (f": {told}" if kinds else ""),
         f"calls: {made or 'none'}",
         f"saved: {sum(line['tokens'] for line in noted):,} tokens, {sum(line['seconds'] for line in noted):,.1f} s",
     ]
@@ -143,18 +144,15 @@ def _without(line: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:
 
 
 def _with_blocks(ran: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a line for each test, with the calls of the blocks that it asked in."""
-    tests = [line | {"calls": Counter(line["calls"])} for line in ran if without_block(line["test"]) == line["test"]]
-    named = {line["test"]: line for line in tests}
-    for line in ran:
-        test = without_block(line["test"])
+    """Return a line for each test, with the calls of the blocks that it asked in; of one that ran again, the last."""
+    named: dict[str, dict[str, Any]] = {}
+    for line in sorted(ran, key=lambda line: without_block(line["test"]) != line["test"]):  # blocks after their tests
+        test, calls = without_block(line["test"]), Counter(line["calls"])
         if test == line["test"]:
-            continue
-        if test not in named:
-            named[test] = {"test": test, "calls": Counter()}
-            tests.append(named[test])
-        named[test]["calls"].update(line["calls"])
-    return tests
+            named[test] = line | {"calls": calls}
+        else:
+            named.setdefault(test, {"test": test, "calls": Counter()})["calls"].update(calls)
+    return list(named.values())
 
 
 _SHOWN: Final = 20

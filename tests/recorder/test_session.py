@@ -224,6 +224,13 @@ class TestMiss:
         with pytest.raises(FixtureMiss, match=told):
             session.begin(asked(headers=(*JSON, ("authorization", "Bearer no-key"))))
 
+    @pytest.mark.parametrize("options", [{"fallback": "error"}, {"expired": "error"}])
+    def test_in_replay_an_expired_recording_that_may_not_be_used_is_told_as_one(self, run, options):
+        run.record(b"{}")
+
+        with pytest.raises(FixtureMiss, match="The recording of this request has expired"):
+            run.session(Mode.REPLAY, ttl=0.0, **options).begin(asked())
+
     def test_what_another_process_asks_can_not_be_recorded_and_is_not_asked(self, run):
         session = run.session()
         reading, writing = os.pipe()

@@ -172,6 +172,25 @@ class TestWhose:
 
         assert chosen(*own, recorded("newest", day=3, tests=("tests.b",)), test="tests.a")[0] == "new"
 
+    @pytest.mark.parametrize(
+        ("recorded_as", "asked_as"),
+        [
+            ("tests/test_a.py::test_one", "tests/test_a.py::test_one@group"),
+            ("tests/test_a.py::test_one[a@b]@group <2>", "tests/test_a.py::test_one[a@b] <2>"),
+            ("backend/app/tests.py::A::test_one", "app.tests.A.test_one"),
+            ("app.tests.A.test_one", "backend/app/tests.py::A::test_one"),
+        ],
+    )
+    def test_its_own_is_its_own_in_a_group_of_xdist_s_and_from_another_folder_too(self, recorded_as, asked_as):
+        both = [recorded("mine", day=1, tests=(recorded_as,)), recorded("another's", day=2, tests=("tests.b",))]
+
+        assert chosen(*both, test=asked_as)[0] == "mine"
+
+    def test_one_of_the_same_folder_goes_before_one_that_is_seen_from_another(self):
+        both = [recorded("mine", day=1, tests=("app.tests.a",)), recorded("its", day=2, tests=("other.app.tests.a",))]
+
+        assert chosen(*both, test="app.tests.a")[0] == "mine"
+
     def test_one_that_has_recorded_none_gets_the_newest_of_all(self):
         both = [recorded("old", day=1, tests=("tests.a",)), recorded("new", day=2, tests=("tests.b",))]
 

@@ -147,7 +147,7 @@ class TestLines:
         session.counts["replayed"] = 2
         summary.add(session, [], passed=True)
 
-        assert summary.lines()[:2] == ["live_api: 0 tests: ", "calls: 2 replayed"]
+        assert summary.lines()[:2] == ["live_api: 0 tests", "calls: 2 replayed"]
 
     @pytest.mark.parametrize(
         "response",

@@ -126,6 +126,31 @@ def test_one_that_is_run_again_is_replayed_from_what_its_last_try_recorded(proje
     assert tries == ["['0', '1']", "['2', '3']", "['2', '3']"]
 
 
+def test_one_that_is_run_again_is_counted_once_by_its_last_try(project):
+    project.write("conftest.py", RERUN)
+    project.write(
+        "test_flaky.py",
+        """
+        from pathlib import Path
+
+        from django_llmcache import chat
+        from django_llmcache.testing import live_api
+
+
+        @live_api
+        def test_flaky():
+            first = Path("tried").exists()
+            Path("tried").touch()
+            chat("openai", [{"role": "user", "content": "Hi"}])
+            assert first
+    """,
+    )
+
+    done = project.pytest(**ON)
+
+    assert "live_api: 1 tests: 1 recorded\n" in done.text, done
+
+
 def answer(number):
     return b'{"choices":[{"message":{"role":"assistant","content":"%d"},"finish_reason":"stop"}]}' % number
 

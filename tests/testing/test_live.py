@@ -321,6 +321,8 @@ class TestKeys:
 
     @pytest.mark.parametrize("mode", ["replay", "once"])
     def test_they_are_there_inside_alone(self, fixtures, monkeypatch, mode):
+        with live_api(mode="once"):
+            ask()
         monkeypatch.setenv("ANTHROPIC_API_KEY", "the user's")
         monkeypatch.delenv("OPENAI_API_KEY")
         monkeypatch.setenv("GOOGLE_API_KEY", "the user's")

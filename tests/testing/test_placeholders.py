@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 
 import pytest
 
 from django_llmcache.testing import live_api, override_llmcache
-from django_llmcache.testing.sessions import AWS_SOURCES, AWS_VARIABLES, OTHER_VARIABLES
+from django_llmcache.testing.placeholders import ALIASES, AWS_SOURCES, AWS_VARIABLES, OTHER_VARIABLES
 from django_llmcache.testing.setups import PLACEHOLDER
 
 
@@ -16,7 +17,7 @@ def nobody(tmp_path, monkeypatch):
     """Be somebody without a home, whom AWS doesn't know, with the test cache on."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    for name in AWS_SOURCES:
+    for name in [*AWS_SOURCES, *(name for name in os.environ if name.endswith("_API_KEY")), *chain(*ALIASES.values())]:
         monkeypatch.delenv(name, raising=False)
     with override_llmcache(TEST_CACHE={"ENABLED": True, "DIR": tmp_path / "fixtures"}):
         yield
@@ -71,3 +72,51 @@ def test_nor_what_the_home_folder_says(tmp_path):
     (tmp_path / ".aws").mkdir()
     with live_api(mode="replay"):
         assert not set(AWS_VARIABLES) & set(os.environ)
+
+
+def given(mode, *recorded, folder):
+    """Return which variables are made up, where something of some providers is recorded."""
+    for name in recorded:
+        (folder / "fixtures" / name).mkdir(parents=True)
+    before = set(os.environ)
+    with live_api(mode=mode):
+        return {name for name, value in os.environ.items() if value == PLACEHOLDER and name not in before}
+
+
+@pytest.mark.parametrize("mode", ["once", "replay"])
+def test_whom_nothing_is_recorded_of_gets_none_so_that_an_application_chooses_as_it_did(mode, tmp_path):
+    assert given(mode, "openai", folder=tmp_path) == {"OPENAI_API_KEY"}
+
+
+def test_where_nothing_is_recorded_yet_nobody_goes_before_the_key_that_the_user_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "mine")
+
+    assert given("once", folder=tmp_path) == set()
+
+
+def test_where_nothing_is_recorded_all_get_one_in_a_replay_so_that_a_miss_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "mine")
+
+    assert {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} <= given("replay", folder=tmp_path)
+
+
+def test_where_nothing_is_recorded_and_no_key_is_there_all_get_one_so_that_a_miss_is_told(tmp_path):
+    assert {"ANTHROPIC_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"} <= given("once", folder=tmp_path)
+
+
+@pytest.mark.parametrize(("recorded", "there"), [("a-gateway", True), ("ollama", True), ("anthropic", False)])
+def test_openai_s_own_variable_is_there_for_all_that_its_sdk_may_ask(recorded, there, tmp_path):
+    assert ("OPENAI_API_KEY" in given("replay", recorded, folder=tmp_path)) is there
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable", "other"),
+    [
+        ("anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"), ("gemini", "GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        ("together", "TOGETHER_API_KEY", "TOGETHERAI_API_KEY"), ("together", "TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
+    ],
+)  # fmt: skip
+def test_a_key_under_another_name_is_not_gone_before(provider, variable, other, tmp_path, monkeypatch):
+    monkeypatch.setenv(other, "mine")
+
+    assert variable not in given("replay", provider, folder=tmp_path)

@@ -1,0 +1,81 @@
+"""Keys that stand in for those that nobody has given, so that SDKs start while answers are replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from django_llmcache import conf, providers
+from django_llmcache.recorder.files import folders_in
+from django_llmcache.recorder.names import folder_name
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import Mode
+
+from .setups import PLACEHOLDER
+
+OTHER_VARIABLES = {
+    "azure": "AZURE_OPENAI_API_KEY",
+    "cerebras": "CEREBRAS_API_KEY",
+    "cohere": "CO_API_KEY",
+    "fireworks": "FIREWORKS_API_KEY",
+    "jina": "JINA_API_KEY",
+    "perplexity": "PERPLEXITYAI_API_KEY",
+    "voyage": "VOYAGE_API_KEY",
+}
+"""Variables of providers that ``chat()`` has no name for; set where something of theirs is recorded."""
+
+ALIASES = {
+    "ANTHROPIC_API_KEY": ("ANTHROPIC_AUTH_TOKEN",),
+    "CO_API_KEY": ("COHERE_API_KEY",),
+    "GEMINI_API_KEY": ("GOOGLE_API_KEY",),
+    "TOGETHER_API_KEY": ("TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY"),
+}
+"""Other names of the same key: where the user has one, a made-up other could go before it."""
+
+AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+"""Both, in a replay of Bedrock alone, and only where nothing else tells who one is to AWS: they go before a role."""
+
+AWS_SOURCES = (
+    *AWS_VARIABLES, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_PROFILE",
+    "AWS_ROLE_ARN", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+)  # fmt: skip
+
+OPENAI: Final = "OPENAI_API_KEY"
+OF_OTHER_SDKS: Final = frozenset({"anthropic", "bedrock", "gemini", "vertex"})
+"""Providers that nobody asks by OpenAI's SDK. Any other may be, and that SDK asks for its own variable."""
+
+
+def placeholders(session: Session) -> dict[str, str]:
+    """Return keys for SDKs that refuse to start without one; the session sends none of them anywhere."""
+    if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
+        return {}
+    recorded = {folder.name for folder in folders_in(session.setup.store.folder)}
+    missing = [name for name in _variables(session, recorded) if conf.environment(name) is None]
+    names = [name for name in missing if not any(map(conf.environment, ALIASES.get(name, ())))]
+    if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():
+        names += AWS_VARIABLES
+    return dict.fromkeys(names, PLACEHOLDER)
+
+
+def _variables(session: Session, recorded: set[str]) -> Iterator[str]:
+    """Yield the variables of those of whom something is recorded.
+
+    No more: an application may take the first provider that it has a key of. And requests goes through the whole
+    environment, four times for each call. Where nothing says whom a test asks, all are given, so that it fails by a
+    miss; but while it may be recorded, none beside a key that the user has.
+    """
+    named = [provider for provider in map(providers.get, providers.names()) if provider.needs_key]
+    known = {folder_name(provider.name): provider.key_variable for provider in named if provider.key_variable}
+    has_some = session.mode is Mode.ONCE and any(map(conf.environment, known.values()))
+    if session.options.fault is not None or not (recorded or has_some):
+        yield from known.values()
+    else:
+        yield from (variable for name, variable in known.items() if name in recorded)
+        if recorded - OF_OTHER_SDKS:
+            yield OPENAI
+    yield from (variable for name, variable in OTHER_VARIABLES.items() if name in recorded)
+
+
+def _known_to_aws() -> bool:
+    return any(conf.environment(name) for name in AWS_SOURCES) or Path("~/.aws").expanduser().exists()
