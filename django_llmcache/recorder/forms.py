@@ -20,6 +20,7 @@ from django_llmcache.parsing import exactly
 
 from .credentials import REDACTED, is_named, is_parameter
 
+_FILE: Final = "filename"
 _REDACTED: Final = REDACTED.encode()
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
@@ -50,16 +51,22 @@ def canonical_form(content_type: str, body: bytes, *, unkeyed: frozenset[str], i
     return b"raw\n" + orjson.dumps((media_type, hashlib.sha256(body).hexdigest()))
 
 
-def shown_form(content_type: str, body: bytes) -> dict[str, str] | None:
-    """Return what the fields of a form say, for people to compare; ``None`` for a body that is no form."""
+def shown_form(content_type: str, body: bytes) -> dict[str, Any] | None:
+    """Return what the fields of a form say, for people to compare; ``None`` for a body that is no form.
+
+    A file is told with its name and type, and what is there several times as a list.
+    """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/x-www-form-urlencoded":
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     pieces = _pieces(content_type, body) if media_type.startswith("multipart/") else None
     if pieces is None:
         return None
-    named = {name: content for name, _, _, content in pieces}
-    return {name: content.decode("utf-8", "replace") for name, content in named.items()}
+    shown: dict[str, list[Any]] = {}
+    for name, file, kind, content in pieces:
+        text = content.decode("utf-8", "replace")
+        shown.setdefault(name, []).append(text if file is None else {_FILE: file, "type": kind, "content": text})
+    return {name: values[0] if len(values) == 1 else values for name, values in shown.items()}
 
 
 def _json(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
@@ -97,16 +104,24 @@ def _pairs(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> byt
 
 
 def _parts(content_type: str, body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
-    """Return each part by its name, the name of its file, its type and a digest of its content."""
+    """Return each part by its name, the name of its file, its type and a digest of its content.
+
+    The name of a file can be left out by itself, as ``file.filename`` where the part is ``file``: that of a temporary
+    file is another each time.
+    """
     pieces = _pieces(content_type, body)
     if pieces is None:
         return None
     parts = [
-        (name, file, kind, hashlib.sha256(content).hexdigest())
+        (name, _named(file, name, ignore), kind, hashlib.sha256(content).hexdigest())
         for name, file, kind, content in pieces
         if not (content == _REDACTED and is_named(name)) and _counts(name, unkeyed, ignore)
     ]
     return b"parts\n" + orjson.dumps(sorted(parts, key=_name))
+
+
+def _named(file: str | None, part: str, ignore: tuple[str, ...]) -> str | None:
+    return file if file is None or _counts(f"{part}[{_FILE}]", (), ignore) else ""
 
 
 def _pieces(content_type: str, body: bytes) -> list[tuple[str, str | None, str, bytes]] | None:

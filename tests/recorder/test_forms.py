@@ -101,6 +101,18 @@ class TestMultipart:
 
         assert form_of(body, f'multipart/form-data; boundary="{boundary}"') == parts_form(UPLOAD)
 
+    def test_the_name_of_a_file_counts_unless_it_is_left_out(self):
+        other = [UPLOAD[0], ("file", "tmp8k2x.csv", *UPLOAD[1][2:])]
+
+        assert parts_form(other) != parts_form(UPLOAD)
+        assert parts_form(other, ignore=("file.filename",)) == parts_form(UPLOAD, ignore=("file.filename",))
+
+    @pytest.mark.parametrize("part", [("text/plain", UPLOAD[1][3]), ("text/csv", b"other"), None])
+    def test_nothing_else_of_a_file_is_left_out_with_its_name(self, part):
+        other = [UPLOAD[0], ("file", "data.csv", *part) if part else ("file", None, *UPLOAD[1][2:])]
+
+        assert parts_form(other, ignore=("file.filename",)) != parts_form(UPLOAD, ignore=("file.filename",))
+
     @given(st.permutations(UPLOAD))
     def test_the_order_of_parts_with_different_names_does_not_count(self, parts):
         assert parts_form(parts) == parts_form(UPLOAD)

@@ -136,6 +136,14 @@ class TestText:
         assert "  model    whisper-1" in text.splitlines()
         assert "    nonce:\n      [-old-] {+new+}" in text
 
+    def test_the_name_of_a_file_is_told_as_a_field_of_its_part(self):
+        headers = (("content-type", "multipart/form-data; boundary=b"),)
+        form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="%s.wav"\r\n\r\nRIFF\r\n--b--\r\n'
+        now, then = asked(form % b"tmp2", headers=headers), recorded(form % b"tmp1", headers=headers)
+        text = explain_miss(now, [then], test="t", folder=FOLDER, command="", why="none")
+
+        assert "    file.filename:\n      [-tmp1.wav-] {+tmp2.wav+}" in text
+
     def test_a_header_that_is_to_blame_is_named(self):
         lines = explained(body("Hi"), recorded(body("Hi"), headers=(*JSON, ("openai-beta", "assistants=v2"))))
 
