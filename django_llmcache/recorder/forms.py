@@ -7,18 +7,21 @@ JSON is taken as the response cache takes it (``keys``). A body that is not what
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
 
+from django_llmcache.canonical import OPTIONS, canonical_body, counted_in, without
 from django_llmcache.exceptions import UncacheableRequest
-from django_llmcache.keys import OPTIONS, canonical_body, without
 from django_llmcache.parsing import exactly
 
 from .credentials import REDACTED, is_named, is_parameter
+from .layouts import too_deep
 
 _FILE: Final = "filename"
 _REDACTED: Final = REDACTED.encode()
@@ -51,21 +54,55 @@ def canonical_form(content_type: str, body: bytes, *, unkeyed: frozenset[str], i
     return b"raw\n" + orjson.dumps((media_type, hashlib.sha256(body).hexdigest()))
 
 
-def shown_form(content_type: str, body: bytes) -> dict[str, Any] | None:
-    """Return what the fields of a form say, for people to compare; ``None`` for a body that is no form.
+def counted_value(content_type: str, body: bytes, *, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Any:
+    """Return what counts of a redacted body, for people: the value of JSON, the fields of a form, or a text.
+
+    Args:
+        content_type: the header with its parameters, ``""`` for none.
+        body: as it is sent, less credentials.
+        unkeyed: top-level names that do not count.
+        ignore: dotted paths that do not count.
+    """
+    with suppress(ValueError, RecursionError):
+        value = json.loads(body)
+        if not too_deep(value):
+            return _counted(value, unkeyed, ignore)
+    fields = _fields(content_type, body, ignore)
+    if fields is None:
+        return body.decode("utf-8", "replace")
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (value == REDACTED and is_named(name)) and _counts(name, unkeyed, ignore)
+    }
+
+
+def _counted(value: Any, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Any:
+    value = _without_credentials(value)
+    if isinstance(value, dict):
+        return counted_in(value, unkeyed, ignore)
+    for path in ignore:
+        value = without(value, path.split("."))
+    return value
+
+
+def _fields(content_type: str, body: bytes, ignore: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return what the fields of a form say, ``None`` for a body that is no form.
 
     A file is told with its name and type, and what is there several times as a list.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/x-www-form-urlencoded":
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        return {name: value for name, value in pairs if not is_parameter(name)}
     pieces = _pieces(content_type, body) if media_type.startswith("multipart/") else None
     if pieces is None:
         return None
     shown: dict[str, list[Any]] = {}
     for name, file, kind, content in pieces:
         text = content.decode("utf-8", "replace")
-        shown.setdefault(name, []).append(text if file is None else {_FILE: file, "type": kind, "content": text})
+        told = text if file is None else {_FILE: _named(file, name, ignore), "type": kind, "content": text}
+        shown.setdefault(name, []).append(told)
     return {name: values[0] if len(values) == 1 else values for name, values in shown.items()}
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from operator import itemgetter
-from typing import Final
-from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode
 
 import orjson
 
 from .credentials import is_signing
 from .exchange import Outgoing, Pairs
-from .forms import canonical_form
+from .forms import canonical_form, counted_value
 from .names import folder_name
 
 FORMAT: Final = 1
@@ -29,6 +29,12 @@ UNKEYED: Final = frozenset({
     "clientRequestToken", "idempotencyKey", "idempotency-key", "idempotency_key", "metadata", "user",
 })  # fmt: skip
 """Top-level names of a body that do not count."""
+
+_Head = tuple[int, str, str, str, list[str], list[tuple[str, str]], list[tuple[str, list[str]]]]
+"""The key's format, and of a request its method, scheme, host, path, query and headers."""
+
+_PLAIN: Final = "!$&'()*+,;=:@"
+"""What stands in a step of a path as it is."""
 
 _EVENTS: Final = "text/event-stream"
 _VERSIONS: Final = ("v1", "v1alpha", "v1beta", "v2", "v3", "v4")
@@ -56,6 +62,17 @@ class Matcher:
         )
         return digest.hexdigest()
 
+    def head_of(self, redacted: Outgoing) -> dict[str, str]:
+        """Return what counts of a request besides its body, one text for each part, by what people call it."""
+        _, method, scheme, _, steps, query, headers = _head(redacted, self._headers)
+        parts = {"method": method, "scheme": scheme, "path": "/".join(quote(step, _PLAIN, "latin-1") for step in steps)}
+        parts["query"] = urlencode(query, encoding="latin-1", errors="backslashreplace")
+        return parts | {f"header {name}": ", ".join(words) for name, words in headers}
+
+    def body_of(self, redacted: Outgoing) -> Any:
+        """Return what counts of a request's body, for people: the value of JSON, the fields of a form, or a text."""
+        return counted_value(redacted.header("content-type"), redacted.body, unkeyed=UNKEYED, ignore=self._ignore)
+
 
 def endpoint_of(outgoing: Outgoing) -> str:
     """Return a name for a request's address, which a folder can have: its path after the version, cut if long."""
@@ -75,12 +92,14 @@ def _endpoint_of(path: str) -> str:
 @lru_cache(maxsize=256)
 def _envelope(method: str, url: str, headers: Pairs, counted: frozenset[str]) -> bytes:
     """Return everything but the body that makes the key, as one line of JSON."""
-    outgoing = Outgoing(method, url, headers, b"")
-    parts = (
+    return orjson.dumps(_head(Outgoing(method, url, headers, b""), counted)) + b"\n"
+
+
+def _head(outgoing: Outgoing, counted: frozenset[str]) -> _Head:
+    return (
         FORMAT, outgoing.method.upper(), outgoing.parts.scheme, outgoing.host, _steps(outgoing.parts.path or "/"),
         _query(outgoing), sorted(_headers(outgoing, counted)),
     )  # fmt: skip
-    return orjson.dumps(parts) + b"\n"
 
 
 def _steps(path: str) -> list[str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from difflib import SequenceMatcher
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from .differences import Difference, differences
 from .exchange import Outgoing
 from .fixture import Fixture
-from .forms import shown_form
-from .layouts import too_deep
+from .matcher import Matcher
+from .nearest import model_of, nearest_to
 from .wording import short, word_diff
 
 
@@ -55,6 +53,8 @@ _SHOWN: Final = 6
 _OTHER_KEY: Final = (
     "the same request: its fixture has a key of old, which `manage.py llmcache fixtures rekey` makes anew"
 )
+_UNSEEN: Final = "the bodies differ in what does not show here, such as the type of a file or how a number is written"
+_ALL_COUNTS: Final = Matcher()
 
 
 class FixtureMiss(BaseException):
@@ -84,7 +84,15 @@ def explain_damage(error: Exception, *, test: str, command: str) -> str:
 
 
 def explain_miss(
-    asked: Outgoing, candidates: Iterable[Fixture], *, test: str, folder: Path, command: str, why: str = "none"
+    asked: Outgoing,
+    candidates: Iterable[Fixture],
+    *,
+    test: str,
+    folder: Path,
+    command: str,
+    why: str = "none",
+    matcher: Matcher = _ALL_COUNTS,
+    ignore: tuple[str, ...] = (),
 ) -> str:
     """Return what to show: the request, the nearest recording, how they differ, and what records it.
 
@@ -95,19 +103,20 @@ def explain_miss(
         folder: of the fixtures.
         command: the line that says how it is recorded, of ``line_for``.
         why: a key of ``WHYS``, with ``NO_KEY`` behind it or not.
+        matcher: says what of a request counts.
+        ignore: dotted paths that the test itself leaves out.
     """
     lines = [f"{_why(why).text}: {asked.method} {asked.url}", f"  test     {test}"]
-    body = value_of(asked)
-    model = _model(asked, body)
+    model = model_of(asked, matcher)
     if model:
         lines.append(f"  model    {model}")
     nowhere = why in ("none", NO_KEY)
-    nearest = nearest_to(asked, body, candidates) if nowhere else None
+    nearest = nearest_to(asked, candidates, matcher) if nowhere else None
     if nearest is None:
         lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if nowhere else ""))
     else:
         lines.append(f"  nearest  {nearest.path}")
-        lines += [f"    {line}" for line in _differences(asked, body, nearest)]
+        lines += [f"    {line}" for line in _lines(asked, nearest, matcher, ignore)]
     if command:
         lines.append(command)
     return "\n".join(lines)
@@ -141,97 +150,29 @@ def _why(name: str) -> Why:
     return reason
 
 
-def nearest_to(asked: Outgoing, body: Any, candidates: Iterable[Fixture]) -> Fixture | None:
-    """Return the recording most like the request, of the same host and model. For the text only: it never serves."""
-    best: tuple[float, Fixture] | None = None
-    model, text = _model(asked, body), _text(body)
-    for fixture in candidates:
-        other = value_of(fixture.request)
-        if fixture.request.host != asked.host or _model(fixture.request, other) != model:
-            continue
-        same_path = fixture.request.parts.path == asked.parts.path
-        likeness = same_path + SequenceMatcher(None, text, _text(other), autojunk=False).quick_ratio()
-        if best is None or likeness > best[0]:
-            best = (likeness, fixture)
-    return best[1] if best else None
-
-
-def _differences(asked: Outgoing, body: Any, nearest: Fixture) -> Iterator[str]:
-    told = 0
-    for name, now, then in (
-        ("method", asked.method, nearest.request.method),
-        ("path", asked.parts.path, nearest.request.parts.path),
-        ("query", sorted(asked.query), sorted(nearest.request.query)),
-    ):
-        if now != then:
-            told += 1
-            yield f"{name}: recorded {short(then)}, asked {short(now)}"
-    for place, then, now in apart(value_of(nearest.request), body):
-        told += 1
-        if told > _SHOWN:
+def _lines(asked: Outgoing, nearest: Fixture, matcher: Matcher, ignore: tuple[str, ...]) -> Iterator[str]:
+    """Yield what counts and is another in the nearest recording; where that is nothing, why it is not found."""
+    number = 0
+    for number, difference in enumerate(differences(asked, nearest.request, matcher), 1):
+        if number > _SHOWN:
             yield "… and more"
             return
-        yield from _difference(place, then, now)
-    if not told:
-        yield from _header_differences(asked, nearest) or [_OTHER_KEY]
+        yield from _shown(difference)
+    if number:
+        return
+    if matcher.key_of(nearest.request) != matcher.key_of(asked):
+        yield _UNSEEN
+    elif set(ignore) == set(nearest.ignore):
+        yield _OTHER_KEY
+    else:
+        was, now = sorted(nearest.ignore), sorted(ignore)
+        yield f"the same request, recorded while the test said ignore={was!r}, and it says ignore={now!r}"
 
 
-def _header_differences(asked: Outgoing, nearest: Fixture) -> list[str]:
-    now, then = dict(asked.headers), dict(nearest.request.headers)
-    return [
-        f"header {name}: recorded {then.get(name, _ABSENT)!r}, asked {now.get(name, _ABSENT)!r}"
-        for name in sorted({*now, *then})
-        if now.get(name) != then.get(name)
-    ]
-
-
-def apart(then: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield each place where two JSON values differ, the outermost that says it all."""
-    if isinstance(then, Mapping) and isinstance(now, Mapping):
-        for name in [*then, *(name for name in now if name not in then)]:
-            inner = f"{place}.{name}" if place else str(name)
-            yield from apart(then.get(name, _ABSENT), now.get(name, _ABSENT), inner)
-    elif isinstance(then, list) and isinstance(now, list):
-        for index in range(max(len(then), len(now))):
-            old, new = (side[index] if index < len(side) else _ABSENT for side in (then, now))
-            yield from apart(old, new, f"{place}[{index}]")
-    elif then != now or isinstance(then, bool) != isinstance(now, bool):
-        yield place or "body", then, now
-
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-_ABSENT: Final = _Absent()
-
-
-def _difference(place: str, then: Any, now: Any) -> Iterator[str]:
-    if isinstance(then, str) and isinstance(now, str):
+def _shown(difference: Difference) -> Iterator[str]:
+    place, then, now = difference.place, difference.then, difference.now
+    if difference.path is not None and isinstance(then, str) and isinstance(now, str):
         yield f"{place}:"
         yield f"  {word_diff(then, now)}"
     else:
         yield f"{place}: recorded {short(then)}, asked {short(now)}"
-
-
-def value_of(request: Outgoing) -> Any:
-    """Return what the body of a request says, for people: the value of JSON, the fields of a form, or a text."""
-    with suppress(ValueError, RecursionError):
-        value = json.loads(request.body)
-        if not too_deep(value):
-            return value
-    form = shown_form(request.header("content-type"), request.body)
-    return request.body.decode("utf-8", "replace") if form is None else form
-
-
-def _text(body: Any) -> str:
-    return json.dumps(body, sort_keys=True, ensure_ascii=False)[:20_000]
-
-
-def _model(asked: Outgoing, body: Any) -> str:
-    named = body.get("model") if isinstance(body, dict) else None
-    if isinstance(named, str):
-        return named
-    _, found, rest = asked.parts.path.partition("/models/")
-    return rest.partition(":")[0] if found else ""

@@ -174,7 +174,7 @@ class Session:
         """
         text = explain_miss(
             asked, self.setup.recorded_at(asked), test=self.filed(), folder=self.setup.store.folder, why=why,
-            command=self._command(why),
+            command=self._command(why), matcher=self._matcher, ignore=self.options.ignore,
         )  # fmt: skip
         error = FixtureMiss(text)
         with self._lock:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from django_llmcache.recorder.misses import apart, explain_miss, nearest_to, value_of
+from django_llmcache.recorder.differences import apart
+from django_llmcache.recorder.matcher import Matcher
+from django_llmcache.recorder.misses import explain_miss
+from django_llmcache.recorder.nearest import nearest_to
 from django_llmcache.recorder.wording import word_diff
 
 from .made import JSON, asked, fixture
@@ -31,22 +34,24 @@ def body(*words: str, model: str = "gpt-4o-mini", **fields) -> bytes:
     return json.dumps({"model": model, "messages": [{"content": each} for each in words], **fields}).encode()
 
 
-def recorded(request: bytes, name: str = "one", **where):
-    return fixture(request=asked(request, **where), file=str(FOLDER / f"{name}.json"))
+def recorded(request: bytes, name: str = "one", *, ignore: tuple[str, ...] = (), **where):
+    return fixture(request=asked(request, **where), file=str(FOLDER / f"{name}.json"), ignore=ignore)
 
 
-def explained(request: bytes, *candidates, why: str = "none") -> list[str]:
-    return explain_miss(
-        asked(request), candidates, test="tests.some_test", folder=FOLDER, command="Record it:  run it", why=why
-    ).splitlines()
+def explained(request: bytes, *candidates, headers=JSON, **words) -> list[str]:
+    told = {"test": "tests.some_test", "folder": FOLDER, "command": "Record it:  run it"} | words
+    return explain_miss(asked(request, headers=headers), candidates, **told).splitlines()
+
+
+def near(request: bytes, *candidates):
+    return nearest_to(asked(request), candidates, Matcher())
 
 
 class TestNearest:
     def test_it_is_the_one_that_is_most_alike(self):
-        near, far = recorded(body("Capital of Spain?")), recorded(body("Write a poem about the sea"))
-        request = body("Capital of France?")
+        alike, other = recorded(body("Capital of Spain?")), recorded(body("Write a poem about the sea"))
 
-        assert nearest_to(asked(request), value_of(asked(request)), [far, near]) is near
+        assert near(body("Capital of France?"), other, alike) is alike
 
     @pytest.mark.parametrize(
         "other",
@@ -57,13 +62,19 @@ class TestNearest:
         ids=["model", "host"],
     )
     def test_another_model_and_another_host_are_not_near(self, other):
-        assert nearest_to(asked(body("Hi")), value_of(asked(body("Hi"))), [other]) is None
+        assert near(body("Hi"), other) is None
 
     def test_the_same_path_counts_more_than_the_same_words(self):
         same = recorded(body("Something else"))
         elsewhere = recorded(body("Hi"), url="https://api.openai.com/v1/responses")
 
-        assert nearest_to(asked(body("Hi")), value_of(asked(body("Hi"))), [elsewhere, same]) is same
+        assert near(body("Hi"), elsewhere, same) is same
+
+    def test_what_does_not_count_makes_nothing_nearer(self):
+        alike = recorded(body("Capital of Spain?", metadata={"trace": "a" * 200}))
+        other = recorded(body("Write a poem about the sea", metadata={"trace": "b" * 200}))
+
+        assert near(body("Capital of France?", metadata={"trace": "b" * 200}), other, alike) is alike
 
 
 class TestText:
@@ -149,8 +160,68 @@ class TestText:
 
         assert "    header openai-beta: recorded 'assistants=v2', asked nothing" in lines
 
-    def test_where_all_is_the_same_the_key_is_to_blame(self):
-        assert any("fixtures rekey" in line for line in explained(body("Hi"), recorded(body("Hi"))))
+    def test_a_header_that_is_to_blame_is_named_before_what_differs_in_the_body(self):
+        many = [f"word {number}" for number in range(20)]
+        lines = explained(
+            body(*many), recorded(body(*map(str.upper, many))), headers=(*JSON, ("anthropic-beta", "b, a"))
+        )
+
+        assert lines[4] == "    header anthropic-beta: recorded nothing, asked 'a, b'"
+
+    def test_a_header_that_does_not_count_is_not_shown(self):
+        lines = explained(body("Hi"), recorded(body("Ho")), headers=(*JSON, ("x-trace", "1")))
+
+        assert not any("header" in line for line in lines)
+
+    def test_one_that_the_settings_count_is(self):
+        matcher = Matcher(headers=frozenset({"x-team"}))
+        lines = explained(body("Hi"), recorded(body("Hi")), headers=(*JSON, ("x-team", "search")), matcher=matcher)
+
+        assert lines[4:-1] == ["    header x-team: recorded nothing, asked 'search'"]
+
+    def test_what_does_not_count_takes_no_place_from_what_does(self):
+        ids = [f"id{number}" for number in range(9)]
+        then = body("Hi", user="a", metadata=dict.fromkeys(ids, "a"), nonce="a", temperature=0.7)
+        now = body("Hi", user="b", metadata=dict.fromkeys(ids, "b"), nonce="b", temperature=0.2)
+
+        lines = explained(now, recorded(then), matcher=Matcher(("nonce",)))
+
+        assert lines[4:-1] == ["    temperature: recorded 0.7, asked 0.2"]
+
+    def test_a_field_of_a_form_that_does_not_count_is_not_shown(self):
+        headers = (("content-type", "application/x-www-form-urlencoded"),)
+        then, now = (b"model=m&metadata[t]=%s&nonce=%s&purpose=%s" % (one, one, one) for one in (b"a", b"b"))
+
+        lines = explained(now, recorded(then, headers=headers), headers=headers, matcher=Matcher(("nonce",)))
+
+        assert lines[4:-1] == ["    purpose:", "      [-a-] {+b+}"]
+
+    def test_nor_are_credentials_and_the_spelling_of_the_address(self):
+        then = asked(body("Hi", api_key="REDACTED"), url="https://api.openai.com/v1/a%7Eb?token=1&at=1")
+        now = asked(body("Hi"), url="https://api.openai.com/v1/a~b?token=2&at=2")
+
+        text = explain_miss(now, [fixture(request=then)], test="t", folder=FOLDER, command="")
+
+        assert text.splitlines()[4:] == ["    query: recorded 'at=1', asked 'at=2'"]
+
+    def test_where_all_that_counts_is_the_same_the_key_is_to_blame(self):
+        lines = explained(body("Hi", user="a"), recorded(body("Hi", user="b")))
+
+        assert "fixtures rekey" in lines[4]
+
+    def test_unless_the_test_ignores_other_fields_than_it_did(self):
+        lines = explained(
+            body("Hi", nonce="a"), recorded(body("Hi", nonce="b")), matcher=Matcher(("nonce",)), ignore=("nonce",)
+        )
+
+        assert lines[4] == (
+            "    the same request, recorded while the test said ignore=[], and it says ignore=['nonce']"
+        )
+
+    def test_a_difference_that_does_not_show_is_told_of(self):
+        lines = explained(b'{"n": [1.0]}', recorded(b'{"n": [1]}'))
+
+        assert lines[3].startswith("    the bodies differ in what does not show here")
 
     @pytest.mark.parametrize("why", ["repeated", "expired", "failing", "unread", "blocked"])
     def test_where_a_recording_is_there_none_is_called_the_nearest(self, why):
@@ -168,7 +239,7 @@ class TestText:
     ],
 )
 def test_each_place_where_two_bodies_differ_is_named(then, now, places):
-    assert [place for place, _, _ in apart(then, now)] == places
+    assert [found.place for found in apart(then, now)] == places
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,11 @@ class TestMiss:
         assert "nearest" in shown
         assert shown.endswith("Record it:  run tests.some_test")
 
+    def test_it_shows_nothing_that_the_test_ignores(self, run):
+        run.record(b"1", question="The weather in Oslo")
+        with pytest.raises(FixtureMiss, match="it says ignore="):
+            run.session(Mode.REPLAY, ignore=("input",)).begin(asked("The weather in Rome"))
+
     def test_nor_one_that_only_the_headers_tell_of(self, run):
         own = "a-key-of-no-known-shape"
         with pytest.raises(FixtureMiss) as caught:
