@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from .differences import Difference, differences
+from .differences import ABSENT, Difference, differences
 from .exchange import Outgoing
 from .fixture import Fixture
 from .matcher import Matcher
@@ -171,7 +171,11 @@ def _lines(asked: Outgoing, nearest: Fixture, matcher: Matcher, ignore: tuple[st
 
 def _shown(difference: Difference) -> Iterator[str]:
     place, then, now = difference.place, difference.then, difference.now
-    if difference.path is not None and isinstance(then, str) and isinstance(now, str):
+    if then is ABSENT:
+        yield f"{place} is new: {short(now)}"
+    elif now is ABSENT:
+        yield f"{place} is gone: {short(then)}"
+    elif difference.path is not None and isinstance(then, str) and isinstance(now, str):
         yield f"{place}:"
         yield f"  {word_diff(then, now)}"
     else:

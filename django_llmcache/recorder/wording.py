@@ -40,10 +40,10 @@ def word_diff(then: str, now: str, *, whole: bool = False) -> str:
     old, new = then.split(), now.split()
     if old == new:
         return f"{short(then)} became {short(now)} (white space differs)"
-    start = _alike(old, new)
+    start = alike(old, new)
     pieces = [_middle_cut(old[:start])] if start else []
     old, new = old[start:], new[start:]
-    end = _alike(old[::-1], new[::-1])
+    end = alike(old[::-1], new[::-1])
     tail = _middle_cut(old[len(old) - end :])
     old, new = old[: len(old) - end], new[: len(new) - end]
     left = 0
@@ -62,7 +62,7 @@ def short(value: Any) -> str:
     return _cut(repr(value))
 
 
-def _alike(old: list[str], new: list[str]) -> int:
+def alike(old: list[str], new: list[str]) -> int:
     """Return how many words are the same at the start."""
     pairs = zip(old, new, strict=False)
     return next((at for at, (then, now) in enumerate(pairs) if then != now), min(len(old), len(new)))

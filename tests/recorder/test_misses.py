@@ -31,7 +31,7 @@ Content-Disposition: form-data; name="nonce"\r
 
 
 def body(*words: str, model: str = "gpt-4o-mini", **fields) -> bytes:
-    return json.dumps({"model": model, "messages": [{"content": each} for each in words], **fields}).encode()
+    return json.dumps({"model": model, "messages": [{"content": each} for each in words]} | fields).encode()
 
 
 def recorded(request: bytes, name: str = "one", *, ignore: tuple[str, ...] = (), **where):
@@ -127,7 +127,49 @@ class TestText:
     def test_a_message_more_is_told_as_one(self):
         lines = explained(body("Hi", "There"), recorded(body("Hi")))
 
-        assert "    messages[1]: recorded nothing, asked {'content': 'There'}" in lines
+        assert lines[4:-1] == ["    messages[1] is new: {'content': 'There'}"]
+
+    def test_one_less_too(self):
+        lines = explained(body("Hi"), recorded(body("Hi", "There")))
+
+        assert lines[4:-1] == ["    messages[1] is gone: {'content': 'There'}"]
+
+    def test_what_was_put_in_before_the_rest_leaves_the_rest_as_it_was(self):
+        lines = explained(body("New", "One", "Two", "Three"), recorded(body("One", "Two", "Three")))
+
+        assert lines[4:-1] == ["    messages[0] is new: {'content': 'New'}"]
+
+    def test_what_was_changed_is_compared_with_what_stood_there(self):
+        lines = explained(body("New", "One", "Two or so", "Three"), recorded(body("One", "Two", "Three", "Four")))
+
+        assert lines[4:-1] == [
+            "    messages[0] is new: {'content': 'New'}",
+            "    messages[2].content:",
+            "      Two {+or so+}",
+            "    messages[3] is gone: {'content': 'Four'}",
+        ]
+
+    def test_what_was_changed_is_compared_with_what_is_of_its_kind(self):
+        system = {"role": "system", "content": "Be brief"}
+        then, now = ({"role": "user", "content": words} for words in ("Capital of Spain?", "Capital of France?"))
+
+        lines = explained(body(messages=[system, now]), recorded(body(messages=[then])))
+
+        assert lines[4:-1] == [
+            "    messages[0] is new: {'role': 'system', 'content': 'Be brief'}",
+            "    messages[1].content:",
+            "      Capital of [-Spain?-] {+France?+}",
+        ]
+
+    def test_of_a_list_without_end_it_shows_the_first_in_no_time(self):
+        then = [number % 7 for number in range(20_000)]
+        now = [number % 5 for number in range(20_000)]
+        profile = cProfile.Profile()
+
+        lines = profile.runcall(explained, body(input=now), recorded(body(input=then)))
+
+        assert sum(entry.callcount for entry in profile.getstats()) < 1_000_000
+        assert lines[4] == "    input[5]: recorded 5, asked 0"
 
     def test_the_same_body_elsewhere_is_told_by_its_path(self):
         lines = explained(body("Hi"), recorded(body("Hi"), url="https://api.openai.com/v1/responses"))
@@ -158,7 +200,7 @@ class TestText:
     def test_a_header_that_is_to_blame_is_named(self):
         lines = explained(body("Hi"), recorded(body("Hi"), headers=(*JSON, ("openai-beta", "assistants=v2"))))
 
-        assert "    header openai-beta: recorded 'assistants=v2', asked nothing" in lines
+        assert "    header openai-beta is gone: 'assistants=v2'" in lines
 
     def test_a_header_that_is_to_blame_is_named_before_what_differs_in_the_body(self):
         many = [f"word {number}" for number in range(20)]
@@ -166,7 +208,7 @@ class TestText:
             body(*many), recorded(body(*map(str.upper, many))), headers=(*JSON, ("anthropic-beta", "b, a"))
         )
 
-        assert lines[4] == "    header anthropic-beta: recorded nothing, asked 'a, b'"
+        assert lines[4] == "    header anthropic-beta is new: 'a, b'"
 
     def test_a_header_that_does_not_count_is_not_shown(self):
         lines = explained(body("Hi"), recorded(body("Ho")), headers=(*JSON, ("x-trace", "1")))
@@ -177,7 +219,7 @@ class TestText:
         matcher = Matcher(headers=frozenset({"x-team"}))
         lines = explained(body("Hi"), recorded(body("Hi")), headers=(*JSON, ("x-team", "search")), matcher=matcher)
 
-        assert lines[4:-1] == ["    header x-team: recorded nothing, asked 'search'"]
+        assert lines[4:-1] == ["    header x-team is new: 'search'"]
 
     def test_what_does_not_count_takes_no_place_from_what_does(self):
         ids = [f"id{number}" for number in range(9)]
@@ -235,6 +277,8 @@ class TestText:
         ({"a": 1}, {"a": True}, ["a"]),
         ({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, ["a.b[1]"]),
         ({"a": 1}, {"b": 1}, ["a", "b"]),
+        ([1, 2, 3], [0, 1, 2], ["[0]", "[2]"]),
+        ([[1, 2], 3], [0, [1, 4], 3], ["[0]", "[1][1]"]),
         ("x", "y", ["body"]),
     ],
 )
