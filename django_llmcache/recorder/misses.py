@@ -111,7 +111,7 @@ def explain_miss(
     if model:
         lines.append(f"  model    {model}")
     nowhere = why in ("none", NO_KEY)
-    nearest = nearest_to(asked, candidates, matcher) if nowhere else None
+    nearest = nearest_to(asked, candidates, matcher, test=test) if nowhere else None
     if nearest is None:
         lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if nowhere else ""))
     else:

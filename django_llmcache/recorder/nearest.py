@@ -2,43 +2,104 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from difflib import SequenceMatcher
-from typing import Any
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, Final
 
 from .exchange import Outgoing
 from .fixture import Fixture
 from .matcher import Matcher
+from .reading import question_in
+from .takes import is_among
+
+_COMPARED: Final = 20_000
+"""Characters of one value that are compared."""
+
+_Leaves = frozenset[tuple[str, Any]]
+"""The values in a body that hold no other, each with the names that lead to it."""
 
 
-def nearest_to(asked: Outgoing, candidates: Iterable[Fixture], matcher: Matcher) -> Fixture | None:
-    """Return the recording most like a request, of the same host and model.
+def nearest_to(asked: Outgoing, candidates: Iterable[Fixture], matcher: Matcher, *, test: str) -> Fixture | None:
+    """Return the recording most like a request, of the same host and model: of the test's own where there are some.
 
     Args:
         asked: the request, redacted.
         candidates: what is recorded of the same provider.
         matcher: says what of a request counts.
+        test: the id of the test that asked.
     """
-    best: tuple[float, Fixture] | None = None
-    body = matcher.body_of(asked)
-    model, text = _model(asked, body), _text(body)
-    for fixture in candidates:
-        if fixture.request.host != asked.host:
-            continue
-        other = matcher.body_of(fixture.request)
-        if _model(fixture.request, other) != model:
-            continue
-        same_path = fixture.request.parts.path == asked.parts.path
-        likeness = same_path + SequenceMatcher(None, text, _text(other), autojunk=False).quick_ratio()
-        if best is None or likeness > best[0]:
-            best = (likeness, fixture)
-    return best[1] if best else None
+    sought = _Sought(asked, matcher)
+    for group in _by_test(list(candidates), test):
+        nearest = max(filter(None, map(sought.compared, group)), default=None)
+        if nearest is not None:
+            return nearest.fixture
+    return None
 
 
 def model_of(asked: Outgoing, matcher: Matcher) -> str:
     """Return which model a request asks: of the body, else of the address, ``""`` where neither names one."""
     return _model(asked, matcher.body_of(asked))
+
+
+class _Near:
+    """A recording of the same host and model; the one of two that is more like the request is the greater.
+
+    Args:
+        fixture: the recording.
+        same: what is the same, the more telling first.
+        old: what it alone has.
+        new: what the request alone has.
+    """
+
+    def __init__(self, fixture: Fixture, same: tuple[bool, bool], old: _Leaves, new: _Leaves) -> None:
+        self.fixture = fixture
+        self._old = old
+        self._new = new
+        self._standing = (*same, -len(old) - len(new))
+
+    def __gt__(self, other: _Near) -> bool:
+        if self._standing != other._standing:
+            return self._standing > other._standing
+        return self._likeness > other._likeness
+
+    @cached_property
+    def _likeness(self) -> float:
+        """How much of what is not the same is alike, letter by letter: needed of few, and slow."""
+        old, new = _trigrams(self._old), _trigrams(self._new)
+        return len(old & new) / max(len(old | new), 1)
+
+
+class _Sought:
+    """The request that recordings are compared with."""
+
+    def __init__(self, asked: Outgoing, matcher: Matcher) -> None:
+        body = matcher.body_of(asked)
+        self._asked = asked
+        self._matcher = matcher
+        self._model = _model(asked, body)
+        self._question = _question(body)
+        self._leaves = frozenset(_leaves(body))
+
+    def compared(self, fixture: Fixture) -> _Near | None:
+        """Return how near a recording is, ``None`` for one of another host or model."""
+        request = fixture.request
+        if request.host != self._asked.host:
+            return None
+        body = self._matcher.body_of(request)
+        if _model(request, body) != self._model:
+            return None
+        leaves = frozenset(_leaves(body))
+        same_question = self._question != "" and _question(body) == self._question
+        same = (request.parts.path == self._asked.parts.path, same_question)
+        return _Near(fixture, same, leaves - self._leaves, self._leaves - leaves)
+
+
+def _by_test(fixtures: list[Fixture], test: str) -> Iterator[list[Fixture]]:
+    """Yield what a test recorded itself, what other blocks of it did, and what is there at all."""
+    yield [one for one in fixtures if is_among(one.tests, test)]
+    yield [one for one in fixtures if is_among(one.tests, test, any_block=True)]
+    yield [one for one in fixtures if is_among(one.tests, test, seen_from_elsewhere=True)]
+    yield fixtures
 
 
 def _model(asked: Outgoing, body: Any) -> str:
@@ -49,5 +110,31 @@ def _model(asked: Outgoing, body: Any) -> str:
     return rest.partition(":")[0] if found else ""
 
 
-def _text(body: Any) -> str:
-    return json.dumps(body, sort_keys=True, ensure_ascii=False)[:20_000]
+def _question(body: Any) -> str:
+    """Return what the user said last, where it is told apart from what the model and its tools did."""
+    if not isinstance(body, dict):
+        return ""
+    return question_in({name: _of_user(value) for name, value in body.items()})
+
+
+def _of_user(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return [item for item in value if isinstance(item, dict) and item.get("role") == "user"] or value
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that holds no other, with the names that lead to it."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, path)
+    else:
+        yield path, value
+
+
+def _trigrams(leaves: _Leaves) -> set[str]:
+    texts = [str(value)[:_COMPARED] for _, value in leaves]
+    return {text[at : at + 3] for text in texts for at in range(max(len(text) - 2, 1))}

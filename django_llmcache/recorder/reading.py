@@ -1,4 +1,4 @@
-"""What a recorded answer says: its text and its tokens, whatever the dialect, of a stream too."""
+"""What a request asks, and what its answer says: its text and its tokens, whatever the dialect, of a stream too."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def usage_of(response: Incoming) -> Usage:
     )
 
 
+def question_in(body: Any) -> str:
+    """Return the last thing that a request's parsed body says to the model, ``""`` where that can't be told."""
+    if not isinstance(body, dict):
+        return ""
+    names = ("messages", "contents", "input", "prompt", "content", "inputText")
+    return next((text for name in names if (text := _last_text(body.get(name)))), "")
+
+
 def parsed(body: bytes) -> Any:
     """Return the JSON value that a body is, ``None`` for anything else."""
     try:
@@ -55,3 +63,13 @@ def _events(response: Incoming) -> list[Any]:
 def _parts(data: Any) -> list[Any]:
     """Return where an event may speak of usage: itself, and the message or the response that it is about."""
     return [data, data.get("message"), data.get("response")] if isinstance(data, dict) else []
+
+
+def _last_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return next((text for text in map(_last_text, reversed(value)) if text), "")
+    if isinstance(value, dict):
+        return next((text for name in ("content", "parts", "text") if (text := _last_text(value.get(name)))), "")
+    return ""

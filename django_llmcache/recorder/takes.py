@@ -72,20 +72,9 @@ class Take(NamedTuple):
         return self._replace(fixtures=tuple(one for one in self.fixtures if id(one) not in extra))
 
     def is_of(self, test: str, *, any_block: bool = False, seen_from_elsewhere: bool = False) -> bool:
-        """Return whether a test recorded it, whichever runner it ran under.
-
-        Args:
-            test: its id.
-            any_block: whether it may have been another block of the same test.
-            seen_from_elsewhere: whether the runner may have been started in a folder above, or below, so that one id
-                begins with more folders than the other.
-        """
-        names, name = {_dotted(one) for fixture in self.fixtures for one in fixture.tests}, _dotted(test)
-        if any_block:
-            return without_block(name) in map(without_block, names)
-        if seen_from_elsewhere:
-            return any(one.endswith(f".{name}") or name.endswith(f".{one}") for one in names)
-        return name in names
+        """Return whether a test recorded it; the words are those of ``is_among``."""
+        tests = (one for fixture in self.fixtures for one in fixture.tests)
+        return is_among(tests, test, any_block=any_block, seen_from_elsewhere=seen_from_elsewhere)
 
 
 class Choice(NamedTuple):
@@ -101,6 +90,24 @@ class Choice(NamedTuple):
     take: Take | None
     expired: bool
     why: str
+
+
+def is_among(tests: Iterable[str], test: str, *, any_block: bool = False, seen_from_elsewhere: bool = False) -> bool:
+    """Return whether a test is one of several, whichever runner each of them ran under.
+
+    Args:
+        tests: their ids.
+        test: its own.
+        any_block: whether another block of the same test is the same.
+        seen_from_elsewhere: whether the runner may have been started in a folder above, or below, so that one id begins
+            with more folders than the other.
+    """
+    names, name = set(map(_dotted, tests)), _dotted(test)
+    if any_block:
+        return without_block(name) in map(without_block, names)
+    if seen_from_elsewhere:
+        return any(one.endswith(f".{name}") or name.endswith(f".{one}") for one in names)
+    return name in names
 
 
 def without_block(test: str) -> str:

@@ -17,6 +17,11 @@ from django_llmcache.recorder.wording import word_diff
 from .made import JSON, asked, fixture
 
 FOLDER = Path("tests/llm_fixtures")
+QUESTIONS = (
+    "The handle of my spade broke after two days. What do I do now? I still have the mail with the confirmation.",
+    "Do you ship to Norway?",
+    "Is there a discount for schools?",
+)
 PAIRS = b"model=whisper-1&nonce=%s"
 PARTS = b"""--b\r
 Content-Disposition: form-data; name="model"\r
@@ -34,8 +39,12 @@ def body(*words: str, model: str = "gpt-4o-mini", **fields) -> bytes:
     return json.dumps({"model": model, "messages": [{"content": each} for each in words]} | fields).encode()
 
 
-def recorded(request: bytes, name: str = "one", *, ignore: tuple[str, ...] = (), **where):
-    return fixture(request=asked(request, **where), file=str(FOLDER / f"{name}.json"), ignore=ignore)
+def said(system: str, user: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def recorded(request: bytes, *, test: str = "tests.another", ignore: tuple[str, ...] = (), **where):
+    return fixture(request=asked(request, **where), file=str(FOLDER / "one.json"), tests=(test,), ignore=ignore)
 
 
 def explained(request: bytes, *candidates, headers=JSON, **words) -> list[str]:
@@ -43,8 +52,8 @@ def explained(request: bytes, *candidates, headers=JSON, **words) -> list[str]:
     return explain_miss(asked(request, headers=headers), candidates, **told).splitlines()
 
 
-def near(request: bytes, *candidates):
-    return nearest_to(asked(request), candidates, Matcher())
+def near(request: bytes, *candidates, test: str = "tests.some_test"):
+    return nearest_to(asked(request), candidates, Matcher(), test=test)
 
 
 class TestNearest:
@@ -69,6 +78,44 @@ class TestNearest:
         elsewhere = recorded(body("Hi"), url="https://api.openai.com/v1/responses")
 
         assert near(body("Hi"), elsewhere, same) is same
+
+    @pytest.mark.parametrize("test", ["faq/tests.py::FaqTests::test_open", "faq.tests.FaqTests.test_open <2>"])
+    def test_what_the_test_itself_recorded_is_nearer_than_anything_else(self, test):
+        own = recorded(body("When do you open?"), url="https://api.openai.com/v1/responses", test=test)
+        alike = recorded(body("At what time do you open tomorrow?"))
+
+        assert near(body("At what time do you open?"), alike, own, alike, test="faq.tests.FaqTests.test_open") is own
+
+    def test_of_what_it_recorded_itself_the_most_alike(self):
+        first, second = (recorded(body(words), test="t") for words in ("Capital of Spain?", "Write a poem"))
+
+        assert near(body("Write a long poem"), first, second, test="t") is second
+
+    @pytest.mark.parametrize(
+        "grown",
+        [
+            {"tools": [{"type": "function", "function": {"name": "find_order", "parameters": {"type": "object"}}}]},
+            {"messages": said("You help our customers. Keep it short, and never name a price.", QUESTIONS[1])},
+            {"messages": [*said("Be brief", "Hello")[:2], {"role": "assistant", "content": "Ask me what you like"},
+                          *said("Be brief", QUESTIONS[1])[1:]]},
+        ],
+        ids=["tool", "system", "turn"],
+    )  # fmt: skip
+    def test_what_the_user_said_last_counts_more_than_what_grew_around_it(self, grown):
+        one, right, other = (recorded(body(messages=said("Be brief", words))) for words in QUESTIONS)
+        request = body(messages=said("Be brief", QUESTIONS[1])) if "tools" in grown else body()
+
+        assert near(json.dumps(json.loads(request) | grown).encode(), one, right, other) is right
+
+    def test_of_many_recordings_it_is_found_in_no_time(self):
+        tools = [{"name": f"tool{number}"} for number in range(50)]
+        many = [recorded(body(f"word{number} " * 200, tools=tools), test=f"tests.{number}") for number in range(500)]
+        profile = cProfile.Profile()
+
+        found = profile.runcall(near, body("other " * 200), *many, test="tests.250")
+
+        assert found is many[250]
+        assert sum(entry.callcount for entry in profile.getstats()) < 500_000
 
     def test_what_does_not_count_makes_nothing_nearer(self):
         alike = recorded(body("Capital of Spain?", metadata={"trace": "a" * 200}))
@@ -168,7 +215,7 @@ class TestText:
 
         lines = profile.runcall(explained, body(input=now), recorded(body(input=then)))
 
-        assert sum(entry.callcount for entry in profile.getstats()) < 1_000_000
+        assert sum(entry.callcount for entry in profile.getstats()) < 2_000_000
         assert lines[4] == "    input[5]: recorded 5, asked 0"
 
     def test_the_same_body_elsewhere_is_told_by_its_path(self):
