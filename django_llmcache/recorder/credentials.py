@@ -20,11 +20,12 @@ OPAQUE: Final = frozenset({
 """Names, in lower case, of what means something to its provider alone, who needs it back as it was."""
 
 ENDINGS: Final = (
-    "accesskey", "accesskeyid", "accesstoken", "accountkey", "apikey", "apikeys", "apisecret", "apitoken", "appsecret",
-    "authkey", "authorization", "authtoken", "bearertoken", "clientsecret", "connectionstring", "consumersecret",
-    "encryptionkey", "idtoken", "masterkey", "passphrase", "passwd", "password", "passwords", "privatekey",
-    "refreshtoken", "secretaccesskey", "secretkey", "securitytoken", "servicekey", "sessiontoken", "sharedaccesskey",
-    "sharedsecret", "signingkey", "signingsecret", "subscriptionkey", "webhooksecret",
+    "accesskey", "accesskeyid", "accesstoken", "accountkey", "apikey", "apikeys", "apikeystring", "apisecret",
+    "apitoken", "appsecret", "authkey", "authorization", "authorizationtoken", "authtoken", "bearertoken",
+    "clientsecret", "connectionstring", "consumersecret", "encryptionkey", "idtoken", "masterkey", "passphrase",
+    "passwd", "password", "passwords", "privatekey", "refreshtoken", "secretaccesskey", "secretkey", "securitytoken",
+    "servicekey", "sessiontoken", "sharedaccesskey", "sharedsecret", "signingkey", "signingsecret", "subscriptionkey",
+    "webhooksecret",
 )  # fmt: skip
 """How the names of credentials end, less case and punctuation."""
 
@@ -33,6 +34,9 @@ POSSIBLE: Final = frozenset({
     "setcookie", "token", "xauth",
 })  # fmt: skip
 """Names of credentials and of other things too: the value has to look like one."""
+
+AROUND: Final = frozenset({"authentication"})
+"""Names of objects in which a ``key``, a ``token`` and the like is a credential, besides those of credentials."""
 
 PARAMETERS: Final = frozenset({
     "auth", "awsaccesskeyid", "credential", "googleaccessid", "jwt", "key", "keypairid", "pwd", "secret", "sig",
@@ -148,8 +152,14 @@ def is_named(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_watched(name: str) -> bool:
-    """Return whether a field of this name may be a credential."""
-    return is_named(name) or plain(name) in POSSIBLE
+    """Return whether a field of this name may be a credential, or have one in it."""
+    return is_around(name) or plain(name) in POSSIBLE
+
+
+@lru_cache(maxsize=4096)
+def is_around(name: str) -> bool:
+    """Return whether a ``key``, a ``token`` and the like is a credential where it is inside a field of this name."""
+    return is_named(name) or plain(name) in AROUND
 
 
 @lru_cache(maxsize=4096)
@@ -193,6 +203,11 @@ def is_credential(name: str, value: str) -> bool:
     if word in ("cookie", "cookies", "setcookie"):
         return "=" in value and any(map(looks_random, re.split(r"[=;\s]+", value)))
     return looks_random(value)
+
+
+def may_be_credential(name: str, value: str) -> bool:
+    """Return whether a text looks like a credential by the name before it, though that may be none that is known."""
+    return is_credential(name, value) or (is_telling(name) and looks_random(value))
 
 
 def looks_random(value: str) -> bool:

@@ -13,6 +13,7 @@ import orjson
 from .credentials import (
     REDACTED,
     Span,
+    is_around,
     is_credential,
     is_named,
     is_opaque,
@@ -239,7 +240,7 @@ class _Search:
         spans = in_text(value, self._look, named=self._named, empty=self._empty)
         if (
             self._named(name, value)
-            or (name.lower() in _INSIDE and is_named(leaf.parent))
+            or (name.lower() in _INSIDE and is_around(leaf.parent))
             # What is left of it might pass for one.
             or (spans and is_watched(name))
         ):

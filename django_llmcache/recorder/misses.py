@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from .differences import ABSENT, Difference, differences
 from .exchange import Outgoing
 from .fixture import Fixture
+from .leaks import masked, masked_beside
 from .matcher import Matcher
 from .nearest import model_of, nearest_to
 from .wording import short, word_diff
@@ -106,8 +107,10 @@ def explain_miss(
         matcher: says what of a request counts.
         ignore: dotted paths that the test itself leaves out.
     """
-    lines = [f"{_why(why).text}: {asked.method} {asked.url}", f"  test     {test}"]
-    model = model_of(asked, matcher)
+    hidden: set[str] = set()
+    shown = masked(asked, hidden)
+    lines = [f"{_why(why).text}: {shown.method} {shown.url}", f"  test     {test}"]
+    model = model_of(shown, matcher)
     if model:
         lines.append(f"  model    {model}")
     nowhere = why in ("none", NO_KEY)
@@ -116,7 +119,8 @@ def explain_miss(
         lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if nowhere else ""))
     else:
         lines.append(f"  nearest  {nearest.path}")
-        lines += [f"    {line}" for line in _lines(asked, nearest, matcher, ignore)]
+        apart = differences(shown, masked_beside(hidden, nearest.request), matcher)
+        lines += [f"    {line}" for line in [*_lines(apart)] or [_unfound(asked, nearest, matcher, ignore)]]
     if command:
         lines.append(command)
     return "\n".join(lines)
@@ -150,23 +154,23 @@ def _why(name: str) -> Why:
     return reason
 
 
-def _lines(asked: Outgoing, nearest: Fixture, matcher: Matcher, ignore: tuple[str, ...]) -> Iterator[str]:
-    """Yield what counts and is another in the nearest recording; where that is nothing, why it is not found."""
-    number = 0
-    for number, difference in enumerate(differences(asked, nearest.request, matcher), 1):
+def _lines(apart: Iterable[Difference]) -> Iterator[str]:
+    """Yield what is another in the nearest recording."""
+    for number, difference in enumerate(apart, 1):
         if number > _SHOWN:
             yield "… and more"
             return
         yield from _shown(difference)
-    if number:
-        return
+
+
+def _unfound(asked: Outgoing, nearest: Fixture, matcher: Matcher, ignore: tuple[str, ...]) -> str:
+    """Return why the nearest recording is not found, though nothing that counts is another in it."""
     if matcher.key_of(nearest.request) != matcher.key_of(asked):
-        yield _UNSEEN
-    elif set(ignore) == set(nearest.ignore):
-        yield _OTHER_KEY
-    else:
-        was, now = sorted(nearest.ignore), sorted(ignore)
-        yield f"the same request, recorded while the test said ignore={was!r}, and it says ignore={now!r}"
+        return _UNSEEN
+    if set(ignore) == set(nearest.ignore):
+        return _OTHER_KEY
+    was, now = sorted(nearest.ignore), sorted(ignore)
+    return f"the same request, recorded while the test said ignore={was!r}, and it says ignore={now!r}"
 
 
 def _shown(difference: Difference) -> Iterator[str]:

@@ -10,23 +10,11 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import accumulate
 from typing import Final
 
 from django_llmcache.exceptions import LLMCacheError
 
-from .credentials import (
-    HEADERS,
-    REDACTED,
-    Span,
-    is_credential,
-    is_parameter,
-    is_signing,
-    is_telling,
-    looks_random,
-    merged,
-    shapes,
-)
+from .credentials import HEADERS, REDACTED, Span, is_signing, may_be_credential, merged, shapes
 from .decoding import plain_body
 from .echoes import echoes, encoded, hides
 from .edits import cut_anew, edited, replaced
@@ -52,7 +40,6 @@ RESPONSE_HEADERS: Final = frozenset({
 
 RESPONSE_PREFIXES: Final = ("anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-", "x-ratelimit-")
 
-_LONG_NAME: Final = re.compile(rb'"([^"\\\s]{12,200})"\s*:')
 _REMEMBERED: Final = 256
 _ONE_OBJECT: Final = "application/json"
 _LEAST: Final = 12
@@ -153,7 +140,7 @@ class Redactor:
             lower = name.lower()
             if lower in self._request_headers:
                 kept.append((lower, value))
-            elif lower in HEADERS or _still_named(lower, value.rpartition(" ")[2]):
+            elif lower in HEADERS or may_be_credential(lower, value.rpartition(" ")[2]):
                 self._remember_header(lower, value)
         return kept
 
@@ -214,57 +201,3 @@ class Redactor:
             if value in text:
                 found += [Span(*match.span()) for match in re.finditer(re.escape(value), text)]
         return merged([*found, *echoes(text, self._encoded)])
-
-
-def leaks(redacted: Outgoing | Incoming) -> list[str]:
-    """Return the places of what still looks like a credential, such as ``request.headers.authorization``.
-
-    That is what a ``Redactor`` would take out, and any text that looks random behind a name that tells of a key.
-    """
-    ends: tuple[int, ...] = ()
-    if isinstance(redacted, Outgoing):
-        side, content_type = "request", redacted.header("content-type").lower()
-        body, found = redacted.body, [f"request.{part}" for part in _leaks_of_address(redacted.url)]
-    else:
-        side, content_type, body = "response", redacted.content_type, redacted.body
-        found = ["response.reason"] if in_text(redacted.reason, shapes, named=_still_named) else []
-        ends = tuple(accumulate(len(chunk.data) for chunk in redacted.chunks))
-    found += [f"{side}.headers.{name.lower()}" for name, value in redacted.headers if _leaks_in_header(name, value)]
-    for finding in findings(body, content_type, shapes, named=_still_named):
-        if len(ends) > 1:
-            place = f"chunks[{next(number for number, end in enumerate(ends) if finding.start < end)}]"
-        else:
-            place = f"body.{finding.place}" if finding.place else "body"
-        found.append(f"{side}.{place}")
-    if any(map(shapes, _names_in(body))):
-        found.append(f"{side}.body, in the name of a field")
-    return list(dict.fromkeys(found))
-
-
-def _names_in(body: bytes) -> set[str]:
-    """Return the names of all fields of a JSON body that may be a credential: long ones."""
-    return {name.decode("utf-8", "replace") for name in _LONG_NAME.findall(body)}
-
-
-def _leaks_of_address(url: str) -> Iterator[str]:
-    address, _, query = url.partition("?")
-    if shapes(address):
-        yield "url"
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if not _is_blank(value) and (is_parameter(name) or _still_named(name, value) or shapes(value)):
-            yield f"query.{name}"
-
-
-def _leaks_in_header(name: str, value: str) -> bool:
-    if _is_blank(value):
-        return False
-    return name.lower() in HEADERS or _still_named(name, value) or bool(shapes(value))
-
-
-def _is_blank(value: str) -> bool:
-    return not value or REDACTED in value
-
-
-def _still_named(name: str, value: str) -> bool:
-    return is_credential(name, value) or (is_telling(name) and looks_random(value))

@@ -17,6 +17,7 @@ from django_llmcache.exceptions import LLMCacheError
 
 from .exchange import Outgoing
 from .fixture import Fixture, FixtureError
+from .leaks import masked
 from .matcher import Matcher, endpoint_of
 from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
 from .queues import Asked, Queues, RefusedError
@@ -44,7 +45,7 @@ class Session:
         counts: how many calls were ``replayed``, ``recorded`` (as of the end: written to a file), ``live`` (asked for
             real, and not kept) and ``missed``.
         misses: what was asked for in vain, as far as it still has to be told.
-        unanswered: all that was asked for in vain: the provider and the redacted request.
+        unanswered: all that was asked for in vain: the provider and the request, as people may see it.
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
         gave_up: whether that is no failure to the runner: it skipped half way.
@@ -179,7 +180,7 @@ class Session:
         error = FixtureMiss(text)
         with self._lock:
             self.misses.append(error)
-            self.unanswered.append((provider, asked))
+            self.unanswered.append((provider, masked(asked)))
             self.counts["missed"] += 1
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
         return error

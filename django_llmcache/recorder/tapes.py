@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .fixture import Fixture
+from .leaks import masked
 from .taping import Taping
 
 
@@ -55,7 +56,7 @@ class Tapes:
         """Return the requests of which nothing can be kept, each with why: every run asks for them anew."""
         for tapes in self._tapes.values():
             if not self._kept(tapes):
-                asked = tapes[-1].request
+                asked = masked(tapes[-1].request)
                 yield f"{asked.method} {asked.url}: {self._why(tapes[-1])}"
 
     def _kept(self, tapes: list[Taping]) -> list[Taping]:

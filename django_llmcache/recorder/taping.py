@@ -12,8 +12,9 @@ from typing import Final
 from .decoding import decoded
 from .exchange import Chunk, Incoming, Outgoing, Pairs, first
 from .fixture import Fixture
+from .leaks import leaks
 from .matcher import FORMAT
-from .redaction import Redactor, SecretError, leaks
+from .redaction import Redactor, SecretError
 
 STREAMS: Final = frozenset({
     "application/stream+json", "application/vnd.amazon.eventstream", "application/x-ndjson", "text/event-stream",

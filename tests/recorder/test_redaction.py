@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.recorder.exchange import Chunk, Incoming, Outgoing
+from django_llmcache.recorder.leaks import leaks
 from django_llmcache.recorder.matcher import Matcher
-from django_llmcache.recorder.redaction import REDACTED, Redactor, SecretError, leaks
+from django_llmcache.recorder.redaction import REDACTED, Redactor, SecretError
 from tests.recordings import load_all
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -243,6 +244,22 @@ class TestNames:
         body = {"client_secret": {"value": "ephemeral", "expires_at": 5}}
 
         assert answered(body) == {"client_secret": {"value": REDACTED, "expires_at": 5}}
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"mcp_servers": [{"type": "url", "authorization_token": "%s"}]},
+            {"authConfig": {"apiKeyConfig": {"apiKeyString": "%s"}}},
+            {"parameters": {"authentication": {"type": "api_key", "key": "%s"}}},
+            {"parameters": {"authentication": {"type": "key_and_key_id", "key_id": "a", "key": "%s"}}},
+        ],
+        ids=["anthropic-mcp", "gemini-maps", "azure-search", "azure-elasticsearch"],
+    )
+    @pytest.mark.parametrize("value", ["correct-horse-battery", WORD])
+    def test_where_providers_have_the_credentials_of_others_they_are_redacted(self, body, value):
+        text = json.dumps(body)
+
+        assert json.dumps(sent(json.loads(text % value))) == text % REDACTED
 
     def test_a_field_with_a_credential_in_it_is_redacted_as_a_whole(self):
         """What would be left around it might pass for one."""
