@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -40,7 +41,7 @@ def canonical_body(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: 
     Args:
         payload: the body; it is left as it was.
         unkeyed: top-level names that do not count.
-        ignore: dotted paths that do not count.
+        ignore: paths that do not count, as ``steps_of`` takes them.
 
     Raises:
         UncacheableRequest: NaN or infinity, a key that is not a text, or a value without JSON.
@@ -103,10 +104,10 @@ def as_sent(value: Any) -> Any:
 
 
 def counted_in(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return a body less the top-level names and the dotted paths that do not count."""
+    """Return a body less the top-level names and the paths that do not count."""
     counted: Mapping[str, Any] = {name: value for name, value in payload.items() if name not in unkeyed}
     for path in ignore:
-        counted = without(counted, path.split("."))
+        counted = without(counted, steps_of(path))
     return counted
 
 
@@ -123,11 +124,25 @@ def _plain(name: str, value: Any) -> Any:
     return int(value) if value.is_integer() and _SMALLEST_INTEGER <= value < _LARGEST_INTEGER else value
 
 
-def without(value: Any, path: list[str]) -> Any:
-    """Return ``value`` less what ``path`` names; what the caller holds is left as it was."""
+@lru_cache(maxsize=1024)
+def steps_of(path: str) -> tuple[str, ...]:
+    """Return a path step by step: ``messages[0].content`` is ``messages.0.content``."""
+    return tuple(path.removeprefix("[").replace("[", ".").replace("]", "").split("."))
+
+
+def without(value: Any, path: tuple[str, ...]) -> Any:
+    """Return ``value`` less what ``path`` names; what the caller holds is left as it was.
+
+    A step is the name of a field, the number of an item or ``*`` for any. An item that is named by its number leaves
+    its place, so that the next path finds the others at theirs.
+    """
     head, rest = path[0], path[1:]
-    if isinstance(value, list | tuple) and head == "*":
-        return [without(item, rest) for item in value] if rest else []
+    if isinstance(value, list | tuple):
+        if head == "*":
+            return [without(item, rest) for item in value] if rest else []
+        if head.isdecimal() and int(head) < len(value):
+            at = int(head)
+            return [*value[:at], without(value[at], rest) if rest else "", *value[at + 1 :]]
     if not isinstance(value, dict) or head not in value:
         return value
     if not rest:

@@ -28,6 +28,7 @@ from .canonical import (
     check_numbers,
     counted_in,
     plain_numbers,
+    steps_of,
     unwritable,
     without,
 )
@@ -35,7 +36,7 @@ from .endpoints import Endpoint
 from .exceptions import UncacheableRequest
 from .request import LLMRequest
 
-__all__ = ["OPTIONS", "canonical_body", "without"]
+__all__ = ["OPTIONS", "canonical_body", "steps_of", "without"]
 
 FORMAT: Final = 1
 """Version of the key's own making; every key changes with it."""
@@ -63,7 +64,7 @@ class KeyMaker:
         version: the user's ``KEY_VERSION``.
         scope: whose answer it is, or ``None`` when shared.
         sample: which of several answers to the same request.
-        ignore: dotted paths in the body that do not count (``IGNORE_FIELDS``); ``*`` stands for any list item.
+        ignore: paths in the body that do not count (``IGNORE_FIELDS``), as ``canonical.steps_of`` takes them.
 
     Raises:
         UncacheableRequest: one of these has something that JSON cannot say exactly.
@@ -152,7 +153,7 @@ def make_key(
         version: the user's ``KEY_VERSION``.
         scope: whose answer it is, or ``None`` when shared.
         sample: which of several answers to the same request.
-        ignore: dotted paths in the body that do not count, as ``KeyMaker`` takes them.
+        ignore: paths in the body that do not count, as ``KeyMaker`` takes them.
 
     Raises:
         UncacheableRequest: the body has something that JSON cannot say exactly.

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from .canonical import LARGEST_INTEGER
+from .canonical import LARGEST_INTEGER, steps_of
 from .credentials import carries
 from .durations import fresh_for, seconds
 from .endpoints import problem_of_address
@@ -160,10 +160,10 @@ def texts(name: str, values: Any) -> tuple[str, ...]:
 
 
 def dotted(name: str, values: Any) -> tuple[str, ...]:
-    """Return dotted paths, each step of which has a name."""
+    """Return paths, each step of which has a name or a number."""
     paths = texts(name, values)
     for index, path in enumerate(paths):
-        if not all(path.split(".")):
+        if not all(steps_of(path)):
             raise ConfigurationError(
                 f"settings.LLMCACHE['{name}'][{index}] is {path!r}; give a path such as 'trace_id' or 'messages.*.id'."
             )

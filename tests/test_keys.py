@@ -537,10 +537,32 @@ class TestIgnored:
         assert key_of(body("a"), ignore=("messages.*.name",)) == key_of(body("b"), ignore=("messages.*.name",))
         assert key_of(body("a"), ignore=("messages.name",)) != key_of(body("b"), ignore=("messages.name",))
 
+    @pytest.mark.parametrize("kind", [list, tuple])
+    @pytest.mark.parametrize("path", ["messages[0].content", "messages.0.content"])
+    def test_a_number_stands_for_one_item_of_a_list(self, path, kind):
+        def key(*words):
+            return key_of({"messages": kind({"role": "user", "content": word} for word in words)}, ignore=(path,))
+
+        assert key("Monday", "Hi") == key("Tuesday", "Hi")
+        assert key("Monday", "Hi") != key("Monday", "Ho")
+        assert key("Monday") != key("Monday", "Hi")
+
+    def test_items_that_do_not_count_leave_their_places(self):
+        def key(*items):
+            return key_of({"stop": items}, ignore=("stop[0]", "stop[2]"))
+
+        assert key("a", "b", "c") == key("x", "b", "y")
+        assert key("a", "b", "c") != key("a", "x", "c")
+
+    def test_a_number_is_the_name_of_a_field_too(self):
+        assert key_of({"a": {"0": "x"}}, ignore=("a.0",)) == key_of({"a": {"0": "y"}}, ignore=("a.0",))
+
     def test_a_star_at_the_end_leaves_an_empty_list(self):
         assert key_of({"stop": ["a"]}, ignore=("stop.*",)) == key_of({"stop": []}, ignore=("stop.*",))
 
-    @pytest.mark.parametrize("path", ["nowhere", "messages.nowhere", "model.x", "*", "messages.*.content.x"])
+    @pytest.mark.parametrize(
+        "path", ["nowhere", "messages.nowhere", "model.x", "*", "messages.*.content.x", "messages[99]", "model[0]"]
+    )
     def test_a_path_that_leads_nowhere_does_nothing(self, path):
         assert key_of(CHAT, ignore=(path,)) == key_of(CHAT)
 

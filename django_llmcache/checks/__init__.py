@@ -35,6 +35,7 @@ from django.utils.module_loading import import_string
 
 from django_llmcache import backends, conf, decisions, pipeline, providers, strategies
 from django_llmcache.exceptions import ConfigurationError
+from django_llmcache.keys import steps_of
 from django_llmcache.shapes import meant
 
 from . import middleware, stores
@@ -209,7 +210,8 @@ def _most_bytes(settings: conf.Settings) -> float:
 
 def _ignored(settings: conf.Settings) -> Iterator[CheckMessage]:
     for path in settings.ignore_fields:
-        if path.removesuffix(".*") in QUESTIONS:
+        steps = ["*" if step.isdecimal() else step for step in steps_of(path)]
+        if ".".join(steps).removesuffix(".*") in QUESTIONS:
             yield checks.Warning(
                 f"LLMCACHE['IGNORE_FIELDS'] has {path!r}, which says what is asked.",
                 hint="Requests that differ in nothing else get one another's answers. Name what is inside it that "

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
 
-from django_llmcache.canonical import OPTIONS, canonical_body, counted_in, without
+from django_llmcache.canonical import OPTIONS, canonical_body, counted_in, steps_of, without
 from django_llmcache.exceptions import UncacheableRequest
 from django_llmcache.parsing import exactly
 
@@ -37,7 +37,7 @@ def canonical_form(content_type: str, body: bytes, *, unkeyed: frozenset[str], i
         content_type: the header with its parameters, ``""`` for none.
         body: as it is sent, less credentials.
         unkeyed: top-level names that do not count.
-        ignore: dotted paths that do not count; ``*`` stands for any item of a list.
+        ignore: paths that do not count; ``*`` stands for any item of a list, a number for one.
     """
     if not body:
         return b""
@@ -82,7 +82,7 @@ def _counted(value: Any, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> An
     if isinstance(value, dict):
         return counted_in(value, unkeyed, ignore)
     for path in ignore:
-        value = without(value, path.split("."))
+        value = without(value, steps_of(path))
     return value
 
 
@@ -116,7 +116,7 @@ def _json(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> byte
         if data.__class__ is dict:
             return b"json\n" + canonical_body(data, unkeyed, ignore)
         for path in ignore:
-            data = without(data, path.split("."))
+            data = without(data, steps_of(path))
         return b"json\n" + orjson.dumps(data, option=OPTIONS)
     except (UncacheableRequest, ValueError, TypeError, RecursionError):
         return None
@@ -202,9 +202,9 @@ def _counts(name: str, unkeyed: Iterable[str], ignore: tuple[str, ...]) -> bool:
     path = name.replace("]", "").split("[")
     if path[0] in unkeyed:
         return False
-    return not any(covers(ignored.split("."), path) for ignored in ignore)
+    return not any(covers(steps_of(ignored), path) for ignored in ignore)
 
 
-def covers(ignored: list[str], path: list[str]) -> bool:
-    """Return whether a field lies at or below a dotted path that is ignored; both are given step by step."""
+def covers(ignored: Sequence[str], path: Sequence[str]) -> bool:
+    """Return whether a field lies at or below a path that is ignored; both are given step by step."""
     return len(ignored) <= len(path) and all(step in ("*", actual) for step, actual in zip(ignored, path, strict=False))

@@ -44,7 +44,7 @@ class Matcher:
     """Makes the keys of requests.
 
     Args:
-        ignore: dotted paths in the body that do not count; ``*`` stands for any item of a list.
+        ignore: paths in the body that do not count; ``*`` stands for any item of a list, a number for one.
         headers: names, in lower case, of headers that count besides ``HEADERS``.
     """
 

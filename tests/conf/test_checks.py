@@ -462,7 +462,10 @@ class TestPlaceOfMiddleware:
 class TestIgnoredFields:
     @pytest.mark.parametrize(
         "path",
-        ["messages", "messages.*", "messages.*.content", "contents", "contents.*.parts", "input", "model", "prompt"],
+        [
+            *("messages", "messages.*", "messages.*.content", "messages[0].content", "messages.1"),
+            *("contents", "contents.*.parts", "input", "model", "prompt"),
+        ],
     )
     def test_one_that_says_what_is_asked_is_a_warning(self, path):
         message = only(found(IGNORE_FIELDS=["trace_id", path]))
@@ -471,9 +474,9 @@ class TestIgnoredFields:
         assert repr(path) in message.msg
 
     def test_what_is_inside_it_is_right(self):
-        assert found(IGNORE_FIELDS=["messages.*.id", "input.*.status", "arguments.trace_id"]) == []
+        assert found(IGNORE_FIELDS=["messages.*.id", "messages[0].id", "input.*.status", "arguments.trace_id"]) == []
 
-    @pytest.mark.parametrize("path", ["", ".", "a..b", "a.", ".a"])
+    @pytest.mark.parametrize("path", ["", ".", "a..b", "a.", ".a", "a[].b"])
     def test_a_path_with_a_step_without_a_name_is_an_error(self, path):
         message = only(found(IGNORE_FIELDS=["trace_id", path]))
 

@@ -148,7 +148,9 @@ class TestMultipart:
     def test_a_field_that_does_not_count_does_not_count_here(self, name):
         assert parts_form([*UPLOAD, (name, None, None, b"x")], ignore=("trace",)) == parts_form(UPLOAD)
 
-    @pytest.mark.parametrize(("name", "path"), [("a[b]", "a.b"), ("a[][b]", "a.*.b"), ("a[b]", "a")])
+    @pytest.mark.parametrize(
+        ("name", "path"), [("a[b]", "a.b"), ("a[b]", "a[b]"), ("a[][b]", "a.*.b"), ("a[][b]", "a[][b]"), ("a[b]", "a")]
+    )
     def test_a_dotted_path_reaches_into_names_with_brackets(self, name, path):
         assert parts_form([*UPLOAD, (name, None, None, b"x")], ignore=(path,)) == parts_form(UPLOAD)
         assert parts_form([*UPLOAD, (name, None, None, b"x")], ignore=("a.c", "b", "a.b.c.d")) != parts_form(UPLOAD)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from django_llmcache.recorder.differences import apart
+from django_llmcache.recorder.differences import apart, differences
 from django_llmcache.recorder.matcher import Matcher
 from django_llmcache.recorder.misses import explain_miss
 from django_llmcache.recorder.nearest import nearest_to
@@ -311,6 +311,20 @@ class TestText:
         lines = explained(b'{"n": [1.0]}', recorded(b'{"n": [1]}'))
 
         assert lines[3].startswith("    the bodies differ in what does not show here")
+
+    @pytest.mark.parametrize(
+        ("now", "then"),
+        [
+            (body("Monday", "Hi"), body("Friday", "Hi")),
+            (body("Hi", tools=[{"a": [1, 2]}]), body("Hi", tools=[{"a": [1, 3]}])),
+            (b'[{"content":"Monday"}]', b'[{"content":"Friday"}]'),
+        ],
+    )
+    def test_the_path_that_is_shown_is_one_that_can_be_ignored(self, now, then):
+        (path,) = (found.place for found in differences(asked(now), asked(then), Matcher()))
+        matcher = Matcher((path,))
+
+        assert matcher.key_of(asked(now)) == matcher.key_of(asked(then))
 
     @pytest.mark.parametrize("why", ["repeated", "expired", "failing", "unread", "blocked"])
     def test_where_a_recording_is_there_none_is_called_the_nearest(self, why):
