@@ -17,8 +17,8 @@ SAMPLE = "llmcache_sample"
 
 MODES = ("replay", "once", "refresh", "live")
 
-configured = 0
-"""How many runs of pytest are under way in this process, one inside another."""
+configured: list[pytest.Config] = []
+"""The runs of pytest that are under way in this process, one inside another."""
 
 _session = pytest.StashKey[Any]()
 _manager = pytest.StashKey[AbstractContextManager[Any]]()
@@ -38,8 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and take the mode."""
-    global configured
-    configured += 1
+    configured.append(config)
     config.addinivalue_line(
         "markers", f"{NAME}(**options): record what providers answer once, and replay it in later runs."
     )
@@ -238,8 +237,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Forget the run."""
-    global configured
-    configured -= 1
+    if config in configured:  # else another plugin's configuration has failed before
+        configured.remove(config)
     manager = config.stash.get(_run, None)
     if manager is not None:
         del config.stash[_run]

@@ -23,9 +23,8 @@ from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.usage import UsageLog
 from django_llmcache.users import user_token
 
+from . import command_line
 from .hosts import provider_hosts
-
-COMMAND = "LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE={mode} "
 
 PLACEHOLDER = "llmcache-has-no-key"
 """Stands for the API key of a provider that has none, while its answers are replayed."""
@@ -56,7 +55,13 @@ def running_pytest() -> None:
 
 def under_pytest() -> bool:
     """Return whether our pytest plugin is configured in this process."""
-    return _as_under_pytest or bool(getattr(sys.modules.get(f"{__package__}.plugin"), "configured", 0))
+    return _as_under_pytest or _config() is not None
+
+
+def _config() -> Any:
+    """Return the configuration of the run of pytest that is under way, of several the innermost; ``None`` for none."""
+    runs = getattr(sys.modules.get(f"{__package__}.plugin"), "configured", ())
+    return runs[-1] if runs else None
 
 
 def under_django() -> bool:
@@ -125,7 +130,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         whose=traffic.name_at,
         tell=_tell,
         warn=_warn,
-        command=COMMAND + ("pytest {test}" if under_pytest() else "python manage.py test {test}"),
+        command=command_line.of_pytest(_config()) if under_pytest() else command_line.of_django(sys.argv),
         version=django_llmcache.__version__,
         placeholder=PLACEHOLDER,
         now=real_time,
