@@ -197,7 +197,7 @@ class Session:
         label = self.label
         if self._redactor.text(label) != label:  # a credential is a parameter's value: then with all of its values
             label = label.partition("[")[0]
-        return line_for(self.setup.command, why, label=label, mode=self.options.mode)
+        return line_for(self.setup.command, why, label=self.setup.typed(label), mode=self.options.mode)
 
     def _replay(self, asked: Asked) -> Replay | None:
         fixture = None if self.mode is Mode.REFRESH else self._next(asked)

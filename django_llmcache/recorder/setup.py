@@ -54,6 +54,10 @@ def _nobody_s(url: str) -> None:
     pass
 
 
+def _as_it_is(test: str) -> str:
+    return test
+
+
 class Setup(NamedTuple):
     """What holds for every test of a run.
 
@@ -72,6 +76,7 @@ class Setup(NamedTuple):
         tell: told of what happens.
         warn: shown to the user as a warning.
         command: the line that records a test, with ``{mode}`` and ``{test}`` for what it is run by.
+        typed: return how what a test is run by is typed in the user's folder.
         version: of this package, for ``recorded_by``.
         placeholder: stands for an API key where there is none; never sent.
         now: seconds since the epoch.
@@ -91,6 +96,7 @@ class Setup(NamedTuple):
     tell: Tell = _tell_nobody
     warn: Callable[[str], None] = _warn_nobody
     command: str = ""
+    typed: Callable[[str], str] = _as_it_is
     version: str = ""
     placeholder: str = ""
     now: Callable[[], float] = time.time

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 VARIABLES: Final = "LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE={mode}"
@@ -42,6 +44,16 @@ def of_pytest(config: Any) -> str:
         if value and not any(word.startswith(flag) for word in config.getini("addopts")):
             said += [flag, str(value)]
     return _line("pytest", said)
+
+
+def seen_from_here(config: Any, node: str) -> str:
+    """Return the id of a test, a class or a module as pytest takes it in the folder that it was started in."""
+    path, colons, rest = node.partition("::")
+    try:
+        relative = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
+    except ValueError:  # on another drive of Windows
+        return node
+    return f"{Path(relative).as_posix()}{colons}{rest}"
 
 
 def _line(runner: str, said: Sequence[str]) -> str:

@@ -131,10 +131,16 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         tell=_tell,
         warn=_warn,
         command=command_line.of_pytest(_config()) if under_pytest() else command_line.of_django(sys.argv),
+        typed=_typed,
         version=django_llmcache.__version__,
         placeholder=PLACEHOLDER,
         now=real_time,
     )
+
+
+def _typed(test: str) -> str:
+    config = _config()
+    return command_line.seen_from_here(config, test) if config and test else test
 
 
 def _tell(event: str, details: Mapping[str, Any]) -> None:

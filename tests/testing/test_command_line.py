@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from .conftest import ON
+from .project import SETTINGS
 
 TESTS = """
     from django.test import SimpleTestCase
@@ -66,3 +67,13 @@ def test_what_the_ini_file_says_it_leaves_out(project):
     project.write("pytest.ini", "[pytest]\naddopts = --ds=testing\n")
 
     assert line_of(project.pytest(**REPLAY)) == ["pytest", "test_faq.py::Asking::test_live"]
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_it_names_the_test_as_seen_from_the_folder_of_the_run(project, words):
+    project.write("backend/project_settings.py", SETTINGS)
+    project.write("backend/faq/test_there.py", TESTS)
+
+    done = project.run("-m", "pytest", "faq", *words, within="backend", **REPLAY)
+
+    assert line_of(done) == ["pytest", "faq/test_there.py::Asking::test_live"]
