@@ -77,8 +77,8 @@ def outgoing(request: Any) -> Outgoing:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable:
-        raise InteractionError(f"its address is {url!r}, and not an absolute one")
+    if not usable:  # nor shown: a key may stand anywhere in it
+        raise InteractionError("its address is not an absolute one with http or https")
     method = _text(fields.get("method") or "GET", "its method").upper()
     headers = tuple((name.lower(), value) for name, value in _headers(fields.get("headers")))
     return Outgoing(method, url, headers, _body(fields, "body"))

@@ -20,6 +20,7 @@ from django_llmcache.exceptions import LLMCacheError
 
 from .exchange import Incoming, Outgoing
 from .interactions import incoming, interactions_of, outgoing
+from .redaction import Redactor
 
 LARGEST: Final = 256 * 1024 * 1024
 """Bytes of the largest cassette that is read, once it is decompressed."""
@@ -31,6 +32,9 @@ MOST_LEVELS: Final = 200
 """Levels of nesting of the deepest YAML cassette that is read; at some more, libyaml ends the process."""
 
 _GZIP: Final = b"\x1f\x8b"
+_LONGEST_QUOTED: Final = len("'\\x00'")
+_QUOTED: Final = re.compile("'[^']*'")
+_SHOWN_TAGS: Final = ("!!python/", "!!ruby/", "!ruby/")
 _UNKNOWN_TAG: Final = re.compile(r"could not determine a constructor for the tag '([^']*)'")
 
 
@@ -65,14 +69,18 @@ def read_cassette(path: Path) -> list[tuple[Outgoing, Incoming]]:
     try:
         raw = interactions_of(_document(_content(path)))
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise CassetteError(path, _why(error)) from error
+        raise _refused(path, _why(error)) from error
     found = []
     for number, (request, response, recorded_at) in enumerate(raw, 1):
         try:
             found.append((outgoing(request), incoming(response, recorded_at)))
         except ValueError as error:
-            raise CassetteError(path, f"interaction {number}: {error}") from error
+            raise _refused(path, f"interaction {number}: {error}") from error
     return found
+
+
+def _refused(path: Path, why: str) -> CassetteError:
+    return CassetteError(path, Redactor().text(why))  # a name that is shown may be a credential in the wrong place
 
 
 def _content(path: Path) -> bytes:
@@ -110,16 +118,39 @@ def _yaml(content: bytes) -> Any:
         ) from error
     try:
         _check_depth(yaml.parse(content, _loader()))
-        document = yaml.load(content, _loader())  # noqa: S506 - a subclass of the safe loader
+        document = _loaded(content)
     except yaml.YAMLError as error:
-        if tag := _UNKNOWN_TAG.search(str(error)):
-            raise ValueError(
-                f"the tag {tag[1].replace('tag:yaml.org,2002:', '!!')}{_line(error)} is refused, since such tags can "
-                "run code; record the cassette anew, or take the tag out by hand"
-            ) from error
-        raise ValueError(f"it is not YAML ({' '.join(str(error).split())})") from error
+        raise ValueError(_trouble(error)) from None  # a traceback would show the line that is wrong
     _check_size(document)
     return document
+
+
+def _loaded(content: bytes) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(content, _loader())  # noqa: S506 - a subclass of the safe loader
+    except (ArithmeticError, AttributeError, LookupError, ValueError):  # of the type that a tag names
+        raise ValueError("it is not YAML (a value is not of the kind that its tag says)") from None
+
+
+def _trouble(error: Any) -> str:
+    """Return what is wrong in a document, and in which line; nothing of what stands there, since it may be a key."""
+    mark: Any = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", ""))
+    if tag := _UNKNOWN_TAG.search(problem):
+        name = tag[1].replace("tag:yaml.org,2002:", "!!")
+        shown = f"the tag {name}" if name.startswith(_SHOWN_TAGS) else "a tag"
+        return (
+            f"{shown} (line {mark.line + 1}) is refused, since such tags can run code; record the cassette anew, or "
+            "take the tag out by hand"
+        )
+    place = f"line {mark.line + 1}: " if mark else ""
+    return f"it is not YAML ({place}{_QUOTED.sub(_shortened, problem)})"
+
+
+def _shortened(quoted: re.Match[str]) -> str:
+    return quoted[0] if len(quoted[0]) <= _LONGEST_QUOTED else "'…'"
 
 
 @cache
@@ -136,11 +167,6 @@ def _loader() -> Any:
     loader: Any = type("_Loader", (base,), {"yaml_implicit_resolvers": resolvers})
     loader.yaml_constructors = {**base.yaml_constructors, "!binary": base.yaml_constructors["tag:yaml.org,2002:binary"]}
     return loader
-
-
-def _line(error: Any) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f" (line {mark.line + 1})" if mark else ""
 
 
 def _check_depth(events: Iterable[Any]) -> None:

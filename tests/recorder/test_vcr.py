@@ -42,6 +42,19 @@ def cassette(tmp_path):
     return read
 
 
+@pytest.fixture
+def with_loader(monkeypatch):
+    """Return a function that lets PyYAML have been built with libyaml, or without."""
+
+    def choose(name):
+        if name == "SafeLoader":
+            monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+        vcr._loader.cache_clear()
+
+    yield choose
+    vcr._loader.cache_clear()
+
+
 def interaction(*, request=None, response=None):
     return {
         "request": {"method": "POST", "uri": URL, "headers": {}, "body": "{}"} | (request or {}),
@@ -356,18 +369,32 @@ class TestStatus:
         assert (came.status, came.reason) == (status, reason)
 
 
+KEY = "Zx9Qw8Er7Ty6Ui5Op4As3Df2Gh1Jk0LmNb"
+SPILLING = [
+    json.dumps({"interactions": [interaction(request={"uri": f"openai.com/v1?key={KEY}"})]}),
+    json.dumps({"interactions": [interaction(request={"uri": f"https://user:{KEY}@/v1"})]}),
+    json.dumps({"interactions": [interaction(request={"headers": {f"Bearer sk-{KEY}": {}}})]}),
+    f"interactions: [Bearer {KEY}\nmethod: [",
+    f"authorization: @{KEY}",
+    f"authorization: *{KEY}",
+    f"authorization: !<{KEY}> x",
+    f"authorization: !{KEY} x",
+    f"authorization: !!{KEY} x",
+    f"authorization: !{KEY}!x y",
+    f"authorization: !!python/name:sk-{KEY} x",
+    f"authorization: !!int {KEY}",
+]
+
+
 class TestRefusal:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
             ({"request": {"uri": None}}, "its address is missing, or not a text"),
-            (
-                {"request": {"uri": "**REDACTED**"}},
-                "its address is '**REDACTED**', and not an absolute one",
-            ),
-            ({"request": {"uri": "file:///etc/passwd"}}, "its address is 'file:///etc/passwd'"),
-            ({"request": {"uri": "https://h:port/"}}, "its address is 'https://h:port/'"),
-            ({"request": {"uri": "https://[::1/"}}, "its address is 'https://[::1/'"),
+            ({"request": {"uri": "**REDACTED**"}}, "its address is not an absolute one"),
+            ({"request": {"uri": "file:///etc/passwd"}}, "its address is not an absolute one"),
+            ({"request": {"uri": "https://h:port/"}}, "its address is not an absolute one"),
+            ({"request": {"uri": "https://[::1/"}}, "its address is not an absolute one"),
             ({"request": {"method": ["POST"]}}, "its method is missing, or not a text"),
             ({"request": {"headers": "Accept: */*"}}, "its headers are neither an object nor a list"),
             ({"request": {"headers": [["a", "b", "c"]]}}, "its headers have something that is not a name with a value"),
@@ -407,10 +434,13 @@ class TestRefusal:
                 "interaction 1: its response is not an object",
             ),
             ("requests: [{}]\nresponses: []", "it has 1 requests and 0 responses"),
-            ("a: 'b", "it is not YAML (while scanning a quoted scalar"),
+            ("a: 'b", "it is not YAML (line 1: found unexpected end of stream)"),
             ("a: \x07", "it is not YAML ("),
             ("a: !!binary é", "it is not YAML ("),
-            ("? [a]\n: 1", "it is not YAML (while constructing a mapping"),
+            ("? [a]\n: 1", "it is not YAML (line 1: found unhashable key)"),
+            ("a: !!int b", "it is not YAML (a value is not of the kind that its tag says)"),
+            ("a: !!bool b", "it is not YAML (a value is not of the kind that its tag says)"),
+            ("a: !!timestamp b", "it is not YAML (a value is not of the kind that its tag says)"),
             ('{"interactions": [,', "it is not JSON (Expecting value: line 1 column 19"),
             ("[" * 100_000, "it is nested too deeply"),
             ("a: " + "{b: " * 100_000, "it is nested too deeply"),
@@ -425,7 +455,7 @@ class TestRefusal:
         "tag",
         [
             "!!python/object/apply:os.system ['exit 1']", "!!python/object/new:_io.BytesIO [x]", "!!python/unicode 'x'",
-            "!!python/tuple [1]", "!!python/name:os.system ''", "!ruby/object:Gem::Installer {}", "!unheard-of x",
+            "!!python/tuple [1]", "!!python/name:os.system ''", "!ruby/object:Gem::Installer {}",
         ],
     )  # fmt: skip
     def test_a_tag_that_makes_an_object_is_refused_and_makes_none(self, cassette, tag, monkeypatch):
@@ -435,6 +465,16 @@ class TestRefusal:
             CassetteError, match=rf"the tag {re.escape(tag.split()[0])} \(line 2\) is refused, since such"
         ):
             cassette(f"interactions:\n- {tag}\n")
+
+    @pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+    @pytest.mark.parametrize("document", SPILLING)
+    def test_nothing_that_may_be_a_key_is_shown(self, cassette, document, loader, with_loader):
+        with_loader(loader)
+
+        with pytest.raises(CassetteError) as caught:
+            cassette(document)
+
+        assert KEY not in str(caught.value)
 
     @pytest.mark.parametrize("merge", [False, True])
     def test_aliases_that_multiply_are_refused(self, cassette, merge, monkeypatch):
@@ -498,13 +538,10 @@ class TestWithoutPyYAML:
 
         assert len(cassette({"interactions": [interaction()]})) == 1
 
-    def test_the_loader_in_plain_python_reads_the_same(self, cassette, monkeypatch):
-        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
-        vcr._loader.cache_clear()
-        try:
-            assert len(cassette(TestForms.RUBY)) == 1
-        finally:
-            vcr._loader.cache_clear()
+    def test_the_loader_in_plain_python_reads_the_same(self, cassette, with_loader):
+        with_loader("SafeLoader")
+
+        assert len(cassette(TestForms.RUBY)) == 1
 
 
 class TestRealOnes:
