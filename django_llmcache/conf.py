@@ -31,6 +31,12 @@ COMMAND_LINE_MODE: Final = "LLMCACHE_COMMAND_LINE_MODE"
 RUN_LOG: Final = "LLMCACHE_RUN_LOG"
 """The variable that names the file in which the processes of a test run say what they did."""
 
+DOCTOR: Final = "LLMCACHE_DOCTOR"
+"""The variable that lets the mode of a run go before the modes that its tests name."""
+
+SETTINGS_MODULE: Final = "DJANGO_SETTINGS_MODULE"
+"""The variable that names Django's settings."""
+
 UNREADABLE: Final = (ImproperlyConfigured, ConfigurationError, ImportError)
 """What is raised where the settings are not there, don't import or cannot work."""
 
@@ -130,6 +136,15 @@ def placed(variables: Mapping[str, str]) -> Iterator[None]:
         for name, value in variables.items():
             if os.environ.get(name) == value:
                 restore(name, before[name])
+
+
+def inherited(name: str) -> bool:
+    """Return whether an environment variable was there before this program began, where the system tells (Linux)."""
+    try:
+        found = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return False
+    return any(variable.startswith(f"{name}=".encode()) for variable in found.split(b"\0"))
 
 
 def restore(name: str, value: str | None) -> None:

@@ -50,6 +50,7 @@ ADAPTERS = {
     "testing/pytest_items.py": {"pytest"},
     "testing/pytest_levels.py": {"pytest"},
     "testing/pytest_runs.py": {"pytest"},
+    "testing/pytest_settings.py": {"pytest"},
     "transports/cached_httpx.py": {"httpx", "httpx2"},
     "transports/instrument.py": {"wrapt"},
     "transports/over_httpx.py": {"httpx2"},
