@@ -63,6 +63,16 @@ def decide(asked: Mode | None = None) -> Decision:
     return Decision(mode or default, f"The test cache is off. {HINT}.")
 
 
+def named_by_test(mode: str) -> Mode | None:
+    """Return the mode that a test names; ``None`` where the doctor runs it, whose own goes before any but ``replay``.
+
+    Raises:
+        ConfigurationError: it is no mode.
+    """
+    named = parsed(mode, source="mode")
+    return None if conf.environment(conf.DOCTOR) and named is not Mode.REPLAY else named
+
+
 def parsed(mode: str, *, source: str) -> Mode:
     """Return the mode of that name.
 

@@ -14,7 +14,7 @@ from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 from django_llmcache.spelling import did_you_mean
 
-from .modes import parsed
+from .modes import named_by_test
 
 NAME: Final = "live_api"
 """The tag of Django and the marker of pytest."""
@@ -67,7 +67,7 @@ def _options(
     if samples.__class__ is not int or samples < 1:
         raise ConfigurationError(f"samples is {samples!r}; give a whole number from 1.")
     return Options(
-        mode=None if mode is None else parsed(mode, source="mode"),
+        mode=None if mode is None else named_by_test(mode),
         ttl=ttl if isinstance(ttl, Unset) else fresh_for(ttl),
         fallback=_one_of("fallback", fallback, FALLBACKS),
         expired=_one_of("expired", expired, EXPIRED),
