@@ -184,7 +184,7 @@ def _pair(item: Any) -> tuple[Any, Any]:
 
 
 def _status(fields: dict[str, Any]) -> tuple[int, str]:
-    status: Any = fields.get("status", fields.get("status_code"))
+    status: Any = fields.get("status") or fields.get("status_code") or fields.get("code")
     reason: Any = fields.get("reason") or fields.get("reason_phrase")
     if isinstance(status, dict):
         status, reason = status.get("code"), status.get("message") or status.get("reason")
