@@ -27,17 +27,19 @@ SAFEST: Final = tuple(Mode)
 
 
 class Level(NamedTuple):
-    """A class or a module that has live_api tests.
+    """A class or a module that has live_api tests, or what some of all tests share.
 
     Attributes:
         label: what the test runner runs it by.
         tests: the options of its live_api tests.
         own: what it says itself, ``None`` where only its tests are live_api.
+        name: what its recordings are filed under, ``""`` where that is the label.
     """
 
     label: str
     tests: Sequence[Options]
     own: Options | None = None
+    name: str = ""
 
     @property
     def off(self) -> str | None:
@@ -83,7 +85,7 @@ class Level(NamedTuple):
             SkipTest: its tests are off, and a provider was asked.
             AssertionError: a provider was asked for what is not recorded.
         """
-        name, why = f"{self.label} ({what}{of and ' of '}{of})", self.off
+        name, why = f"{self.name or self.label} ({what}{of and ' of '}{of})", self.off
         with ExitStack() as stack:
             if why:
                 answering = stack.enter_context(_refusing(name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
-from types import FrameType
+from types import CodeType
 from typing import Any, Final
 from unittest import SkipTest, TestCase
 
@@ -97,14 +97,14 @@ def end_where_asked(error: BaseException, root: Path) -> None:
     if not isinstance(error, FixtureMiss):
         return
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    if not any(_is_within(root, frame) for frame in frames):
+    if not any(is_within(root, frame.f_code) for frame in frames):
         return  # of a thread that ran none of its own
-    while not _is_within(root, frames[-1]):
+    while not is_within(root, frames[-1].f_code):
         frames.pop().f_locals["__tracebackhide__"] = True
 
 
-def _is_within(root: Path, frame: FrameType) -> bool:
-    """Return whether a frame is of the project's own code, and of nothing that is installed in its folder."""
-    path = Path(frame.f_code.co_filename)
+def is_within(root: Path, code: CodeType) -> bool:
+    """Return whether code is the project's own, and of nothing that is installed in its folder."""
+    path = Path(code.co_filename)
     installed = not _INSTALLED.isdisjoint(path.parts) or path.is_relative_to(_PACKAGE)
     return path.is_relative_to(root) and not installed

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, suppress
+from inspect import unwrap
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.setup import Options
 
 from .levels import Hold, Level
-from .pytest_items import options_at
+from .pytest_items import is_within, options_at
 
 _below = pytest.StashKey[dict[Any, list[Options]]]()
+
+WIDE = ("package", "session")
+"""The scopes of fixtures that several modules share."""
 
 UNITTEST = "_unittest_setUpClass_fixture"
 """How the fixture begins that pytest makes of ``setUpClass``."""
@@ -31,13 +37,13 @@ def setting_up(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> G
         request: who asks for it.
         items: all tests that were collected, selected or not.
     """
-    level = level_of(request, items)
+    level = level_of(fixturedef, request, items)
     if level is None:
         return (yield)
     leaving = ExitStack()
     fixturedef.addfinalizer(leaving.close)  # they run from the last to the first: this one after the fixture's own
     kind: Any = request.cls if fixturedef.argname.startswith(UNITTEST) else None
-    name = "" if kind is not None else _named(request)
+    name = "" if kind is not None or level.name else _named(request)
     try:
         with level.held("set-up", name) as hold, ExitStack() as stack:
             if hasattr(kind, "setUpTestData"):  # Django takes back what it began for an ordinary error alone
@@ -56,8 +62,11 @@ def setting_up(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> G
 
 def _named(request: Any) -> str:
     """Return the name of a fixture, with the parameter that it is set up for."""
-    index = getattr(request, "param_index", 0)
-    return f"{request.fixturename}, {index}" if hasattr(request, "param") else str(request.fixturename)
+    return f"{request.fixturename}{_parameter_of(request, ', {}')}"
+
+
+def _parameter_of(request: Any, form: str) -> str:
+    return form.format(getattr(request, "param_index", 0)) if hasattr(request, "param") else ""
 
 
 def _clean_up(kind: Any, hold: Hold) -> None:
@@ -73,21 +82,75 @@ def _tear_down(leaving: ExitStack, level: Level, kind: Any, name: str) -> None:
         hold.tell_clean_ups(kind)
 
 
-def level_of(request: Any, items: Sequence[pytest.Item]) -> Level | None:
+def level_of(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> Level | None:
     """Return what a fixture is set up under, ``None`` where no live_api test has to do with it.
 
-    That of a class without such tests, or of more than a module, is answered for where the module's tests are; what a
-    function in no class is given as a class would be is its test's own.
+    That of a class without such tests is answered for where the module's tests are; what a function in no class is
+    given as a class would be is its test's own.
     """
+    if request.scope in WIDE:
+        return _level_of_all(fixturedef, request, items)
     if request.scope == "class" and request.cls is None:
         return None
     known = _options_below(request.config, items)
     of_class = request.scope == "class" and request.node in known
-    node = request.node if of_class else request._pyfuncitem.getparent(pytest.Module)
+    node = request.node if of_class else _module_of(request)
     if node not in known:
         return None
     level = Level(node.nodeid, known[node], options_at(node))
     return level if _is_held(level, own=of_class or request.scope == "module") else None
+
+
+def _level_of_all(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> Level | None:
+    """Return what a fixture is set up under that tests of several modules share, whichever of them is the first.
+
+    It is filed under where it is written: the same in each worker of a parallel run, and in any order of the tests.
+    One that is installed is filed under who comes first: no worker is to wait for the database of another.
+    """
+    known = _options_below(request.config, items)
+    live = [item for item in items if item in known and request.node in item.listchain()]
+    needing = [item for item in live if _needs(item, fixturedef)]
+    if not needing and _is_declared(fixturedef, request):  # by tests that aren't live_api alone
+        live = [item for item in live if _module_of(request) in item.listchain()]
+    tests = needing or live
+    if not tests:
+        return None
+    file = _file_of(fixturedef.func, request.config.rootpath)
+    level = Level(
+        label=tests[0].nodeid.partition("::")[0],
+        tests=[options for item in tests for options in known[item]],
+        name=f"{file or _module_of(request).nodeid}::{fixturedef.argname}{_parameter_of(request, '[{}]')}",
+    )
+    with suppress(*conf.UNREADABLE):  # each live_api test tells of it; all else does without
+        if level.off is None or (needing and file):
+            return level
+    return None
+
+
+def _needs(item: Any, fixturedef: Any) -> bool:
+    """Return whether a test needs a fixture, as far as is known before it runs."""
+    known = item._fixtureinfo.name2fixturedefs if hasattr(item, "_fixtureinfo") else {}
+    return fixturedef in known.get(fixturedef.argname, ())
+
+
+def _is_declared(fixturedef: Any, request: Any) -> bool:
+    """Return whether the test that is about to run says that it needs a fixture.
+
+    Else it asks for it by name while it runs, and so may any other, as all do that use pytest-django's database.
+    """
+    return fixturedef.argname in request._pyfuncitem.fixturenames
+
+
+def _module_of(request: Any) -> Any:
+    return request._pyfuncitem.getparent(pytest.Module)
+
+
+def _file_of(function: Any, root: Path) -> str:
+    """Return the project's own file that a fixture is written in, ``""`` for one that is installed."""
+    code = getattr(unwrap(function), "__code__", None)
+    if code is None or not is_within(root, code):
+        return ""
+    return Path(code.co_filename).relative_to(root).as_posix()
 
 
 def _is_held(level: Level, *, own: bool) -> bool:
