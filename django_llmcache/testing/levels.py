@@ -23,7 +23,7 @@ from .sessions import recorded
 from .setups import setup_for
 
 SAFEST: Final = tuple(Mode)
-"""The modes, the one first that asks nobody: where the tests of a class differ, it holds for their set-up."""
+"""The modes, the one first that asks nobody: where all tests of a class name one, it holds for their set-up."""
 
 
 class Level(NamedTuple):
@@ -50,10 +50,10 @@ class Level(NamedTuple):
     @property
     def options(self) -> Options:
         """Return what holds for what its tests share."""
-        running = {said: decision.mode for said, decision in self._decisions().items() if decision.skip is None}
-        return of_a_level(self.own, self.tests)._replace(
-            mode=min(running, key=lambda said: SAFEST.index(running[said]))
-        )
+        running = {said for said, decision in self._decisions().items() if decision.skip is None}
+        named = {said for said in running if said is not None}
+        mode = min(named, key=SAFEST.index) if named == running else None  # where one names none, as the run says
+        return of_a_level(self.own, self.tests)._replace(mode=mode)
 
     @contextmanager
     def _in_turn(self, name: str) -> Iterator[Options]:

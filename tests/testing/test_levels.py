@@ -162,6 +162,42 @@ def test_with_nothing_said_what_would_ask_is_skipped_and_the_rest_runs(provider,
     assert "3 passed, 8 skipped" in done.text or "OK (skipped=5)" in done.text
 
 
+ONE_REPLAYS = """
+    import pytest
+    from test_classes import ask
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    class Limited(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            cls.place = ask("Make a place").text
+
+        @live_api
+        def test_place(self):
+            self.assertTrue(self.place)
+
+        @live_api(mode="replay", fault="429")
+        def test_limit(self):
+            with self.assertRaisesMessage(Exception, "429"):
+                ask("Too often")
+"""
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_one_test_that_is_only_replayed_does_not_keep_the_others_set_up_from_being_recorded(project, provider, runner):
+    project.write("test_classes.py", CLASSES)
+    project.write("test_limited.py", ONE_REPLAYS)
+    line = ("test_limited.py",) if runner == "pytest" else ("test", "test_limited")
+
+    done = getattr(project, runner)(*line, **ON)
+
+    assert done.code == 0, done
+    assert asked(provider) == ["Make a place"]
+
+
 ERRORS = """
     import os
     import socket

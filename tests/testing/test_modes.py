@@ -8,6 +8,8 @@ from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.testing import modes, override_llmcache
+from django_llmcache.testing.levels import Level
+from django_llmcache.testing.options import options_from
 
 ENABLED, MODE = "LLMCACHE_TEST_CACHE_ENABLED", "LLMCACHE_TEST_CACHE_MODE"
 
@@ -76,3 +78,24 @@ def test_a_mode_that_is_none_is_an_error_that_names_its_source(monkeypatch, sour
 
     with pytest.raises(ConfigurationError, match=f"{source} is 'sometimes'; give one of replay, once, refresh, live"):
         decided(monkeypatch, **words)
+
+
+@pytest.mark.parametrize(
+    ("run", "said", "mode"),
+    [
+        ({ENABLED: "true"}, (None, "replay"), "once"),
+        ({ENABLED: "true", MODE: "refresh"}, (None, "replay"), "refresh"),
+        ({ENABLED: "true", "CI": "true"}, (None, "refresh", "live"), "replay"),
+        ({ENABLED: "true", "CI": "true"}, ("refresh", "once"), "once"),
+        ({ENABLED: "true", "CI": "true"}, ("refresh", "replay"), "replay"),
+        ({ENABLED: "true"}, ("live", "live"), "live"),
+        ({}, (None, "replay"), "replay"),
+    ],
+    ids=str,
+)
+def test_what_tests_share_is_set_up_as_the_run_says_unless_each_that_runs_names_a_mode(monkeypatch, run, said, mode):
+    level = Level("tests.py", [options_from(mode=word) for word in said])
+    for name, value in run.items():
+        monkeypatch.setenv(name, value)
+
+    assert modes.decide(level.options.mode) == (Mode(mode), None)
