@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import unittest
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -141,7 +141,10 @@ class _Noting:
 def on_each_sample(test: unittest.TestCase, session: Session) -> None:
     """Let a test run once on each sample, set up anew for each, and fail by a miss that somebody below it caught."""
     session.functions = names_of(getattr(test, test._testMethodName))
-    test._callTestMethod = _EachSample(test, session)  # type: ignore[attr-defined]
+    each: Any = _EachSample(test, session)
+    test._callTestMethod = each  # type: ignore[attr-defined]
+    if session.options.samples > 1:
+        test._callSetUp = each.set_up_first  # type: ignore[attr-defined]
 
 
 class _EachSample:
@@ -156,6 +159,13 @@ class _EachSample:
         self._test = test
         self._call: Callable[[Any], None] = test._callTestMethod
         self._session = session
+        self._before: dict[str, Any] = {}
+
+    def set_up_first(self) -> None:
+        """Set the test up, in place of its ``_callSetUp``, and know what it had before: Django's and the runner's."""
+        del self._test._callSetUp
+        self._before = dict(vars(self._test))
+        self._test._callSetUp()
 
     def __call__(self, method: Any) -> None:
         session, last = self._session, self._session.options.samples - 1
@@ -163,7 +173,7 @@ class _EachSample:
             for sample in range(last + 1):
                 with session.run(sample), _naming(sample, last):
                     if sample > 0:
-                        _set_up(self._test)
+                        _set_up(self._test, self._before)
                     self._call(method)
                     if sample < last:
                         _tear_down(self._test)
@@ -212,8 +222,15 @@ def _naming(sample: int, last: int) -> Iterator[None]:
         raise
 
 
-def _set_up(test: Any) -> None:
-    """Set a test up as Django and unittest do, in their order: what one run wrote, the next doesn't see."""
+def _set_up(test: Any, before: Mapping[str, Any]) -> None:
+    """Set a test up as Django and unittest do, in their order: what one run wrote, the next doesn't see.
+
+    Args:
+        test: as one run has left it, with its own copies of what ``setUpTestData`` made.
+        before: the attributes that it is to have.
+    """
+    vars(test).clear()
+    vars(test).update(before)
     if hasattr(test, "_pre_setup"):
         test._pre_setup()
     test._callSetUp()

@@ -262,6 +262,19 @@ ISOLATED = """
             self.assertEqual((len(self.items), Group.objects.count()), (1, 1))
 
 
+    class Keeping(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            cls.group = Group.objects.create(name="as set up")
+
+        @live_api(samples=3)
+        def test_the_test(self):
+            chat("openai", QUESTION)
+            self.assertEqual((self.group.name, hasattr(self, "kept")), ("as set up", False))
+            self.group.name = self.kept = "changed"
+            self.group.save()
+
+
     class OnALoop(IsolatedAsyncioTestCase):
         async def asyncSetUp(self):
             self.items = []
@@ -270,7 +283,8 @@ ISOLATED = """
         async def test_what_is_set_up(self):
             await achat("openai", QUESTION)
             self.items.append(1)
-            self.assertEqual(len(self.items), 1)
+            self.assertEqual((len(self.items), hasattr(self, "kept")), (1, False))
+            self.kept = True
 """
 ISOLATED_FUNCTION = """
     import pytest
