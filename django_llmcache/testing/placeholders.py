@@ -59,21 +59,20 @@ def placeholders(session: Session) -> dict[str, str]:
 
 
 def _variables(session: Session, recorded: set[str]) -> Iterator[str]:
-    """Yield the variables of those of whom something is recorded.
+    """Yield the variables of all whom a test may ask, by whatever SDK.
 
-    No more: an application may take the first provider that it has a key of. And requests goes through the whole
-    environment, four times for each call. Where nothing says whom a test asks, all are given, so that it fails by a
-    miss; but while it may be recorded, none beside a key that the user has.
+    While a test may record, and the user has a key of one of them, those alone of whom something is recorded: an
+    application may take the first provider that it has a key of.
     """
     named = [provider for provider in map(providers.get, providers.names()) if provider.needs_key]
     known = {folder_name(provider.name): provider.key_variable for provider in named if provider.key_variable}
-    has_some = session.mode is Mode.ONCE and any(map(conf.environment, known.values()))
-    if session.options.fault is not None or not (recorded or has_some):
-        yield from known.values()
-    else:
+    if session.mode is Mode.ONCE and any(map(conf.environment, known.values())):
         yield from (variable for name, variable in known.items() if name in recorded)
         if recorded - OF_OTHER_SDKS:
             yield OPENAI
+    else:
+        yield from known.values()
+    # No more of them than are of use: requests goes through the whole environment, four times for each call.
     yield from (variable for name, variable in OTHER_VARIABLES.items() if name in recorded)
 
 

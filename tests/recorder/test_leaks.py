@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from django_llmcache.recorder.leaks import leaks, masked
+from django_llmcache.recorder.matcher import Matcher
 from django_llmcache.recorder.misses import FixtureMiss, explain_miss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Setup
@@ -16,6 +17,7 @@ from django_llmcache.recorder.taping import Taping
 
 from .made import JSON, URL, asked, fixture
 
+COUNTING = Matcher(headers=frozenset({"x-gateway-token"}))
 WORD = "Zx81Qm47Kp92Lw36Bv58"
 OTHER = WORD[::-1]
 FORM = (("content-type", "application/x-www-form-urlencoded"),)
@@ -62,7 +64,9 @@ ANYWHERE = pytest.mark.parametrize(
 
 def explained(request, *recorded) -> str:
     candidates = [fixture(request=one, file="one.json") for one in recorded]
-    return explain_miss(request, candidates, test="tests.some_test", folder=Path("fixtures"), command="Record it")
+    return explain_miss(
+        request, candidates, test="tests.some_test", folder=Path("fixtures"), command="Record it", matcher=COUNTING
+    )
 
 
 @ANYWHERE

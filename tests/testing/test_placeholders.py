@@ -83,9 +83,10 @@ def given(mode, *recorded, folder):
         return {name for name, value in os.environ.items() if value == PLACEHOLDER and name not in before}
 
 
-@pytest.mark.parametrize("mode", ["once", "replay"])
-def test_whom_nothing_is_recorded_of_gets_none_so_that_an_application_chooses_as_it_did(mode, tmp_path):
-    assert given(mode, "openai", folder=tmp_path) == {"OPENAI_API_KEY"}
+def test_while_one_may_record_whom_nothing_is_recorded_of_gets_none_beside_a_key_of_the_user_s(tmp_path, monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "mine")
+
+    assert given("once", "openai", folder=tmp_path) == {"OPENAI_API_KEY"}
 
 
 def test_where_nothing_is_recorded_yet_nobody_goes_before_the_key_that_the_user_has(tmp_path, monkeypatch):
@@ -94,19 +95,22 @@ def test_where_nothing_is_recorded_yet_nobody_goes_before_the_key_that_the_user_
     assert given("once", folder=tmp_path) == set()
 
 
-def test_where_nothing_is_recorded_all_get_one_in_a_replay_so_that_a_miss_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", ["once", "replay"])
+def test_without_any_key_all_get_one_as_any_sdk_may_ask_whatever_provider(mode, tmp_path):
+    assert {"ANTHROPIC_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"} <= given(mode, "openai", folder=tmp_path)
+
+
+def test_in_a_replay_all_others_get_one(tmp_path, monkeypatch):
     monkeypatch.setenv("GROQ_API_KEY", "mine")
 
-    assert {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} <= given("replay", folder=tmp_path)
-
-
-def test_where_nothing_is_recorded_and_no_key_is_there_all_get_one_so_that_a_miss_is_told(tmp_path):
-    assert {"ANTHROPIC_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"} <= given("once", folder=tmp_path)
+    assert {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} <= given("replay", "openai", folder=tmp_path)
 
 
 @pytest.mark.parametrize(("recorded", "there"), [("a-gateway", True), ("ollama", True), ("anthropic", False)])
-def test_openai_s_own_variable_is_there_for_all_that_its_sdk_may_ask(recorded, there, tmp_path):
-    assert ("OPENAI_API_KEY" in given("replay", recorded, folder=tmp_path)) is there
+def test_openai_s_own_variable_is_there_for_all_that_its_sdk_may_ask(recorded, there, tmp_path, monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "mine")
+
+    assert ("OPENAI_API_KEY" in given("once", recorded, folder=tmp_path)) is there
 
 
 @pytest.mark.parametrize(
