@@ -16,7 +16,7 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import DROPPED, REFUSED, TIMED_OUT, concerns, headers_of, latin, lowered
-from .patching import replace
+from .patching import is_mocked, replace
 
 
 def install() -> Callable[[], None]:
@@ -46,7 +46,7 @@ class _Streams:
     def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def handle_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request):
+            if session.current() is None or not self._readable(request) or _is_mocked(transport, original.__name__):
                 return original(transport, request)
             request.read()
             exchange = _begin(request)
@@ -67,7 +67,7 @@ class _Streams:
     def asynchronous(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         async def handle_async_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request):
+            if session.current() is None or not self._readable(request) or _is_mocked(transport, original.__name__):
                 return await original(transport, request)
             await request.aread()
             exchange = _begin(request)
@@ -176,6 +176,11 @@ class _TapedAsync:
     async def aclose(self) -> None:
         self._tape.ended(complete=False)  # says nothing new where the end was reached
         await self._stream.aclose()
+
+
+def _is_mocked(transport: Any, name: str) -> bool:
+    """Return whether a mock below the transport answers: respx puts its own into the pool of connections."""
+    return is_mocked(type(getattr(transport, "_pool", None)), name)
 
 
 def _begin(request: Any) -> Replay | Taping | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -40,6 +41,21 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
             setattr(owner, name, original)
 
     return put_back
+
+
+def is_mocked(owner: type, name: str) -> bool:
+    """Return whether a mock is in the place of a class' method, and not just a wrapper around it, such as telemetry's.
+
+    Told by who wrote the function: the package of the class that has it, or another.
+    """
+    home = next((kind for kind in owner.__mro__ if name in vars(kind)), None)
+    if home is None:
+        return False
+    function = inspect.unwrap(vars(home)[name])
+    if not isinstance(function, FunctionType):
+        return True
+    author: str = function.__globals__["__name__"]
+    return author.partition(".")[0] != home.__module__.partition(".")[0]
 
 
 def _is_gone(owner: Any, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import subprocess
 import sys
 import time
@@ -26,6 +27,13 @@ STALLED = chunked_head("text/event-stream") + chunk(EVENTS[0])
 @pytest.fixture(params=[httpx2, httpx], ids=["httpx2", "httpx"])
 def library(request):
     return request.param
+
+
+@pytest.fixture
+def pools(library):
+    """Return a library's own pools, sync and async: where respx puts its mocks."""
+    with library.HTTPTransport(verify=False) as transport:
+        return type(transport._pool), type(library.AsyncHTTPTransport(verify=False)._pool)
 
 
 @pytest.fixture
@@ -193,6 +201,76 @@ def test_a_miss_leaves_neither_a_connection_nor_a_stream_open(lab, library, serv
 
         assert transport._pool.connections == []
     assert server.connections == 0
+
+
+def mocking(pools, monkeypatch, body: bytes) -> None:
+    """Let a mock answer in the place of both pools, as respx does."""
+    core = sys.modules[pools[0].__module__]
+
+    def answer(self, request):
+        return core.Response(200, content=body)
+
+    async def aanswer(self, request):
+        return core.Response(200, content=body)
+
+    monkeypatch.setattr(pools[0], "handle_request", answer)
+    monkeypatch.setattr(pools[1], "handle_async_request", aanswer)
+
+
+def by_client(library, url):
+    with library.Client(verify=False) as client:
+        return client.post(url, json={}).content
+
+
+def by_async_client(library, url):
+    async def ask():
+        async with library.AsyncClient(verify=False) as client:
+            return (await client.post(url, json={})).content
+
+    return asyncio.run(ask())
+
+
+both = pytest.mark.parametrize("post", [by_client, by_async_client], ids=["sync", "async"])
+
+
+@both
+@answers(FINE)
+def test_a_mock_of_the_tests_own_has_its_way_and_the_recording_goes_on_after_it(
+    lab, library, server, pools, monkeypatch, post
+):
+    with lab.recording():
+        post(library, path(server))
+    with lab.replaying() as recorder:
+        with monkeypatch.context() as patch:
+            mocking(pools, patch, b"the mock")
+            mocked = post(library, path(server))
+        replayed = post(library, path(server))
+
+    assert (mocked, replayed) == (b"the mock", b'{"id": "x-1"}')
+    assert recorder.counts == {"replayed": 1}
+
+
+@both
+@answers(FINE)
+def test_nothing_of_a_mock_is_recorded(lab, library, server, pools, monkeypatch, post):
+    mocking(pools, monkeypatch, b"the mock")
+    with lab.recording() as recorder:
+        post(library, path(server))
+
+    assert recorder.counts["recorded"] == 0
+    assert recorder.leaks == []
+
+
+@both
+@answers(FINE)
+def test_what_is_only_wrapped_below_is_recorded_as_ever(lab, library, server, pools, monkeypatch, post):
+    for pool, name in zip(pools, ("handle_request", "handle_async_request"), strict=True):
+        real = getattr(pool, name)
+        monkeypatch.setattr(pool, name, functools.wraps(real)(lambda *args, real=real: real(*args)))
+    with lab.recording() as recorder:
+        post(library, path(server))
+
+    assert recorder.counts["recorded"] == 1
 
 
 @answers(STREAM)
