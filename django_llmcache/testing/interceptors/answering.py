@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
 from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Incoming, Outgoing, Pairs
+from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.setup import Mode
+from django_llmcache.recorder.taping import Taping
 
 MARK: Final = ("x-llmcache", "replay")
 """The header that a replayed answer bears."""
@@ -20,6 +24,33 @@ TIMED_OUT: Final = "timed out (a fault that the test asked for)"
 REFUSED: Final = "connection refused (a fault that the test asked for)"
 
 _BODILESS: Final = frozenset({204, 304})
+
+
+def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
+    """Return how a request is answered, as ``session.begin`` does.
+
+    Raises:
+        FixtureMiss: nothing is recorded, in ``replay``; or a cassette of VCR.py is to answer as well.
+    """
+    refuse_cassette(outgoing)
+    return session.begin(outgoing, timeout=timeout)
+
+
+def refuse_cassette(outgoing: Outgoing) -> None:
+    """Raise where a provider is asked inside a cassette of VCR.py: both would answer, and neither would be whole."""
+    if not hasattr(http.client.HTTPConnection, "cassette"):  # a class of VCR's, as long as a cassette is in use
+        return
+    current = session.current()
+    if current is None or current.setup.provider_of(outgoing.host) is None:
+        return
+    error = FixtureMiss(
+        f"A cassette of VCR.py is in use where live_api records: {outgoing.method} {outgoing.host}\n"
+        f"  test     {current.filed()}\n"
+        "Two recorders can't answer for one test: take one of them away.\n"
+        "manage.py llmcache fixtures import-vcr PATH makes fixtures of a cassette."
+    )
+    current.misses.append(error)  # told at the end too, where somebody catches it
+    raise error
 
 
 def concerns(url: str) -> bool:

@@ -19,12 +19,11 @@ from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import DROPPED, REFUSED, TIMED_OUT, concerns, headers_of, is_stream, latin, lowered, reason_of
+from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, is_stream, latin, lowered, reason_of
 from .patching import replace
 
 _LIMIT: Final = 65536
@@ -40,7 +39,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     async def connect(connector: BaseConnector, req: Any, traces: Any, timeout: Any) -> Any:
         if not concerns(str(req.url)) or "upgrade" in req.headers:  # a websocket is nothing to replay
             return await original(connector, req, traces=traces, timeout=timeout)
-        exchange = session.begin(await _outgoing(req), timeout=timeout.sock_read or timeout.total)
+        exchange = begin(await _outgoing(req), timeout=timeout.sock_read or timeout.total)
         if isinstance(exchange, Replay):
             if exchange.failure == "refused":
                 raise ClientConnectorError(req.connection_key, OSError(errno.ECONNREFUSED, REFUSED))

@@ -11,12 +11,11 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from botocore.httpsession import URLLib3Session
 from urllib3.exceptions import ProtocolError
 
-from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import REFUSED, TIMED_OUT, concerns, lowered
+from .answering import REFUSED, TIMED_OUT, begin, concerns, lowered
 from .patching import replace
 from .wire import replayed, taped
 
@@ -31,7 +30,7 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
     def send(http: URLLib3Session, request: Any) -> Any:
         if not concerns(request.url):
             return original(http, request)
-        exchange = session.begin(_outgoing(request), timeout=_read_timeout(http))
+        exchange = begin(_outgoing(request), timeout=_read_timeout(http))
         if isinstance(exchange, Replay):
             return _answer(exchange, request)
         if exchange is None:

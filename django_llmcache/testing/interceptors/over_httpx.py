@@ -15,7 +15,7 @@ from django_llmcache.recorder.exchange import Outgoing, Pairs
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import DROPPED, REFUSED, TIMED_OUT, concerns, headers_of, latin, lowered
+from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, latin, lowered
 from .patching import is_mocked, replace
 
 
@@ -185,7 +185,7 @@ def _is_mocked(transport: Any, name: str) -> bool:
 
 def _begin(request: Any) -> Replay | Taping | None:
     outgoing = Outgoing(request.method.upper(), str(request.url), lowered(_pairs(request.headers)), request.content)
-    return session.begin(outgoing, timeout=request.extensions.get("timeout", {}).get("read"))
+    return begin(outgoing, timeout=request.extensions.get("timeout", {}).get("read"))
 
 
 def _tapped(response: Any, tape: Taping, kind: Callable[[Any, Taping], Any]) -> Any:

@@ -22,7 +22,7 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import REFUSED, TIMED_OUT, concerns, is_replayed
+from .answering import REFUSED, TIMED_OUT, begin, concerns, is_replayed
 from .patching import replace
 from .wire import replayed, taped
 
@@ -77,7 +77,7 @@ class _Engine(RequestsMock):
             if outgoing is None:
                 return real(adapter, request, *args, **kwargs)
             kwargs.update(zip(_POSITIONAL, args, strict=False))
-            exchange = session.begin(outgoing, timeout=_read_timeout(kwargs.get("timeout")))
+            exchange = begin(outgoing, timeout=_read_timeout(kwargs.get("timeout")))
             if exchange is None:
                 return real(adapter, request, **kwargs)
             sending = _Sending(real, adapter, outgoing, kwargs, exchange)
@@ -155,7 +155,7 @@ class _Sending(BaseResponse):
         return live
 
     def _begin(self) -> Replay | Taping | None:
-        return session.begin(self._outgoing, timeout=_read_timeout(self._options.get("timeout")))
+        return begin(self._outgoing, timeout=_read_timeout(self._options.get("timeout")))
 
     def _retry(self, last: HTTPResponse) -> None:
         """Wait as ``urllib3`` would, except after an answer that is a replay."""

@@ -22,6 +22,7 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.setup import Mode
 
 from . import lacking
+from .answering import refuse_cassette
 from .patching import replace
 
 _SCHEMES: Final[dict[Any, str]] = {80: "http", 443: "https", "80": "http", "443": "https"} | {
@@ -107,6 +108,7 @@ def _watch(host: Any, port: Any) -> None:
     provider = current.setup.provider_of(wanted.host)
     if provider is None or any(map(current.calling, _names(wanted))):
         return
+    refuse_cassette(wanted)
     if current.mode is Mode.REPLAY:
         raise current.miss(wanted._replace(method=f"{_client()} connects to"), provider, "blocked")
     _note(current, wanted)
