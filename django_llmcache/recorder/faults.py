@@ -83,23 +83,19 @@ class Fault(NamedTuple):
         if self.kind == "status":
             answer = error_answer(provider, self.status, retry_after=self.retry_after)
         elif self.kind in ("timeout", "refused"):
-            return Replay(answer, run_out=_never, failure=self.kind)
+            return Replay(answer, failure=self.kind)
         elif self.kind == "cut":
             answer = answer._replace(chunks=_pieces(answer, self.at + 1)[: self.at], truncated=True)
         elif self.kind == "garble":
             answer = answer._replace(chunks=garbled(answer, _pieces(answer, self.at), self.at))
         elif timeout is not None and timeout < self.ttft:
-            return Replay(answer, run_out=_never, failure="timeout")
-        return Replay(answer, run_out=_never, wait=self.ttft if self.wait else 0.0)
+            return Replay(answer, failure="timeout")
+        return Replay(answer, wait=self.ttft if self.wait else 0.0)
 
 
 _EVENT: Final = re.compile(rb".+?(?:\r?\n\r?\n|\Z)", re.DOTALL)
 
 _NOTHING: Final = Incoming(200, "OK", (), ())
-
-
-def _never() -> BaseException:
-    return AssertionError("A fault's answer is never cut short by its reader.")
 
 
 def _pieces(answer: Incoming, least: int) -> tuple[Chunk, ...]:

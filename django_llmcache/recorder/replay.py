@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator
 from .exchange import Incoming
 
 
+def _never() -> BaseException:
+    return AssertionError("An answer that was not recorded is never cut short by its reader.")
+
+
 class Replay:
     """What an interceptor gives to its client.
 
@@ -22,7 +26,7 @@ class Replay:
         response: Incoming,
         *,
         pace: float = 0.0,
-        run_out: Callable[[], BaseException],
+        run_out: Callable[[], BaseException] = _never,
         failure: str | None = None,
         wait: float = 0.0,
     ) -> None:

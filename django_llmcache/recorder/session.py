@@ -26,6 +26,7 @@ from .replay import Replay
 from .setup import NO_OPTIONS, Mode, Options, Setup
 from .tapes import Tapes
 from .taping import Taping
+from .telemetry import aside, is_telemetry
 from .writing import note_test, note_use, write_take
 
 
@@ -89,6 +90,8 @@ class Session:
         providers = self.setup.providers_of(outgoing)
         if not providers:
             return None
+        if is_telemetry(outgoing):
+            return aside(outgoing, self.mode, self.setup, during=self._while_calling)
         with self._lock:
             if self.mode is Mode.LIVE and not self._faults_left:
                 self.counts["live"] += 1
@@ -216,8 +219,7 @@ class Session:
             raise self.miss(asked.request, asked.provider, unusable or "none", key=asked.key)
         if os.getpid() != self._process:
             raise self.miss(asked.request, asked.provider, "process", key=asked.key)
-        placeholder = self.setup.placeholder
-        if placeholder and (placeholder in outgoing.url or any(placeholder in value for _, value in outgoing.headers)):
+        if self.setup.stands_in(outgoing):
             why = f"{unusable}_{NO_KEY}" if unusable else NO_KEY
             raise self.miss(asked.request, asked.provider, why, key=asked.key)
         tape = Taping(

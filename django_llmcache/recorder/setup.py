@@ -101,6 +101,11 @@ class Setup(NamedTuple):
     placeholder: str = ""
     now: Callable[[], float] = time.time
 
+    def stands_in(self, asked: Outgoing) -> bool:
+        """Return whether a request bears the placeholder of a key: it is sent nowhere."""
+        name = self.placeholder
+        return bool(name) and (name in asked.url or any(name in value for _, value in asked.headers))
+
     def provider_of(self, host: str) -> str | None:
         """Return whose host it is, ``None`` for one that is no provider's."""
         return next(iter(_names_at(self.hosts, host)), None)
