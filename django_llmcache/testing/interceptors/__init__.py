@@ -37,6 +37,7 @@ INTERCEPTORS: Final = (
     Interceptor("over_httpx", "httpx"),
     Interceptor("over_aiohttp", "aiohttp"),
     Interceptor("over_botocore", "botocore"),
+    Interceptor("over_grpc", "grpc"),
     Interceptor("certificates"),
     Interceptor("sockets"),
 )

@@ -55,7 +55,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     def connect(self: socket.socket, address: Any) -> Any:
         if session.current() is not None and isinstance(address, tuple):
             try:
-                _watch(address[0], address[1])
+                watch(address[0], address[1])
             except BaseException:
                 self.close()  # whoever called expects an OSError at most, and would leave it open
                 raise
@@ -68,7 +68,7 @@ def _looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         if session.current() is not None:
-            _watch(host, port)
+            watch(host, port)
         return original(host, port, *args, **kwargs)
 
     return getaddrinfo
@@ -78,7 +78,7 @@ def _looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     async def getaddrinfo(self: Any, host: Any, port: Any, **kwargs: Any) -> Any:
         if session.current() is not None:
-            _watch(host, port)
+            watch(host, port)
         return await original(self, host, port, **kwargs)
 
     return getaddrinfo
@@ -92,13 +92,23 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
             host, port = self._tunnel_host or self.host, self._tunnel_port or self.port
             if to_proxy is not None and to_proxy.hostname:
                 host, port = to_proxy.hostname, to_proxy.port or to_proxy.scheme
-            _watch(host, port)
+            watch(host, port)
         return original(self, method, url, *args, **kwargs)
 
     return putrequest
 
 
-def _watch(host: Any, port: Any) -> None:
+def watch(host: Any, port: Any, *, client: str = "") -> None:
+    """Refuse a connection to a provider in a replay, and note it in the other modes, unless the recorder knows of it.
+
+    Args:
+        host: as the client says it.
+        port: a number, a service's name, or neither.
+        client: the library that connects, where it is not on the stack itself.
+
+    Raises:
+        FixtureMiss: it is refused.
+    """
     current = session.current()
     if current is None or not isinstance(host, str | bytes):
         return
@@ -110,13 +120,13 @@ def _watch(host: Any, port: Any) -> None:
         return
     refuse_cassette(wanted)
     if current.mode is Mode.REPLAY:
-        raise current.miss(wanted._replace(method=f"{_client()} connects to"), provider, "blocked")
-    _note(current, wanted)
+        raise current.miss(wanted._replace(method=f"{_client(client)} connects to"), provider, "blocked")
+    _note(current, wanted, _client(client))
 
 
-def _note(current: session.Session, wanted: Outgoing) -> None:
+def _note(current: session.Session, wanted: Outgoing, client: str) -> None:
     """Note a leak, once for each client: a look-up and a connection are two steps, perhaps by two names."""
-    client, names = _client(), _names(wanted)
+    names = _names(wanted)
     if client == _UNKNOWN:
         noted = any(leak.endswith(f" to {name}") for leak in current.leaks for name in names)
     else:
@@ -140,9 +150,9 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _client() -> str:
+def _client(library: str) -> str:
     """Return who connects: the first packages on the stack that are neither ours nor of the standard library."""
-    found: list[str] = []
+    found = [library] if library else []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and len(found) < _SHOWN:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
