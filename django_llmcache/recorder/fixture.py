@@ -106,9 +106,10 @@ class Fixture:
         Raises:
             FixtureError: its body can't be written as JSON.
         """
-        if not isinstance(self._asked, Outgoing):
-            self._asked = self._asked()
-        return self._asked
+        asked = self._asked  # once: another thread may put it together meanwhile
+        if not isinstance(asked, Outgoing):
+            asked = self._asked = asked()
+        return asked
 
     @property
     def path(self) -> Path | None:

@@ -12,8 +12,11 @@ from django_llmcache import conf
 from django_llmcache.recorder import session as recorder
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Options
+from django_llmcache.recorder.taping import Taping
+from django_llmcache.recorder.telemetry import is_telemetry
 
 from . import interceptors, summary, turns
 from .modes import Decision, decide
@@ -149,10 +152,13 @@ class Hold:
 class _Refusing(Session):
     """Lets no provider be asked: the tests are off, and nobody is billed for what they would need."""
 
-    def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> None:
+    def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
+        if self.setup.providers_of(outgoing) and is_telemetry(outgoing):
+            return super().begin(outgoing, timeout=timeout)
         provider = self.setup.provider_of(outgoing.host)
-        if provider is not None:
-            raise self.miss(outgoing, provider, "none")
+        if provider is None:
+            return None
+        raise self.miss(outgoing, provider, "none")
 
     def miss(self, asked: Outgoing, provider: str, why: str, *, key: str | None = None) -> FixtureMiss:
         error = FixtureMiss("The test cache is off.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,7 @@ AWS_SOURCES = (
 )  # fmt: skip
 
 OPENAI: Final = "OPENAI_API_KEY"
-OF_OTHER_SDKS: Final = frozenset({"anthropic", "bedrock", "gemini", "vertex"})
-"""Providers that nobody asks by OpenAI's SDK. Any other may be, and that SDK asks for its own variable."""
+"""What OpenAI's SDK asks for, which is used for gateways and local servers too."""
 
 
 def placeholders(session: Session) -> dict[str, str]:
@@ -64,14 +64,16 @@ def _variables(session: Session, recorded: set[str]) -> Iterator[str]:
     While a test may record, and the user has a key of one of them, those alone of whom something is recorded: an
     application may take the first provider that it has a key of.
     """
-    named = [provider for provider in map(providers.get, providers.names()) if provider.needs_key]
-    known = {folder_name(provider.name): provider.key_variable for provider in named if provider.key_variable}
-    if session.mode is Mode.ONCE and any(map(conf.environment, known.values())):
-        yield from (variable for name, variable in known.items() if name in recorded)
-        if recorded - OF_OTHER_SDKS:
+    everyone = [*map(providers.get, providers.names())]
+    known = {one.key_variable: one for one in everyone if one.needs_key and one.key_variable}
+    keys = [*known, *OTHER_VARIABLES.values(), *chain(*ALIASES.values()), *AWS_SOURCES]
+    if session.mode is Mode.ONCE and any(map(conf.environment, keys)):
+        there = [one for one in everyone if folder_name(one.name) in recorded]
+        yield from (variable for variable, one in known.items() if one in there)
+        if any(one.name not in providers.BUILT_IN or not one.needs_key for one in there):
             yield OPENAI
     else:
-        yield from known.values()
+        yield from known
     # No more of them than are of use: requests goes through the whole environment, four times for each call.
     yield from (variable for name, variable in OTHER_VARIABLES.items() if name in recorded)
 

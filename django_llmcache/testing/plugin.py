@@ -178,7 +178,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def _expects(item: pytest.Item, miss: BaseException) -> bool:
     """Return whether a test says of a miss that it is what it is to fail by."""
     named = [mark.kwargs.get("raises") or () for mark in item.iter_markers("xfail")]
-    return any(isinstance(miss, kinds) for kinds in named)
+    return any(isinstance(kinds, type | tuple) and isinstance(miss, kinds) for kinds in named)
 
 
 @pytest.hookimpl(specname="pytest_runtest_makereport")  # no wrapper: a test of unittest's gets its error within those

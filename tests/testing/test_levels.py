@@ -280,3 +280,32 @@ def test_what_a_function_in_no_class_is_given_by_a_fixture_of_classes_is_its_own
 
     [fixture] = project.fixtures
     assert json.loads(fixture.read_text())["tests"] == ["test_function.py::test_in_no_class"], done
+
+
+TELLING = """
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    class Tests(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            cls.status = requests.post("URL/v1/traces/ingest", json={}, timeout=9).status_code
+
+        def test_an_ordinary_one(self):
+            self.assertTrue(self.status)
+
+        @live_api
+        def test_live(self):
+            pass
+"""
+
+
+def test_what_an_sdk_tells_of_itself_skips_no_set_up_while_the_test_cache_is_off(project, provider):
+    project.write("test_telling.py", TELLING.replace("URL", provider.url))
+
+    done = project.pytest("test_telling.py")
+
+    assert "1 passed, 1 skipped" in done.text, done

@@ -457,3 +457,28 @@ def test_a_miss_is_no_failure_that_is_expected_unless_it_is_named(project):
 
     assert "2 failed, 1 xfailed" in done.text, done
     assert done.text.count("Nothing is recorded for this request") >= 2
+
+
+def test_a_miss_is_told_where_a_failure_is_expected_in_pytest_s_own_words(project):
+    project.write(
+        "test_worded.py",
+        """
+        import pytest
+        from django_llmcache import chat
+        from django_llmcache.testing import live_api
+
+
+        @pytest.mark.xfail(raises=pytest.RaisesExc(match="recorded"))
+        @live_api(mode="replay")
+        def test_worded():
+            chat("openai", [{"role": "user", "content": "Never asked"}])
+
+
+        def test_another():
+            pass
+    """,
+    )
+
+    done = project.pytest(**ON)
+
+    assert "1 failed, 1 passed" in done.text, done

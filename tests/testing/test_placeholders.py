@@ -106,11 +106,25 @@ def test_in_a_replay_all_others_get_one(tmp_path, monkeypatch):
     assert {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} <= given("replay", "openai", folder=tmp_path)
 
 
-@pytest.mark.parametrize(("recorded", "there"), [("a-gateway", True), ("ollama", True), ("anthropic", False)])
-def test_openai_s_own_variable_is_there_for_all_that_its_sdk_may_ask(recorded, there, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("recorded", "there"),
+    [("gateway", True), ("ollama", True), ("anthropic", False), ("mistral", False), (".usage", False)],
+)
+def test_openai_s_own_variable_is_there_for_gateways_and_local_servers_too(recorded, there, tmp_path, monkeypatch):
     monkeypatch.setenv("GROQ_API_KEY", "mine")
+    gateway = {"gateway": {"BASE_URL": "https://gateway.example/v1"}}
 
-    assert ("OPENAI_API_KEY" in given("once", recorded, folder=tmp_path)) is there
+    with override_llmcache(PROVIDERS=gateway, TEST_CACHE={"ENABLED": True, "DIR": tmp_path / "fixtures"}):
+        assert ("OPENAI_API_KEY" in given("once", recorded, folder=tmp_path)) is there
+
+
+@pytest.mark.parametrize(
+    "name", ["GROQ_API_KEY", "GOOGLE_API_KEY", "CO_API_KEY", "AZURE_OPENAI_API_KEY", "AWS_PROFILE"]
+)
+def test_a_key_of_anybody_s_is_one(name, tmp_path, monkeypatch):
+    monkeypatch.setenv(name, "mine")
+
+    assert given("once", folder=tmp_path) == set()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from django_llmcache.recorder import session
 from .patching import replace
 from .sockets import watch
 
-_TARGET: Final = re.compile(r"(?:(?:dns|ipv4|ipv6|xds):(?://[^/]*/)?)?(\[[^]]*\]|[^:,/]*)(?::(\w+))?")
+_TARGET: Final = re.compile(
+    r"(?:(?:dns|google-c2p|ipv4|ipv6|passthrough|xds):(?://[^/]*/)?)?(\[[^]]*\]|[^:,/]*)(?::(\w+))?", re.IGNORECASE
+)
 """A host and its port, with the scheme and the authority that may stand before it."""
 
 _KINDS: Final = tuple(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, wraps
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from django_llmcache.arrivals import is_here
 from django_llmcache.recorder import session
@@ -17,6 +17,10 @@ from django_llmcache.recorder.taping import Taping
 
 from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, latin, lowered
 from .patching import is_mocked, replace
+from .sockets import watch
+
+_SYNC: Final = "handle_request"
+_ASYNC: Final = "handle_async_request"
 
 
 def install() -> Callable[[], None]:
@@ -24,8 +28,11 @@ def install() -> Callable[[], None]:
     ending = ExitStack()
     for streams in [_streams(name) for name in ("httpx2", "httpx") if is_here(name)]:
         library = streams.library  # may be the other one under an alias: `replace` does nothing twice
-        ending.callback(replace(library.HTTPTransport, "handle_request", streams.sync))
-        ending.callback(replace(library.AsyncHTTPTransport, "handle_async_request", streams.asynchronous))
+        ending.callback(replace(library.HTTPTransport, _SYNC, streams.sync))
+        ending.callback(replace(library.AsyncHTTPTransport, _ASYNC, streams.asynchronous))
+        core = import_module("httpcore2" if library.__name__ == "httpx2" else "httpcore")
+        ending.callback(replace(core.HTTPConnection, _SYNC, _connected))
+        ending.callback(replace(core.AsyncHTTPConnection, _ASYNC, _connected))
     return ending.close
 
 
@@ -46,7 +53,7 @@ class _Streams:
     def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def handle_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request) or _is_mocked(transport, original.__name__):
+            if session.current() is None or not self._readable(request) or _is_mocked(transport, _SYNC):
                 return original(transport, request)
             request.read()
             exchange = _begin(request)
@@ -67,7 +74,7 @@ class _Streams:
     def asynchronous(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         async def handle_async_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request) or _is_mocked(transport, original.__name__):
+            if session.current() is None or not self._readable(request) or _is_mocked(transport, _ASYNC):
                 return await original(transport, request)
             await request.aread()
             exchange = _begin(request)
@@ -176,6 +183,18 @@ class _TapedAsync:
     async def aclose(self) -> None:
         self._tape.ended(complete=False)  # says nothing new where the end was reached
         await self._stream.aclose()
+
+
+def _connected(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Watch what a mock of the pool passes on, over a connection from before too, which no socket shows."""
+
+    @wraps(original)
+    def handle(connection: Any, request: Any) -> Any:  # awaited by whoever asked, on a loop
+        if session.current() is not None:
+            watch(request.url.host, request.url.port or request.url.scheme.decode(), client="httpx")
+        return original(connection, request)
+
+    return handle
 
 
 def _is_mocked(transport: Any, name: str) -> bool:

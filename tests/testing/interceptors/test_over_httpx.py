@@ -7,6 +7,8 @@ import functools
 import subprocess
 import sys
 import time
+from types import FunctionType
+from unittest.mock import Mock
 
 import httpx
 import httpx2
@@ -213,8 +215,14 @@ def mocking(pools, monkeypatch, body: bytes) -> None:
     async def aanswer(self, request):
         return core.Response(200, content=body)
 
-    monkeypatch.setattr(pools[0], "handle_request", answer)
-    monkeypatch.setattr(pools[1], "handle_async_request", aanswer)
+    monkeypatch.setattr(pools[0], "handle_request", of_respx(answer))
+    monkeypatch.setattr(pools[1], "handle_async_request", of_respx(aanswer))
+
+
+def of_respx(function):
+    """Return a function as if respx had written it."""
+    namespace = {**function.__globals__, "__name__": "respx.mocks"}
+    return FunctionType(function.__code__, namespace, function.__name__, closure=function.__closure__)
 
 
 def by_client(library, url):
@@ -271,6 +279,42 @@ def test_what_is_only_wrapped_below_is_recorded_as_ever(lab, library, server, po
         post(library, path(server))
 
     assert recorder.counts["recorded"] == 1
+
+
+@both
+@answers(FINE)
+def test_nor_does_it_matter_whether_the_wrapper_says_what_it_is_around(lab, library, server, pools, monkeypatch, post):
+    for pool, name in zip(pools, ("handle_request", "handle_async_request"), strict=True):
+        real = getattr(pool, name)
+        monkeypatch.setattr(pool, name, lambda *args, real=real: real(*args))
+    with lab.recording() as recorder:
+        post(library, path(server))
+
+    assert recorder.counts["recorded"] == 1
+
+
+@answers(FINE)
+def test_a_stand_in_for_the_whole_transport_answers(lab, library, server, monkeypatch):
+    answer = library.Response(200, content=b"the stand-in")
+    monkeypatch.setattr(library.HTTPTransport, "handle_request", Mock(return_value=answer))
+    with lab.recording():
+        assert by_client(library, path(server).replace("127.0.0.1", "localhost")) == b"the stand-in"
+
+
+@answers(FINE, FINE)
+def test_what_a_mock_passes_on_is_refused_in_a_replay_over_a_connection_from_before_too(
+    lab, library, server, pools, monkeypatch
+):
+    real = pools[0].handle_request
+
+    def pass_through(self, request):
+        return real(self, request)
+
+    with library.Client(verify=False) as client:
+        client.post(path(server), json={})
+        monkeypatch.setattr(pools[0], "handle_request", of_respx(pass_through))
+        with pytest.raises(FixtureMiss, match="asked for a connection to a provider"), lab.replaying():
+            client.post(path(server), json={})
 
 
 @answers(STREAM)
