@@ -106,9 +106,14 @@ def as_sent(value: Any) -> Any:
 def counted_in(payload: Mapping[str, Any], unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Mapping[str, Any]:
     """Return a body less the top-level names and the paths that do not count."""
     counted: Mapping[str, Any] = {name: value for name, value in payload.items() if name not in unkeyed}
+    return less(counted, ignore) if ignore else counted
+
+
+def less(value: Any, ignore: tuple[str, ...]) -> Any:
+    """Return a value less what the paths name, as ``steps_of`` takes them."""
     for path in ignore:
-        counted = without(counted, steps_of(path))
-    return counted
+        value = without(value, steps_of(path))
+    return value
 
 
 def plain_numbers(payload: Mapping[str, Any]) -> dict[str, Any]:

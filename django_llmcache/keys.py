@@ -28,15 +28,13 @@ from .canonical import (
     check_numbers,
     counted_in,
     plain_numbers,
-    steps_of,
     unwritable,
-    without,
 )
 from .endpoints import Endpoint
 from .exceptions import UncacheableRequest
 from .request import LLMRequest
 
-__all__ = ["OPTIONS", "canonical_body", "steps_of", "without"]
+__all__ = ["OPTIONS", "canonical_body"]
 
 FORMAT: Final = 1
 """Version of the key's own making; every key changes with it."""

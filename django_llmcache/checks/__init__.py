@@ -34,8 +34,8 @@ from django.core.checks import CheckMessage, Error, Tags
 from django.utils.module_loading import import_string
 
 from django_llmcache import backends, conf, decisions, pipeline, providers, strategies
+from django_llmcache.canonical import steps_of
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.keys import steps_of
 from django_llmcache.shapes import meant
 
 from . import middleware, stores

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from django_llmcache.canonical import OPTIONS, canonical_body, counted_in, steps_of, without
+from django_llmcache.canonical import OPTIONS, canonical_body, counted_in, less, steps_of
 from django_llmcache.exceptions import UncacheableRequest
 from django_llmcache.parsing import exactly
 
@@ -79,11 +79,7 @@ def counted_value(content_type: str, body: bytes, *, unkeyed: frozenset[str], ig
 
 def _counted(value: Any, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Any:
     value = _without_credentials(value)
-    if isinstance(value, dict):
-        return counted_in(value, unkeyed, ignore)
-    for path in ignore:
-        value = without(value, steps_of(path))
-    return value
+    return counted_in(value, unkeyed, ignore) if isinstance(value, dict) else less(value, ignore)
 
 
 def _fields(content_type: str, body: bytes, ignore: tuple[str, ...]) -> dict[str, Any] | None:
@@ -115,9 +111,7 @@ def _json(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> byte
             data = _without_credentials(data)
         if data.__class__ is dict:
             return b"json\n" + canonical_body(data, unkeyed, ignore)
-        for path in ignore:
-            data = without(data, steps_of(path))
-        return b"json\n" + orjson.dumps(data, option=OPTIONS)
+        return b"json\n" + orjson.dumps(less(data, ignore), option=OPTIONS)
     except (UncacheableRequest, ValueError, TypeError, RecursionError):
         return None
 

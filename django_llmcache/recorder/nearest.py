@@ -10,7 +10,7 @@ from .exchange import Outgoing
 from .fixture import Fixture
 from .matcher import Matcher
 from .reading import question_in
-from .takes import is_among
+from .takes import by_test
 
 _COMPARED: Final = 20_000
 """Characters of one value that are compared."""
@@ -29,7 +29,7 @@ def nearest_to(asked: Outgoing, candidates: Iterable[Fixture], matcher: Matcher,
         test: the id of the test that asked.
     """
     sought = _Sought(asked, matcher)
-    for group in _by_test(list(candidates), test):
+    for group in by_test(list(candidates), test):
         nearest = max(filter(None, map(sought.compared, group)), default=None)
         if nearest is not None:
             return nearest.fixture
@@ -92,14 +92,6 @@ class _Sought:
         same_question = self._question != "" and _question(body) == self._question
         same = (request.parts.path == self._asked.parts.path, same_question)
         return _Near(fixture, same, leaves - self._leaves, self._leaves - leaves)
-
-
-def _by_test(fixtures: list[Fixture], test: str) -> Iterator[list[Fixture]]:
-    """Yield what a test recorded itself, what other blocks of it did, and what is there at all."""
-    yield [one for one in fixtures if is_among(one.tests, test)]
-    yield [one for one in fixtures if is_among(one.tests, test, any_block=True)]
-    yield [one for one in fixtures if is_among(one.tests, test, seen_from_elsewhere=True)]
-    yield fixtures
 
 
 def _model(asked: Outgoing, body: Any) -> str:

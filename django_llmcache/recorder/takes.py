@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from .fixture import Fixture, FixtureError
 
@@ -71,10 +71,10 @@ class Take(NamedTuple):
         extra = {id(other) for _, other in copies}
         return self._replace(fixtures=tuple(one for one in self.fixtures if id(one) not in extra))
 
-    def is_of(self, test: str, *, any_block: bool = False, seen_from_elsewhere: bool = False) -> bool:
-        """Return whether a test recorded it; the words are those of ``is_among``."""
-        tests = (one for fixture in self.fixtures for one in fixture.tests)
-        return is_among(tests, test, any_block=any_block, seen_from_elsewhere=seen_from_elsewhere)
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Return the ids of the tests that asked for any of its answers."""
+        return tuple(test for one in self.fixtures for test in one.tests)
 
 
 class Choice(NamedTuple):
@@ -92,22 +92,25 @@ class Choice(NamedTuple):
     why: str
 
 
-def is_among(tests: Iterable[str], test: str, *, any_block: bool = False, seen_from_elsewhere: bool = False) -> bool:
-    """Return whether a test is one of several, whichever runner each of them ran under.
+_Recording = TypeVar("_Recording", Fixture, Take)
+
+
+def by_test(recordings: Sequence[_Recording], test: str) -> Iterator[list[_Recording]]:
+    """Yield what a test recorded itself, what another block of it did, what it did seen from another folder, and all.
+
+    Whichever runner each ran under. Of two ids of one test, the one begins with more folders than the other where the
+    runner was started in a folder above.
 
     Args:
-        tests: their ids.
-        test: its own.
-        any_block: whether another block of the same test is the same.
-        seen_from_elsewhere: whether the runner may have been started in a folder above, or below, so that one id begins
-            with more folders than the other.
+        recordings: fixtures or takes.
+        test: its id.
     """
-    names, name = set(map(_dotted, tests)), _dotted(test)
-    if any_block:
-        return without_block(name) in map(without_block, names)
-    if seen_from_elsewhere:
-        return any(one.endswith(f".{name}") or name.endswith(f".{one}") for one in names)
-    return name in names
+    name = _dotted(test)
+    named = [(one, set(map(_dotted, one.tests))) for one in recordings]
+    yield [one for one, names in named if name in names]
+    yield [one for one, names in named if without_block(name) in map(without_block, names)]
+    yield [one for one, names in named if any(each.endswith(f".{name}") or name.endswith(f".{each}") for each in names)]
+    yield list(recordings)
 
 
 def without_block(test: str) -> str:
@@ -159,12 +162,7 @@ def choose(
     if not found:
         return Choice(None, expired=False, why="incomplete" if made else "sample" if fixtures else "none")
     if len(found) > 1:
-        found = (
-            [take for take in found if take.is_of(test)]
-            or [take for take in found if take.is_of(test, any_block=True)]
-            or [take for take in found if take.is_of(test, seen_from_elsewhere=True)]
-            or found
-        )
+        found = next(filter(None, by_test(found, test)))
     take = found[-1]
     if fallback == "latest_success":
         take = next((one for one in reversed(found) if one.ok), take)

@@ -153,12 +153,10 @@ class _Refusing(Session):
     """Lets no provider be asked: the tests are off, and nobody is billed for what they would need."""
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
-        if self.setup.providers_of(outgoing) and is_telemetry(outgoing):
-            return super().begin(outgoing, timeout=timeout)
-        provider = self.setup.provider_of(outgoing.host)
-        if provider is None:
-            return None
-        raise self.miss(outgoing, provider, "none")
+        providers = self.setup.providers_of(outgoing)
+        if providers and not is_telemetry(outgoing):
+            raise self.miss(outgoing, providers[0], "none")
+        return super().begin(outgoing, timeout=timeout)
 
     def miss(self, asked: Outgoing, provider: str, why: str, *, key: str | None = None) -> FixtureMiss:
         error = FixtureMiss("The test cache is off.")
