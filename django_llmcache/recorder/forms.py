@@ -18,14 +18,13 @@ import orjson
 
 from django_llmcache.canonical import OPTIONS, canonical_body, counted_in, less, steps_of
 from django_llmcache.exceptions import UncacheableRequest
-from django_llmcache.parsing import exactly
+from django_llmcache.parsing import exactly, may_be_long
 
 from .credentials import REDACTED, is_named, is_parameter
 from .layouts import too_deep
 
 _FILE: Final = "filename"
 _REDACTED: Final = REDACTED.encode()
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _PARAMETER: Final = re.compile(r';\s*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
 
@@ -105,7 +104,7 @@ def _fields(content_type: str, body: bytes, ignore: tuple[str, ...]) -> dict[str
 def _json(body: bytes, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> bytes | None:
     try:
         data = orjson.loads(body)
-        if _LONG_NUMBER.search(body):
+        if may_be_long(body):
             data = exactly(data, body)  # orjson does not write it again, so that the body counts byte by byte
         if _REDACTED in body:
             data = _without_credentials(data)

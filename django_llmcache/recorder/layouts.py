@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn
+
+import orjson
+
+from django_llmcache.parsing import may_be_long
 
 DEEPEST: Final = 100
 """Levels of nesting that are kept parsed."""
@@ -27,6 +31,10 @@ _SEPARATORS: Final = {
     "spaced commas": (", ", ":"),
     "spaced colons": (",", ": "),
 }
+_QUICK: Final = {"compact": 0, "indent 2": orjson.OPT_INDENT_2}
+"""The styles that orjson writes too, in a tenth of the time and less."""
+
+_NO_FLOATS: Final = frozenset({str, int, bool, type(None)})
 _INDENT: Final = re.compile(r"indent (tab|[1-8])")
 _FIRST_INDENT: Final = re.compile(r"[\[{]\n(\t| {1,8})\S")
 _LONG_EXPONENT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|e([+-])0(\d)')
@@ -66,17 +74,31 @@ class Layout(NamedTuple):
         Raises:
             ValueError: it has NaN, infinity, or half of a surrogate pair that would not be an escape.
         """
-        if self.style in _SEPARATORS:
-            indent, separators = None, _SEPARATORS[self.style]
-        else:
-            width = self.style.removeprefix("indent ")
-            indent, separators = ("\t" if width == "tab" else " " * int(width)), (",", ": ")
-        text = _encoder(self.ascii, indent, separators).encode(value)
+        text = self._written_quickly(value) or self._written(value)
         if self.escaped:  # none of these stands outside a string
             text = text.translate({ord(character): _escape(character) for character in self.escaped})
         if self.exponents:
             text = _LONG_EXPONENT.sub(_shorter, text)
         return f"{self.before}{text}{self.after}".encode()
+
+    def _written_quickly(self, value: Any) -> str | None:
+        """Return what ``_written`` does, ``None`` where orjson may write something else."""
+        option = _QUICK.get(self.style)
+        if option is None or not _plain_floats((value,)):
+            return None
+        try:
+            text = orjson.dumps(value, option=option).decode()
+        except TypeError:  # a number beyond 64 bits, or half of a surrogate pair
+            return None
+        return text if not self.ascii or (text.isascii() and "\x7f" not in text) else None
+
+    def _written(self, value: Any) -> str:
+        if self.style in _SEPARATORS:
+            indent, separators = None, _SEPARATORS[self.style]
+        else:
+            width = self.style.removeprefix("indent ")
+            indent, separators = ("\t" if width == "tab" else " " * int(width)), (",", ": ")
+        return _encoder(self.ascii, indent, separators).encode(value)
 
 
 @lru_cache(maxsize=64)
@@ -90,9 +112,13 @@ def parse(text: str | bytes) -> Any:
     Raises:
         ValueError: it is none; NaN and infinity are none either.
     """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if not may_be_long(raw):
+        try:
+            return orjson.loads(raw)
+        except orjson.JSONDecodeError:  # or what the standard library takes
+            pass
     try:
-        if isinstance(text, str) and not text.startswith("\ufeff"):
-            return _DECODER.decode(text)
         return json.loads(text, parse_constant=_refuse)
     except RecursionError as error:
         raise ValueError("It is nested too deeply.") from error
@@ -151,5 +177,15 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON.")
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
-"""Made once: ``json.loads`` makes one for each text."""
+def _plain_floats(values: Iterable[Any]) -> bool:
+    """Return whether no number is written with an exponent, nor infinite or NaN, at any depth."""
+    for value in values:
+        kind = value.__class__
+        if kind in _NO_FLOATS:
+            continue
+        if kind is float:
+            if not 1e-4 <= abs(value) < 1e16 and value:
+                return False
+        elif not _plain_floats(value.values() if kind is dict else value):
+            return False
+    return True

@@ -227,6 +227,18 @@ class TestForm:
     def test_the_time_is_utc_in_iso_8601(self):
         assert data_of(fixture())["recorded_at"] == "2026-01-01T12:00:00.000000Z"
 
+    @given(VALUES, st.sampled_from([("compact", None), ("indent 2", 2), ("spaced", None)]), st.booleans())
+    @example([1e16, 1e15, 1e-4, 9.9e-5, -0.0, 2**64, -(2**63) - 1, "\x7f", [], {}], ("indent 2", 2), False)
+    @example({"\x7f": 123456789.0, "é": "\u2028"}, ("compact", None), True)
+    def test_an_answer_is_written_as_its_layout_says_whatever_was_put_into_it(self, value, style, ascii_only):
+        name, indent = style
+        layout = {"ascii": ascii_only, "style": name}
+        separators = (",", ":") if name == "compact" else None
+        wanted = json.dumps(value, ensure_ascii=ascii_only, indent=indent, separators=separators)
+        one = Fixture.from_text(edited(response__body=value, response__body_layout=layout), file=None)
+
+        assert one.response.body == wanted.encode()
+
     def test_an_edited_answer_is_replayed_as_edited(self):
         text = fixture(b'{\n  "answer": 42\n}\n').to_text()[0].replace('"answer": 42', '"answer": 43')
 
