@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from secrets import token_bytes
 from typing import Any, Final, NamedTuple
@@ -219,7 +220,13 @@ def imported(source: str, path: str) -> Any:
 
 def rooted(path: str | Path) -> Path:
     """Return a path made absolute: from ``settings.BASE_DIR`` if there is one, else from the working directory."""
-    return Path(getattr(settings, "BASE_DIR", None) or ".").absolute() / path
+    return _below(os.path.join(os.getcwd(), getattr(settings, "BASE_DIR", None) or ""), path)  # noqa: PTH109, PTH118
+
+
+@lru_cache(maxsize=64)
+def _below(folder: str, path: str | Path) -> Path:
+    """Return a path in a folder. Made once: each test of a run asks where its fixtures are."""
+    return Path(folder) / path
 
 
 def project() -> tuple[str, str]:

@@ -145,8 +145,7 @@ class UsageLog:
         # The first line end keeps this whole where the line before was cut short.
         line = b"\n" + b"".join(json.dumps(event).encode() + b"\n" for event in events)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            number = _opened(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            number = self._opened_to_append()
             try:
                 written = os.write(number, line)  # in one call, so that no other process' line lands in the middle
             finally:
@@ -158,6 +157,14 @@ class UsageLog:
             with suppress(OSError):
                 self.path.unlink()
             raise
+
+    def _opened_to_append(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        try:
+            return _opened(self.path, flags)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return _opened(self.path, flags)
 
 
 def _fixtures(events: Iterable[dict[str, Any]]) -> tuple[frozenset[str], frozenset[str]]:
@@ -184,7 +191,8 @@ def _texts(value: Any) -> frozenset[str]:
 
 def _place_of(path: Path | str) -> str:
     """Return where a fixture is: its provider, endpoint, key and name, whatever leads to the folder of all."""
-    return "/".join(Path(path).absolute().parts[-4:])
+    # Not a Path: this is on the way of every test, and of every fixture at the end of a run.
+    return "/".join(os.path.abspath(path).split(os.sep)[-4:])  # noqa: PTH100, PTH206
 
 
 def _opened(path: Path, flags: int) -> int:

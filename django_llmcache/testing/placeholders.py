@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -64,7 +65,7 @@ def _variables(session: Session, recorded: set[str]) -> Iterator[str]:
     While a test may record, and the user has a key of one of them, those alone of whom something is recorded: an
     application may take the first provider that it has a key of.
     """
-    everyone = [*map(providers.get, providers.names())]
+    everyone = _everyone(conf.current())
     known = {one.key_variable: one for one in everyone if one.needs_key and one.key_variable}
     keys = [*known, *OTHER_VARIABLES.values(), *chain(*ALIASES.values()), *AWS_SOURCES]
     if session.mode is Mode.ONCE and any(map(conf.environment, keys)):
@@ -76,6 +77,12 @@ def _variables(session: Session, recorded: set[str]) -> Iterator[str]:
         yield from known
     # No more of them than are of use: requests goes through the whole environment, four times for each call.
     yield from (variable for name, variable in OTHER_VARIABLES.items() if name in recorded)
+
+
+@lru_cache(maxsize=4)
+def _everyone(_settings: conf.Settings) -> tuple[providers.Provider, ...]:
+    """Return every provider that the settings in force know, made once: a run's tests ask in turn."""
+    return tuple(map(providers.get, providers.names()))
 
 
 def _known_to_aws() -> bool:

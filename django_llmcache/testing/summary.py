@@ -22,7 +22,7 @@ from django_llmcache.recorder.takes import without_block
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
 
 _here: list[dict[str, Any]] = []
-_tokens: dict[Path | None, int] = {}
+_tokens: dict[str | None, int] = {}
 
 
 class Test(NamedTuple):
@@ -184,9 +184,9 @@ def _kind(line: Mapping[str, Any]) -> str:
 
 def _tokens_of(fixture: Fixture) -> int:
     """Return the tokens of an answer; it is read once, however often it is replayed."""
-    known = _tokens.get(fixture.path)
+    known = _tokens.get(fixture.file)
     if known is None:
-        known = _tokens[fixture.path] = usage_of(fixture.response).total_tokens
+        known = _tokens[fixture.file] = usage_of(fixture.response).total_tokens
     return known
 
 
