@@ -133,6 +133,14 @@ class UsageLog:
         there, used = _fixtures(events)
         return FullRun(_texts(ends[-1].get("ran")), str(ends[-1].get("root") or ""), there, used)
 
+    def used_since(self) -> frozenset[str]:
+        """Return which fixtures were used or written since the last run began that said ``start``, whatever it was.
+
+        Raises:
+            UsageUnknown: the log can't be read.
+        """
+        return _fixtures(_events(self.path))[1]
+
     def _note(self, event: str, paths: Iterable[Path | str]) -> None:
         told = {(os.getpid(), event, str(path)) for path in paths} - self._told
         if told:

@@ -168,15 +168,29 @@ class _EachSample:
         self._test._callSetUp()
 
     def __call__(self, method: Any) -> None:
-        session, last = self._session, self._session.options.samples - 1
-        with telling_misses(session):
-            for sample in range(last + 1):
-                with session.run(sample), _naming(sample, last):
-                    if sample > 0:
-                        _set_up(self._test, self._before)
-                    self._call(method)
-                    if sample < last:
-                        _tear_down(self._test)
+        with telling_misses(self._session):
+            failures = [self._run(method, sample) for sample in range(self._session.options.samples)]
+            for failure in filter(None, failures):
+                raise failure
+
+    def _run(self, method: Any, sample: int) -> Exception | None:
+        """Run the test on one sample; return what it failed by where it is to fail: the others are to be run too."""
+        last, failure = self._session.options.samples - 1, None
+        with self._session.run(sample), _naming(sample, last):
+            if sample > 0:
+                _set_up(self._test, self._before)
+            try:
+                self._call(method)
+            except Exception as error:
+                if isinstance(error, SkipTest) or not self._is_to_fail(method):
+                    raise
+                failure = error
+            if sample < last:
+                _tear_down(self._test)
+        return failure
+
+    def _is_to_fail(self, method: Any) -> bool:
+        return any(getattr(one, "__unittest_expecting_failure__", False) for one in (self._test, method))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from django_llmcache import conf
@@ -36,6 +38,23 @@ def choose_on_command_line(mode: str | None) -> None:
         parsed(mode, source="--llmcache-mode")
     conf.restore(conf.COMMAND_LINE_MODE, mode)
     _from_command_line = mode
+
+
+@contextmanager
+def chosen_on_command_line(mode: str) -> Iterator[None]:
+    """Take the mode of a run that others may follow in this process, as ``choose_on_command_line`` does.
+
+    Raises:
+        ConfigurationError: it is no mode.
+    """
+    global _from_command_line
+    before, inherited = _from_command_line, conf.environment(conf.COMMAND_LINE_MODE)
+    choose_on_command_line(mode)
+    try:
+        yield
+    finally:
+        _from_command_line = before
+        conf.restore(conf.COMMAND_LINE_MODE, inherited)
 
 
 def decide(asked: Mode | None = None) -> Decision:

@@ -32,6 +32,13 @@ class override_llmcache(override_settings):  # noqa: N801 - reads as override_se
         self.options = {"LLMCACHE": _merged(conf.raw(), self._keys)}
         super().enable()
 
+    def decorate_class(self, cls: type[Any]) -> type[Any]:
+        """Put the keys in force for a class, over what holds where it is written, or is overridden there already."""
+        held = getattr(cls, "_overridden_settings", None) or {}
+        self.options = {"LLMCACHE": _merged(held.get("LLMCACHE", conf.raw()), self._keys)}
+        decorated: type[Any] = super().decorate_class(cls)
+        return decorated
+
 
 def _merged(raw: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
     merged = {**raw, **keys}

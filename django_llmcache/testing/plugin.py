@@ -27,6 +27,7 @@ _called = pytest.StashKey[bool]()
 _gave_up = pytest.StashKey[bool]()
 _found = pytest.StashKey[list[pytest.Item]]()
 _run = pytest.StashKey[AbstractContextManager[None]]()
+_mode = pytest.StashKey[AbstractContextManager[None]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,9 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     mode = config.getoption("--llmcache-mode")
     if mode is not None:
-        from .modes import choose_on_command_line
+        from .modes import chosen_on_command_line
 
-        choose_on_command_line(mode)
+        config.stash[_mode] = manager = chosen_on_command_line(mode)
+        manager.__enter__()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -239,7 +241,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Forget the run."""
     if config in configured:  # else another plugin's configuration has failed before
         configured.remove(config)
-    manager = config.stash.get(_run, None)
-    if manager is not None:
-        del config.stash[_run]
-        manager.__exit__(None, None, None)
+    for key in (_run, _mode):
+        manager = config.stash.get(key, None)
+        if manager is not None:
+            del config.stash[key]
+            manager.__exit__(None, None, None)

@@ -103,9 +103,20 @@ def fixture_store() -> FixtureStore:
 
 
 def usage_log() -> UsageLog:
-    """Return where it is noted which fixtures were used: outside their folder, one for each folder."""
-    name = sha256(str(conf.fixture_folder()).encode()).hexdigest()[:16]
-    return _log_at(Path(tempfile.gettempdir()) / f"llmcache-usage-{user_token()}-{name}.jsonl")
+    """Return where it is noted which fixtures were used: outside their folder, one for each folder and settings."""
+    module = sha256(conf.project()[1].encode()).hexdigest()[:8]
+    return _log_at(Path(tempfile.gettempdir()) / f"{_usage_of_all()}{module}.jsonl")
+
+
+def usage_logs() -> list[UsageLog]:
+    """Return that one, then those of runs with other settings, which may ask something else of the same folder."""
+    own = usage_log()
+    found = sorted(Path(tempfile.gettempdir()).glob(f"{_usage_of_all()}*.jsonl"))
+    return [own, *(_log_at(path) for path in found if path != own.path)]
+
+
+def _usage_of_all() -> str:
+    return f"llmcache-usage-{user_token()}-{sha256(str(conf.fixture_folder()).encode()).hexdigest()[:16]}-"
 
 
 @cache

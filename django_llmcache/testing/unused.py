@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from django_llmcache.recorder.usage import FullRun, UsageLog, UsageUnknown
 
 from . import summary
 from .modes import decide
-from .setups import fixture_store, usage_log
+from .setups import fixture_store, usage_log, usage_logs
 
 _REST: Final = re.compile(r"(\[.*\])?(@[^/:\[\]]+)?( \((set-up|tear-down)( of [^()]*)?\)| <\d+>)?$", re.DOTALL)
 """What an id has beyond the names of a test: its parameters, its group under xdist, and what was done for a class."""
@@ -64,7 +64,7 @@ def end(failed: str | None, root: Path) -> list[Path]:
     with suppress(OSError, UsageUnknown):  # the log can't be kept
         if why is None:
             log.finish(ran={_bare(test.id) for test in summary.tests() if test.passed}, root=str(root))
-            return unused_fixtures(fixture_store(), log)
+            return unused_fixtures(fixture_store(), usage_logs())
         log.give_up(why)
     return []
 
@@ -81,8 +81,10 @@ def elsewhere(root: Path) -> str | None:
     return None
 
 
-def unused_fixtures(store: FixtureStore, log: UsageLog) -> list[Path]:
+def unused_fixtures(store: FixtureStore, logs: Sequence[UsageLog]) -> list[Path]:
     """Return the fixtures that were there when the last full run began, and were neither replayed nor recorded since.
+
+    Of runs with other settings each has a log of its own: none of them may have used such a fixture since its last.
 
     One that a test asked for which is still there, and did not run, may be needed yet: the tests of pytest and those
     of ``manage.py test`` are not the same. One that was imported is of no test until one replays it.
@@ -90,9 +92,22 @@ def unused_fixtures(store: FixtureStore, log: UsageLog) -> list[Path]:
     Raises:
         UsageUnknown: no full run came to its end.
     """
-    run = log.last()
+    runs, unknown = [], []
+    for log in logs:
+        try:
+            runs.append(log.last())
+        except UsageUnknown as why:
+            unknown.append(why)
+    if not runs:
+        raise unknown[0]
+    used = frozenset().union(*(log.used_since() for log in logs))
+    left = {path for run in runs for path in _left_by(run._replace(used=used), store)}
+    return sorted(left)
+
+
+def _left_by(run: FullRun, store: FixtureStore) -> Iterator[Path]:
     ran = {plain(test) for test in run.ran}
-    return sorted(path for path in run.unused(store) if not _needed(_tests(store, path), ran, run))
+    return (path for path in run.unused(store) if not _needed(_tests(store, path), ran, run))
 
 
 def plain(test: str) -> str:

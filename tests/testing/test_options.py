@@ -321,6 +321,46 @@ def test_no_sample_sees_what_another_left(project, provider, runner):
     assert provider.calls == 3  # one for each sample; the other tests ask the same
 
 
+EXPECTED = """
+    import os
+    from unittest import expectedFailure
+
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    class Failing(SimpleTestCase):
+        @expectedFailure
+        @live_api(samples=3)
+        def test_one(self):
+            chat("openai", [{"role": "user", "content": "Hi"}])
+            self.assertEqual(os.environ.get("CURED"), "true")
+"""
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_one_that_is_to_fail_runs_on_each_sample_all_the_same(project, provider, runner):
+    project.write("test_expected.py", EXPECTED)
+    words = () if runner == "pytest" else ("test",)
+
+    done = getattr(project, runner)(*words, **ON)
+
+    assert done.code == 0, done
+    assert provider.calls == 3
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_it_is_told_once_it_fails_on_none(project, provider, runner):
+    project.write("test_expected.py", EXPECTED)
+    words = () if runner == "pytest" else ("test",)
+
+    done = getattr(project, runner)(*words, **ON, CURED="true")
+
+    assert done.code != 0, done
+    assert "nexpected success" in done.text
+
+
 FAULTY = """
     import os
 

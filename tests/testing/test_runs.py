@@ -141,3 +141,22 @@ def test_settings_that_can_not_work_are_the_error_of_a_live_test(project):
 
     assert "1 passed, 1 error" in done.text, done
     assert "settings.LLMCACHE['DEFAULT_TTL'] is 'long'" in done.text
+
+
+def test_the_mode_of_one_run_does_not_hold_for_the_next_in_the_same_process(project, provider):
+    project.write("test_faq.py", FAQ)
+    project.write("twice.py", """
+        import os, pytest
+
+        first = pytest.main(["-q", "--llmcache-mode", "live"])
+        assert first == 0, first
+        assert not [name for name in os.environ if name.startswith("LLMCACHE_COMMAND")]
+        print("THEN", end=" ")
+        second = pytest.main(["-q"])
+    """)  # fmt: skip
+
+    done = project.run("twice.py", OPENAI_API_KEY="made-up")
+    asked = provider.calls
+
+    assert "3 skipped" in done.text.partition("THEN")[2], done
+    assert asked == 3

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from django_llmcache import conf
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.usage import UsageLog, UsageUnknown
 from django_llmcache.testing import override_llmcache, pytest_runs, unused
 from django_llmcache.testing.runner import LLMCacheDiscoverRunner
-from django_llmcache.testing.setups import usage_log
+from django_llmcache.testing.setups import usage_log, usage_logs
 from tests.recorder.made import fixture
 
 from .conftest import ON
@@ -118,7 +119,7 @@ class Observed:
         """Return the names of the fixtures that are known to be unused."""
         [log] = self.project.temporary.glob("llmcache-usage-*.jsonl")
         store = FixtureStore(self.project.folder / "tests/llm_fixtures")
-        return [asked(store.read(path)) for path in unused.unused_fixtures(store, UsageLog(log))]
+        return [asked(store.read(path)) for path in unused.unused_fixtures(store, [UsageLog(log)])]
 
     def forget(self):
         for log in self.project.temporary.glob("llmcache-usage-*.jsonl"):
@@ -304,7 +305,7 @@ class TestDoubt:
             path = store.write(fixture(name=tests, tests=tests))
             log.start([path])
             log.finish(ran=ran, root=str(tmp_path))
-            return unused.unused_fixtures(store, log) == [path]
+            return unused.unused_fixtures(store, [log]) == [path]
 
         return tell
 
@@ -347,6 +348,59 @@ class TestDoubt:
 
     def test_a_recording_of_no_test_is_called_so(self, left):
         assert left()
+
+
+class TestSettings:
+    """Runs with other settings may ask something else: what one of them has used is of use."""
+
+    @pytest.fixture
+    def run(self, tmp_path):
+        """Return what runs all tests with some settings, which use some of the fixtures; what is unused then."""
+        store = FixtureStore(tmp_path / "fixtures")
+        paths = [store.write(fixture(name=name)) for name in ("one", "other", "old")]
+        logs = {}
+
+        def run(settings, *used, full=True):
+            log = logs.setdefault(settings, UsageLog(tmp_path / f"usage-{settings}.jsonl"))
+            if full:
+                log.start(store.paths())
+            log.used(*[paths[number] for number in used])
+            if full:
+                log.finish()
+            found = unused.unused_fixtures(store, [*logs.values()])
+            return [paths.index(path) for path in found]
+
+        return run
+
+    def test_what_only_the_others_use_is_not_called_unused(self, run):
+        run("one", 0)
+
+        assert run("other", 1) == [2]
+
+    def test_nor_what_some_of_their_tests_use_since(self, run):
+        run("one", 0)
+
+        assert run("other", 1, full=False) == [2]
+
+    def test_what_an_earlier_full_run_of_theirs_used_is_forgotten_with_their_next(self, run):
+        run("one", 0, 2)
+        run("other", 1)
+
+        assert run("one", 0) == [2]
+
+
+def test_each_settings_module_has_a_log_and_all_are_found(monkeypatch):
+    monkeypatch.setattr(conf, "project", lambda: ("", "proj.settings"))
+    one = usage_log()
+    one.start()
+    monkeypatch.setattr(conf, "project", lambda: ("", "proj.settings_b"))
+    try:
+        other, found = usage_log(), usage_logs()
+    finally:
+        one.path.unlink()
+
+    assert found[0] is other
+    assert one in found
 
 
 def test_a_run_is_the_same_whichever_other_folders_its_tests_use():
