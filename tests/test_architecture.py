@@ -143,6 +143,17 @@ def test_the_lowest_floor_needs_neither_django_nor_an_http_library():
     assert needing == []
 
 
+def test_the_pytest_plugin_loads_nothing_but_pytest_for_a_project_that_has_no_live_api_tests():
+    code = (
+        "import sys, pytest; before = {*sys.modules}; import django_llmcache.testing.plugin\n"
+        "tops = {name.partition('.')[0] for name in {*sys.modules} - before}\n"
+        "print(*sorted(tops - sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["django_llmcache"]
+
+
 def test_only_conf_reads_djangos_settings():
     reading = {
         module.name

@@ -79,8 +79,7 @@ def apart(then: Any, now: Any, steps: _Steps = ()) -> Iterator[Difference]:
             yield from apart(before, after, (*steps, (old or 0) if new is None else new))
     elif then != now or isinstance(then, bool) != isinstance(now, bool):
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
-        path = ".".join("*" if isinstance(step, int) else step for step in steps)
-        yield Difference(place or "body", then, now, path)
+        yield Difference(place or "body", then, now, place)
 
 
 def _pairs(then: list[Any], now: list[Any]) -> Iterator[tuple[int | None, int | None]]:

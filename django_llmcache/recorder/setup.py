@@ -149,7 +149,7 @@ class Options(NamedTuple):
         repeat: what a request gets that is asked more often than it was recorded: the ``last`` answer, or ``fail``.
         samples: how many answers to the same requests are recorded, each by a run of its own.
         fault: what goes wrong.
-        pace: times the recorded pace at which a stream is replayed; ``0`` for no waiting.
+        pace: times the recorded pauses of a stream that a replay waits; ``0`` for no waiting.
     """
 
     mode: Mode | None = None

@@ -49,7 +49,7 @@ def live_api(target: Callable[..., Any] | None = None, /, **words: Any) -> Any:
             * ``samples``: how many answers to record; the test runs once on each;
             * ``fault``: what goes wrong: ``"429x2"``, ``"500"``, ``"timeout"``, ``"cut@3"``, ``"garble@2"``,
               ``"slow(ttft=2)"``;
-            * ``pace``: times the recorded pace of streams; ``0`` (the default) waits for nothing.
+            * ``pace``: times the recorded pauses of streams, ``2`` for half the pace; ``0`` (the default) for none.
 
     Raises:
         ConfigurationError: a word that cannot work, or no test, where the test is defined.

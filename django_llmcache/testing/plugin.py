@@ -1,4 +1,4 @@
-"""The pytest plugin: the marker ``live_api``, Django's tag of that name, and ``--llmcache-mode``.
+"""The pytest plugin: the marker ``live_api``, Django's tag of that name, ``--llmcache-mode`` and ``--llmcache-doctor``.
 
 Loaded by pytest in every project that has the package installed: at the top it imports pytest alone.
 """
@@ -31,9 +31,15 @@ _mode = pytest.StashKey[AbstractContextManager[None]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--llmcache-mode``."""
-    parser.getgroup("llmcache").addoption(
+    """Add ``--llmcache-mode`` and ``--llmcache-doctor``."""
+    group = parser.getgroup("llmcache")
+    group.addoption(
         "--llmcache-mode", choices=MODES, help="How live_api tests are answered: over the environment and the settings."
+    )
+    group.addoption(
+        "--llmcache-doctor",
+        action="store_true",
+        help="Record these tests, replay them at once, and name what in their requests is another each time.",
     )
 
 
@@ -49,6 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.stash[_mode] = manager = chosen_on_command_line(mode)
         manager.__enter__()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Let the doctor run the tests, where it is asked for."""
+    if not config.getoption("--llmcache-doctor"):
+        return None
+    from .pytest_runs import examined
+
+    return examined(config)
 
 
 @pytest.hookimpl(tryfirst=True)

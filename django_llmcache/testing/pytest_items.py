@@ -61,7 +61,7 @@ def session_for(item: pytest.Item) -> Iterator[Session]:
         )
         session = manager.__enter__()
     except SkipTest as skip:
-        pytest.skip(str(skip))
+        raise pytest.skip.Exception(str(skip), _use_item_location=True) from None  # it is the test's, as of a mark
     session.functions = names_of(getattr(item, "obj", None))
     try:
         yield session

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from . import summary, unused
+from . import doctor, summary, unused
 from .options import NAME
 
 NARROWING: Final = {
@@ -29,6 +29,14 @@ def run_of(config: pytest.Config) -> Iterator[None]:
         yield
 
 
+def examined(config: pytest.Config) -> int | None:
+    """Let the doctor run the tests of a command line; return its exit code, ``None`` where it has started the run."""
+    if not doctor.is_asked(config.getoption(doctor.OPTION)):
+        return None
+    words = ["-m", "pytest", "-p", "no:cacheprovider", *config.invocation_params.args]
+    return doctor.examine(words, config.args, print)
+
+
 def lines_of(config: pytest.Config, *, passed: bool, skipped: Sequence[Any]) -> list[str]:
     """Return what to say at the end; fixtures are called unused only where every live_api test ran, and passed.
 
@@ -40,7 +48,7 @@ def lines_of(config: pytest.Config, *, passed: bool, skipped: Sequence[Any]) -> 
     failed = None if passed else "a test failed, or the run was stopped"
     if any(isinstance(report, pytest.CollectReport) for report in skipped):
         failed = failed or "a whole file was skipped"
-    return summary.lines(unused.end(failed, config.rootpath))
+    return [*summary.lines(unused.end(failed, config.rootpath)), *summary.skipped_lines()]
 
 
 def narrowed(config: pytest.Config) -> str | None:

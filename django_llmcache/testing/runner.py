@@ -1,7 +1,8 @@
-"""Django's test runner with ``--llmcache-mode`` and a block at the end that says what the recorder did."""
+"""Django's test runner with options for the recorder, and a block at the end that says what it did."""
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Final
@@ -9,9 +10,10 @@ from typing import Any, Final
 from django.test.runner import DiscoverRunner
 from django.test.utils import iter_test_cases  # type: ignore[attr-defined] # the stubs do not know it
 
+from django_llmcache.management.fixtures.testruns import manage_words
 from django_llmcache.recorder.setup import Mode
 
-from . import hooks, summary, unused
+from . import doctor, hooks, summary, unused
 from .modes import choose_on_command_line
 from .options import NAME
 
@@ -25,18 +27,22 @@ NARROWING: Final = {
 class LLMCacheRunnerMixin:
     """Give a test runner of one's own the option and the block: ``class Runner(LLMCacheRunnerMixin, MyRunner)``."""
 
-    def __init__(self, *args: Any, llmcache_mode: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, llmcache_mode: str | None = None, llmcache_doctor: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._skipped_files = False
+        self._examines = doctor.is_asked(llmcache_doctor)
         choose_on_command_line(llmcache_mode)
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
-        """Add ``--llmcache-mode``."""
+        """Add ``--llmcache-mode`` and ``--llmcache-doctor``."""
         super().add_arguments(parser)  # type: ignore[misc]
         parser.add_argument(
             "--llmcache-mode", choices=[mode.value for mode in Mode], help="How live_api tests are answered."
         )
+        parser.add_argument(doctor.OPTION, action="store_true", help=doctor.HELP)
 
     def setup_test_environment(self, **kwargs: Any) -> None:
         """Hook unittest, as the app does by itself under ``manage.py test``."""
@@ -52,7 +58,9 @@ class LLMCacheRunnerMixin:
         return loaded
 
     def run_tests(self, test_labels: list[str], **kwargs: Any) -> int:
-        """Run the tests, and say at the end what the recorder did."""
+        """Run the tests, and say at the end what the recorder did; or let the doctor run them."""
+        if self._examines:
+            return doctor.examine([*manage_words(), *sys.argv[1:]], test_labels, self.log)  # type: ignore[attr-defined]
         with summary.of_a_run():
             unused.begin(self._narrowed(test_labels))
             failed: int = super().run_tests(test_labels, **kwargs)  # type: ignore[misc]

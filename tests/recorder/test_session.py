@@ -19,6 +19,8 @@ from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.recorder.taping import Taping
 from django_llmcache.recorder.usage import UsageLog
 
+from .made import fixture
+
 URL = "https://api.openai.com/v1/chat/completions"
 JSON = (("content-type", "application/json"),)
 SECRET = "sk-proj-" + "4rXqZ8kLw2NvB7yTcJ5mHs9D" * 2
@@ -68,6 +70,28 @@ def replayed(session: Session, question: str = "Hi") -> bytes:
     replay = session.begin(asked(question))
     assert isinstance(replay, Replay)
     return replay.response.body
+
+
+def recorded_as(run) -> tuple[str, str]:
+    """Return the key and the endpoint that the question is filed under."""
+    run.record(b"{}")
+    (path,) = run.store.paths()
+    one = run.store.read(path)
+    run.store.delete([path])
+    return one.key, one.endpoint
+
+
+class TestPace:
+    @pytest.mark.parametrize(
+        ("options", "waits"), [({}, [0, 0]), ({"pace": 1.0}, [0.01, 0.01]), ({"pace": 2}, [0.02, 0.02])]
+    )
+    def test_the_pauses_of_a_stream_are_waited_as_often_as_the_test_says(self, run, options, waits):
+        key, endpoint = recorded_as(run)
+        run.store.write(fixture(b"data: 1\n\n", b"data: 2\n\n", key=key, endpoint=endpoint, request=asked()))
+
+        replay = run.session(Mode.REPLAY, **options).begin(asked())
+
+        assert [wait for wait, _ in replay.pieces()] == waits
 
 
 class TestTelling:

@@ -143,6 +143,17 @@ def test_settings_that_can_not_work_are_the_error_of_a_live_test(project):
     assert "settings.LLMCACHE['DEFAULT_TTL'] is 'long'" in done.text
 
 
+@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_pytest_says_why_they_were_skipped_and_where_they_are(project, words):
+    project.write("test_faq.py", FAQ)
+
+    done = project.pytest("-rs", *words)
+
+    assert "live_api: 3 skipped. The test cache is off. Set LLMCACHE_TEST_CACHE_ENABLED=true" in done.text, done
+    assert "SKIPPED [1] test_faq.py:" in done.text
+    assert "pytest_items.py" not in done.text
+
+
 def test_the_mode_of_one_run_does_not_hold_for_the_next_in_the_same_process(project, provider):
     project.write("test_faq.py", FAQ)
     project.write("twice.py", """

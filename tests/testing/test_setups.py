@@ -43,6 +43,20 @@ def test_other_settings_are_another():
     assert (inside, setup_for(Mode.REPLAY).expired) == ("error", "warn")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "attribute", "held"),
+    [
+        ("FALLBACK", "latest_success", "fallback", "latest_success"),
+        ("FALLBACK", "latest_any", "fallback", "latest_any"),
+        ("FALLBACK", "error", "fallback", "error"),
+        ("IGNORE_PATHS", ["trace.nonce"], "ignore", ("trace.nonce",)),
+    ],
+)
+def test_what_the_settings_say_holds_for_a_run(key, value, attribute, held):
+    with override_llmcache(TEST_CACHE={key: value}):
+        assert getattr(setup_for(Mode.REPLAY), attribute) == held
+
+
 @pytest.fixture
 def nameless(monkeypatch):
     """Let the user have a number and no name, as in a container."""
