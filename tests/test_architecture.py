@@ -32,9 +32,9 @@ FLOORS = (
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 OPTIONAL = {
-    "aiohttp", "anthropic", "botocore", "cachebox", "cachetools", "cryptography", "debug_toolbar", "environ", "grpc",
-    "httpx", "httpx2", "openai", "opentelemetry", "prometheus_client", "pymemcache", "pytest", "redis", "responses",
-    "wrapt", "yaml", "zstandard",
+    "aiohttp", "anthropic", "botocore", "cachebox", "cachetools", "cryptography", "curl_cffi", "debug_toolbar",
+    "environ", "grpc", "httpx", "httpx2", "openai", "opentelemetry", "prometheus_client", "pymemcache", "pytest",
+    "redis", "responses", "wrapt", "yaml", "zstandard",
 }  # fmt: skip
 ADAPTERS = {
     "backends/encryption.py": {"cryptography"},
@@ -44,6 +44,7 @@ ADAPTERS = {
     "recorder/vcr.py": {"yaml"},
     "testing/interceptors/over_aiohttp.py": {"aiohttp"},
     "testing/interceptors/over_botocore.py": {"botocore"},
+    "testing/interceptors/over_curl.py": {"curl_cffi"},
     "testing/interceptors/over_grpc.py": {"grpc"},
     "testing/interceptors/over_httpx.py": {"httpx", "httpx2"},
     "testing/interceptors/over_requests.py": {"responses"},

@@ -24,14 +24,14 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, is_stream, latin, lowered, reason_of
-from .patching import replace
+from .patching import replace_unless_mocked
 
 _LIMIT: Final = 65536
 
 
 def install() -> Callable[[], None]:
     """Let aiohttp pass by the recorder; return what ends it."""
-    return replace(BaseConnector, "connect", _connecting)
+    return replace_unless_mocked(BaseConnector, "connect", _connecting)
 
 
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:

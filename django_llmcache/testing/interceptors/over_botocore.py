@@ -16,13 +16,13 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import REFUSED, TIMED_OUT, begin, concerns, lowered
-from .patching import replace
+from .patching import replace_unless_mocked
 from .wire import replayed, taped
 
 
 def install() -> Callable[[], None]:
     """Let botocore pass by the recorder; return what ends it."""
-    return replace(URLLib3Session, "send", _sending)
+    return replace_unless_mocked(URLLib3Session, "send", _sending)
 
 
 def _sending(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,8 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, latin, lowered
-from .patching import is_mocked, replace
+from .mocks import is_mocked
+from .patching import replace, replace_unless_mocked
 from .sockets import watch
 
 _SYNC: Final = "handle_request"
@@ -28,8 +29,8 @@ def install() -> Callable[[], None]:
     ending = ExitStack()
     for streams in [_streams(name) for name in ("httpx2", "httpx") if is_here(name)]:
         library = streams.library  # may be the other one under an alias: `replace` does nothing twice
-        ending.callback(replace(library.HTTPTransport, _SYNC, streams.sync))
-        ending.callback(replace(library.AsyncHTTPTransport, _ASYNC, streams.asynchronous))
+        ending.callback(replace_unless_mocked(library.HTTPTransport, _SYNC, streams.sync))
+        ending.callback(replace_unless_mocked(library.AsyncHTTPTransport, _ASYNC, streams.asynchronous))
         core = import_module("httpcore2" if library.__name__ == "httpx2" else "httpcore")
         ending.callback(replace(core.HTTPConnection, _SYNC, _connected))
         ending.callback(replace(core.AsyncHTTPConnection, _ASYNC, _connected))

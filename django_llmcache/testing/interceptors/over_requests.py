@@ -23,7 +23,7 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
 from .answering import REFUSED, TIMED_OUT, begin, concerns, is_replayed
-from .patching import replace
+from .patching import replace, replace_unless_mocked
 from .wire import replayed, taped
 
 _ANY: Final = re.compile("")
@@ -33,7 +33,7 @@ _POSITIONAL: Final = ("stream", "timeout", "verify", "cert", "proxies")
 def install() -> Callable[[], None]:
     """Let requests pass by the recorder; return what ends it."""
     ending = ExitStack()
-    ending.callback(replace(HTTPAdapter, "send", _engine_over))
+    ending.callback(replace_unless_mocked(HTTPAdapter, "send", _engine_over))
     ending.callback(replace(requests.sessions, "get_environ_proxies", _proxies_over))
     ending.callback(replace(requests.sessions, "get_netrc_auth", _login_over))
     return ending.close

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any, Final
+
+from .mocks import is_mocked, package_of
 
 _installed: Final[dict[tuple[Any, str], Any]] = {}
 _made: Final[dict[tuple[Any, str, Any], tuple[Any, Any]]] = {}
 """What ``make`` returned, with the original: the same one is set again in the next test."""
+
+
+def replace_unless_mocked(owner: type, name: str, make: Callable[[Any], Any]) -> Callable[[], None]:
+    """Replace a method as ``replace`` does, unless a mock is in its place: then that answers, and nobody else.
+
+    It is not covered for as long as it is there; what it passes on is seen by whoever watches the connections.
+    """
+    if (owner, name) not in _installed and is_mocked(owner, name):
+        return lambda: None
+    return replace(owner, name, make)
 
 
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], None]:
@@ -32,7 +42,11 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
 
     def put_back() -> None:
         ours, original, inherited = _installed.get((owner, name), (None, None, False))
-        if ours is None or vars(owner).get(name) is not ours:
+        if ours is None:
+            return
+        if vars(owner).get(name) is not ours:
+            if _is_gone(owner, name):
+                del _installed[owner, name]
             return
         del _installed[owner, name]
         if inherited:
@@ -43,26 +57,6 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
     return put_back
 
 
-MOCKS: Final = frozenset({"respx"})
-"""Packages that put an answer of their own in the place of a connection."""
-
-
-def is_mocked(owner: type, name: str) -> bool:
-    """Return whether a mock is in the place of a class' method.
-
-    Told by who wrote the function. A function of anybody else's is a wrapper, such as telemetry's, and goes on to the
-    provider: what passes by it is recorded as ever.
-    """
-    home = next((kind for kind in owner.__mro__ if name in vars(kind)), None)
-    if home is None:
-        return False
-    function = inspect.unwrap(vars(home)[name])
-    if not isinstance(function, FunctionType):
-        return True
-    author: str = function.__globals__["__name__"]
-    return author.partition(".")[0] in MOCKS
-
-
 def _is_gone(owner: Any, name: str) -> bool:
     """Return whether ours was there, and now what the library itself has is, with nobody's wrapper around it."""
     function = getattr(owner, name)
@@ -70,5 +64,4 @@ def _is_gone(owner: Any, name: str) -> bool:
         return False
     if not isinstance(function, FunctionType):
         return name not in vars(owner)  # of a built-in class below it
-    home = sys.modules.get(owner.__name__ if isinstance(owner, ModuleType) else owner.__module__)
-    return function.__code__.co_filename == getattr(home, "__file__", None)
+    return package_of(function) == package_of(owner)
