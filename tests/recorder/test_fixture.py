@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from django_llmcache.recorder.contents import LARGE, LARGE_BINARY
 from django_llmcache.recorder.exchange import Chunk, Incoming
 from django_llmcache.recorder.fixture import SCHEMA, Fixture, FixtureError
+from django_llmcache.recorder.matcher import Matcher
 from tests.recordings import load_all
 
 from .made import EVENTS, JSON, NOON, answered, asked, back, fields_of, fixture
@@ -124,6 +125,27 @@ class TestBytes:
     )
     def test_so_does_one_whose_json_not_every_parser_takes(self, body):
         assert back(fixture(request=asked(body))).request.body == body
+
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            (b'{"model": "m", "maximum": 340282366920938463463374607431768211455}', "application/json"),
+            (b'{"b":{"most":18446744073709551616},"a":[]}', ""),
+            (b'{"b":"\\ud83d","b":1,"a":2}', "application/json"),
+            (b'{"b":NaN,"a":1}', "application/json"),
+            (b"1.50", "application/json-seq"),
+        ],
+    )
+    def test_so_does_one_whose_key_is_made_of_its_bytes(self, body, kind):
+        assert back(fixture(request=asked(body, headers=(("content-type", kind),)))).request.body == body
+
+    @given(json_bodies() | BODIES, st.sampled_from(["", "application/json", "application/x-ndjson", "text/plain"]))
+    @example(b'{"b":1e16,"a":-0.0,"n":18446744073709551615,"m":-9223372036854775809}', "")
+    @example(b'{"a":{"b":1,"b":2},"a":{"b":3}}', "application/json")
+    def test_what_comes_back_has_the_key_that_was_sent(self, body, kind):
+        sent = asked(body, headers=(("content-type", kind),))
+
+        assert Matcher().key_of(back(fixture(request=sent)).request) == Matcher().key_of(sent)
 
     @given(VALUES)
     def test_a_request_in_json_comes_back_with_the_same_value(self, value):
