@@ -367,7 +367,7 @@ class TestDamage:
             ({"request__headers": [["a", 1]]}, "request.headers: it is a list; it must be a list of pairs"),
             ({"request__bdoy": 1}, "request.bdoy: there is no such field; did you mean 'body'?"),
             ({"request__text": "x"}, "request.text: it stands beside body; only one of them can be the body"),
-            ({"response__status": "200"}, "response.status: it is '200'; it must be a whole number from 200 to 599"),
+            ({"response__status": "200"}, "response.status: it is '200'; it must be a whole number from 200 to 999"),
             ({"response__status": 99}, "response.status: it is 99"),
             ({"response__status": 1000}, "response.status: it is 1000"),
             ({"response__headers": ...}, "response.headers: it is missing"),
@@ -502,6 +502,10 @@ class TestModel:
         key = hashlib.sha256(b"a question").hexdigest()[:12]
 
         assert repr(fixture()) == f"<Fixture openai chat_completions {key} 200>"
+
+    @pytest.mark.parametrize("status", [200, 599, 600, 999])
+    def test_any_status_of_an_answer_comes_back(self, status):
+        assert back(fixture(response=answered(b"{}", status=status))).response.status == status
 
     def test_a_request_without_a_body_stays_without(self):
         assert back(fixture(request=asked(b"", headers=JSON))).request.body == b""
