@@ -6,11 +6,13 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from .exchange import Chunk, Incoming, Outgoing
 from .fields import Fields
+from .forms import canonical_form, counts_bytes
 from .layouts import Layout, parse, recognise, too_deep
 
 LARGE: Final = 64 * 1024
@@ -94,20 +96,25 @@ class SideFile:
 
 
 def pack_request(request: Outgoing, side: SideFile) -> dict[str, Any]:
-    """Return how a request's body is kept. JSON has its keys sorted, so that two recordings compare well."""
+    """Return how a request's body is kept, so that its key can be made anew.
+
+    JSON has its names sorted, so that two recordings compare well. What counts byte by byte comes back so.
+    """
     body = request.body
     if not body:
         return {}
-    if _counts_as_json(request) and not side.wants(body):
-        try:
-            value = parse(body.decode())
-            if not too_deep(value):
-                ordered = _ordered(value)
-                Layout().write(ordered)  # it can be kept in a file
-                return {"body": ordered}
-        except ValueError:
-            pass
+    if not side.wants(body):
+        with suppress(ValueError):
+            return {"body": _sorted(request)}
     return _pack(body, side)
+
+
+def is_sorted(request: Outgoing) -> bool:
+    """Return whether a body is JSON as ``pack_request`` keeps it, so that it may have been sent in another order."""
+    try:
+        return _written_sorted(request.body)[1] == request.body
+    except ValueError:
+        return False
 
 
 def unpack_request(fields: Fields, side: SideFile) -> Callable[[], bytes]:
@@ -151,12 +158,28 @@ def milliseconds(value: float) -> float:
     return int(short) if short == int(short) else short
 
 
-def _counts_as_json(request: Outgoing) -> bool:
-    """Return whether the key of a request is made of the value of its body, so that the order of names is free."""
-    content_type = request.header("content-type").lower()
-    if content_type.startswith(("multipart/", "application/x-www-form-urlencoded")):
-        return False
-    return "json" in content_type or request.body.lstrip()[:1] in (b"{", b"[")
+def _sorted(request: Outgoing) -> Any:
+    """Return the value of a body with its names sorted.
+
+    Raises:
+        ValueError: that would have another key, for it is no JSON, or is some that counts byte by byte.
+    """
+    form = partial(canonical_form, request.header("content-type"), unkeyed=frozenset(), ignore=())
+    before = form(request.body)
+    if counts_bytes(before):
+        raise ValueError("Its bytes count.")
+    value, written = _written_sorted(request.body)
+    if form(written) != before:
+        raise ValueError("It is no JSON.")
+    return value
+
+
+def _written_sorted(body: bytes) -> tuple[Any, bytes]:
+    value = parse(body.decode())
+    if too_deep(value):
+        raise ValueError("It is nested too deeply.")
+    ordered = _ordered(value)
+    return ordered, Layout().write(ordered)
 
 
 def _chunk(fields: Fields, side: SideFile) -> Chunk:

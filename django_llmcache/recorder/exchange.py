@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 Pairs = tuple[tuple[str, str], ...]
 """Headers or query parameters in their order; a name may come more than once."""
+
+STATUSES: Final = range(200, 1000)
+"""Those of an answer, as clients take them: a gateway may have some of its own beyond 599."""
 
 
 def first(pairs: Pairs, name: str) -> str:

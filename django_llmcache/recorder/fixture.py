@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .contents import LARGE, SideFile, milliseconds, pack_request, pack_response, unpack_request, unpack_response
-from .exchange import Incoming, Outgoing
+from .exchange import STATUSES, Incoming, Outgoing
 from .fields import Fields, FixtureError
 from .layouts import parse
 
@@ -273,7 +273,7 @@ def _is_absolute(url: str) -> bool:
 
 def _read_response(fields: Fields, side: SideFile, *, elapsed: float) -> Incoming:
     fields.only(_RESPONSE)
-    status, reason = fields.whole("status", least=200, most=599), fields.text("reason", "")
+    status, reason = fields.whole("status", least=STATUSES[0], most=STATUSES[-1]), fields.text("reason", "")
     came = Incoming(status, reason, fields.pairs("headers"), unpack_response(fields, side), elapsed=elapsed)
     if _SELDOM.isdisjoint(fields.values):
         return came

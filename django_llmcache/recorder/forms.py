@@ -25,6 +25,7 @@ from .layouts import too_deep
 
 _FILE: Final = "filename"
 _REDACTED: Final = REDACTED.encode()
+_RAW: Final = b"raw\n"
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _PARAMETER: Final = re.compile(r';\s*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
 
@@ -50,7 +51,12 @@ def canonical_form(content_type: str, body: bytes, *, unkeyed: frozenset[str], i
         form = _json(body, unkeyed, ignore)
     if form is not None:
         return form
-    return b"raw\n" + orjson.dumps((media_type, hashlib.sha256(body).hexdigest()))
+    return _RAW + orjson.dumps((media_type, hashlib.sha256(body).hexdigest()))
+
+
+def counts_bytes(form: bytes) -> bool:
+    """Return whether canonical bytes are those of a body that counts byte by byte."""
+    return form.startswith(_RAW)
 
 
 def counted_value(content_type: str, body: bytes, *, unkeyed: frozenset[str], ignore: tuple[str, ...]) -> Any:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from django_llmcache.exceptions import LLMCacheError
 
 from .decoding import Decoder, DecodingError
-from .exchange import Chunk, Incoming, Outgoing, first
+from .exchange import STATUSES, Chunk, Incoming, Outgoing, first
 
 LARGEST_BODY: Final = 64 * 1024 * 1024
 """Bytes of the largest body that is read, once it is decoded."""
@@ -192,10 +192,10 @@ def _status(fields: dict[str, Any]) -> tuple[int, str]:
         status, _, words = status.strip().partition(" ")
         reason = reason or words
         status = int(status) if status.isdecimal() else None
-    if type(status) is not int or not 100 <= status <= 599:
+    if type(status) is not int or not 100 <= status <= STATUSES[-1]:
         raise InteractionError("it has no HTTP status")
-    if status < 200:
-        raise InteractionError(f"its status is {status}, which is no answer yet: those are from 200 to 599")
+    if status not in STATUSES:
+        raise InteractionError(f"its status is {status}, which is no answer yet: those are from 200 on")
     return status, _text(reason or "", "its reason")
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from .credentials import is_signing
 from .exchange import Outgoing, Pairs
-from .forms import canonical_form, counted_value
+from .forms import canonical_form, counted_value, counts_bytes
 from .names import folder_name
 
 FORMAT: Final = 1
@@ -57,10 +57,12 @@ class Matcher:
     def key_of(self, redacted: Outgoing) -> str:
         """Return 64 hex characters, the same for requests that are the same and for no others."""
         digest = hashlib.sha256(_envelope(*redacted[:3], self._headers))
-        digest.update(
-            canonical_form(redacted.header("content-type"), redacted.body, unkeyed=UNKEYED, ignore=self._ignore)
-        )
+        digest.update(self._form(redacted))
         return digest.hexdigest()
+
+    def counts_bytes(self, redacted: Outgoing) -> bool:
+        """Return whether a request's body counts byte by byte."""
+        return counts_bytes(self._form(redacted))
 
     def head_of(self, redacted: Outgoing) -> dict[str, str]:
         """Return what counts of a request besides its body, one text for each part, by what people call it."""
@@ -72,6 +74,9 @@ class Matcher:
     def body_of(self, redacted: Outgoing) -> Any:
         """Return what counts of a request's body, for people: the value of JSON, the fields of a form, or a text."""
         return counted_value(redacted.header("content-type"), redacted.body, unkeyed=UNKEYED, ignore=self._ignore)
+
+    def _form(self, redacted: Outgoing) -> bytes:
+        return canonical_form(redacted.header("content-type"), redacted.body, unkeyed=UNKEYED, ignore=self._ignore)
 
 
 def endpoint_of(outgoing: Outgoing) -> str:

@@ -55,6 +55,7 @@ _OTHER_KEY: Final = (
     "the same request: its fixture has a key of old, which `manage.py llmcache fixtures rekey` makes anew"
 )
 _UNSEEN: Final = "the bodies differ in what does not show here, such as the type of a file or how a number is written"
+_BYTES: Final = "counts byte by byte: it has an integer beyond 64 bits, or is not exactly JSON"
 _ALL_COUNTS: Final = Matcher()
 
 
@@ -114,6 +115,8 @@ def explain_miss(
     if model:
         lines.append(f"  model    {model}")
     nowhere = why in ("none", NO_KEY)
+    if nowhere and matcher.counts_bytes(asked) and not isinstance(matcher.body_of(asked), str):
+        lines.append(f"  body     {_BYTES}")
     nearest = nearest_to(asked, candidates, matcher, test=test) if nowhere else None
     if nearest is None:
         lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if nowhere else ""))

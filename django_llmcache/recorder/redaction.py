@@ -16,7 +16,7 @@ from django_llmcache.exceptions import LLMCacheError
 
 from .credentials import HEADERS, REDACTED, Span, is_signing, may_be_credential, merged, shapes
 from .decoding import plain_body
-from .echoes import echoes, encoded, hides
+from .echoes import echoes, encoded, hides, meant, sure, written
 from .edits import cut_anew, edited, replaced
 from .exchange import Incoming, Outgoing, Pairs, first
 from .findings import BINARY, findings, in_text, may_find
@@ -187,13 +187,19 @@ class Redactor:
                 self._remember(b64decode(rest).decode().partition(":")[2])
 
     def _remember(self, value: str) -> None:
-        if len(value) >= _LEAST and REDACTED not in value and value not in self._known:
+        if value in self._known:
+            return
+        for plain in meant(value):
+            if len(plain) < _LEAST or REDACTED in plain or plain in self._known:
+                continue
             self._clean.clear()
-            self._known += (value,)
-            forms = encoded(value)
+            self._known += written(plain)
+            forms = encoded(plain)
             self._encoded += forms
             slashed = (form.replace("/", r"\/") for form in forms if "/" in form)  # as JSON may have it
-            self._known_bytes += tuple(each.encode("utf-8", "surrogatepass") for each in (value, *forms, *slashed))
+            self._known_bytes += tuple(
+                each.encode("utf-8", "surrogatepass") for each in (*sure(plain), *forms, *slashed)
+            )
 
     def _look(self, text: str) -> list[Span]:
         found = shapes(text)

@@ -79,7 +79,7 @@ class FixtureStore:
         """Write a fixture to a file of its own and return its path. A reader sees the whole file or none.
 
         Raises:
-            FixtureError: it is larger than ``MAX_FIXTURE_BYTES`` allows, or can't be told in UTF-8.
+            FixtureError: it is larger than ``MAX_FIXTURE_BYTES`` allows, can't be told in UTF-8, or not be read again.
             OSError: the file can't be written.
         """
         self._check_size(fixture)
@@ -203,9 +203,11 @@ class FixtureStore:
     def _content(self, fixture: Fixture) -> tuple[bytes, bytes | None]:
         text, side = fixture.to_text(largest=min(LARGE, self.max_bytes))
         try:
-            return text.encode(), side
+            content = text.encode()
         except UnicodeEncodeError as error:
             raise FixtureError(None, "", f"a text in it can't be written in UTF-8 ({error.reason})") from error
+        _whole(Fixture.from_text(text, file=None, side=side))  # nothing is written that can't be read again
+        return content, side
 
     def _is_free(self, new: Path, old: Path, fixture: Fixture, side: bytes | None) -> bool:
         """Return whether nothing is lost if a fixture is written there: it may be there already, half moved."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .exchange import STATUSES
 from .fixture import Fixture
 from .leaks import masked
 from .taping import Taping
@@ -66,4 +67,6 @@ class Tapes:
     def _why(tape: Taping) -> str:
         if tape.status is None:
             return "no answer came"
+        if tape.status not in STATUSES:
+            return f"its status was {tape.status}, and those that are kept are from {STATUSES[0]} to {STATUSES[-1]}"
         return f"the answer was an error ({tape.status}), which record_errors=True keeps"

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from .decoding import decoded
-from .exchange import Chunk, Incoming, Outgoing, Pairs, first
+from .exchange import STATUSES, Chunk, Incoming, Outgoing, Pairs, first
 from .fixture import Fixture
 from .leaks import leaks
 from .matcher import FORMAT
@@ -92,7 +92,7 @@ class Taping:
     @property
     def finished(self) -> bool:
         """Return whether there is an answer to keep."""
-        return self._head is not None and self._end is not None
+        return self._head is not None and self._head[0] in STATUSES and self._end is not None
 
     @property
     def status(self) -> int | None:

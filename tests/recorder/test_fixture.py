@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from django_llmcache.recorder.contents import LARGE, LARGE_BINARY
 from django_llmcache.recorder.exchange import Chunk, Incoming
 from django_llmcache.recorder.fixture import SCHEMA, Fixture, FixtureError
+from django_llmcache.recorder.matcher import Matcher
 from tests.recordings import load_all
 
 from .made import EVENTS, JSON, NOON, answered, asked, back, fields_of, fixture
@@ -124,6 +125,27 @@ class TestBytes:
     )
     def test_so_does_one_whose_json_not_every_parser_takes(self, body):
         assert back(fixture(request=asked(body))).request.body == body
+
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            (b'{"model": "m", "maximum": 340282366920938463463374607431768211455}', "application/json"),
+            (b'{"b":{"most":18446744073709551616},"a":[]}', ""),
+            (b'{"b":"\\ud83d","b":1,"a":2}', "application/json"),
+            (b'{"b":NaN,"a":1}', "application/json"),
+            (b"1.50", "application/json-seq"),
+        ],
+    )
+    def test_so_does_one_whose_key_is_made_of_its_bytes(self, body, kind):
+        assert back(fixture(request=asked(body, headers=(("content-type", kind),)))).request.body == body
+
+    @given(json_bodies() | BODIES, st.sampled_from(["", "application/json", "application/x-ndjson", "text/plain"]))
+    @example(b'{"b":1e16,"a":-0.0,"n":18446744073709551615,"m":-9223372036854775809}', "")
+    @example(b'{"a":{"b":1,"b":2},"a":{"b":3}}', "application/json")
+    def test_what_comes_back_has_the_key_that_was_sent(self, body, kind):
+        sent = asked(body, headers=(("content-type", kind),))
+
+        assert Matcher().key_of(back(fixture(request=sent)).request) == Matcher().key_of(sent)
 
     @given(VALUES)
     def test_a_request_in_json_comes_back_with_the_same_value(self, value):
@@ -345,7 +367,7 @@ class TestDamage:
             ({"request__headers": [["a", 1]]}, "request.headers: it is a list; it must be a list of pairs"),
             ({"request__bdoy": 1}, "request.bdoy: there is no such field; did you mean 'body'?"),
             ({"request__text": "x"}, "request.text: it stands beside body; only one of them can be the body"),
-            ({"response__status": "200"}, "response.status: it is '200'; it must be a whole number from 200 to 599"),
+            ({"response__status": "200"}, "response.status: it is '200'; it must be a whole number from 200 to 999"),
             ({"response__status": 99}, "response.status: it is 99"),
             ({"response__status": 1000}, "response.status: it is 1000"),
             ({"response__headers": ...}, "response.headers: it is missing"),
@@ -480,6 +502,10 @@ class TestModel:
         key = hashlib.sha256(b"a question").hexdigest()[:12]
 
         assert repr(fixture()) == f"<Fixture openai chat_completions {key} 200>"
+
+    @pytest.mark.parametrize("status", [200, 599, 600, 999])
+    def test_any_status_of_an_answer_comes_back(self, status):
+        assert back(fixture(response=answered(b"{}", status=status))).response.status == status
 
     def test_a_request_without_a_body_stays_without(self):
         assert back(fixture(request=asked(b"", headers=JSON))).request.body == b""

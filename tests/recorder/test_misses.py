@@ -312,6 +312,17 @@ class TestText:
 
         assert lines[3].startswith("    the bodies differ in what does not show here")
 
+    def test_a_body_that_counts_byte_by_byte_says_so(self):
+        most = 2**64
+        lines = explained(b'{"b": 1, "a": %d}' % most, recorded(b'{"a": %d, "b": 1}' % most))
+
+        assert lines[2] == "  body     counts byte by byte: it has an integer beyond 64 bits, or is not exactly JSON"
+        assert lines[4].startswith("    the bodies differ in what does not show here")
+
+    @pytest.mark.parametrize("sent", [b'{"b":1}', b"plain", b"\x00\xff"])
+    def test_any_other_says_nothing_of_it(self, sent):
+        assert not any(line.startswith("  body") for line in explained(sent, headers=()))
+
     @pytest.mark.parametrize(
         ("now", "then"),
         [

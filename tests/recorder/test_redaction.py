@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import secrets
+from functools import partial
 from itertools import pairwise
 from urllib.parse import parse_qs, quote, quote_plus
 
@@ -621,6 +622,63 @@ class TestKnown:
         redactor.request(request_of(url=f"{URL}?key={self.KEY}"))
 
         assert redactor.text(self.KEY) == REDACTED
+
+    @pytest.mark.parametrize("encode", [quote, quote_plus, partial(quote, safe=""), lambda text: quote(text).lower()])
+    def test_one_in_the_query_is_known_as_it_was_before_it_was_encoded(self, encode):
+        redactor, value = Redactor(), "ab/cd+ef = gh&ij?12"
+        url = f"{URL}?sig={encode(value)}"
+
+        request = redactor.request(request_of({"content": f"why is {value} refused, in {url} too?"}, url=url))
+        answer = redactor.response(answer_of({"error": f"{value} is wrong"}))
+
+        assert json.loads(request.body)["content"].startswith(f"why is {REDACTED} refused")
+        assert json.loads(answer.body) == {"error": f"{REDACTED} is wrong"}
+        assert redactor.left(request, answer) == []
+
+    @pytest.mark.parametrize("encode", [quote, quote_plus, partial(quote, safe="")])
+    def test_one_in_a_header_is_known_with_percent_signs_too(self, encode):
+        redactor, value = Redactor(), "ab/cd+ef=gh12"
+        redactor.request(request_of(headers=[("authorization", f"Bearer {value}")]))
+
+        answer = redactor.response(answer_of({"next": f"/b?page={encode(value)}"}))
+
+        assert json.loads(answer.body) == {"next": f"/b?page={REDACTED}"}
+
+    @pytest.mark.parametrize("ascii_only", [True, False])
+    @pytest.mark.parametrize(
+        "value", [r'abcd"efgh\ijkl', "pass\u00e9-wörd-of-mine", "ab/cd+ef=gh12", "pass-\U0001f600-word-of-mine"]
+    )
+    def test_it_is_known_as_json_writes_it(self, value, ascii_only):
+        redactor, write = Redactor(), json.JSONEncoder(ensure_ascii=ascii_only).encode
+        headers = [*JSON, ("authorization", f"Bearer {value}")]
+        body = write({"said": f"It was {value}.", "file": write({"a": value})}).encode()
+        expected = {"said": f"It was {REDACTED}.", "file": write({"a": REDACTED})}
+
+        request = redactor.request(request_of(body, headers=headers))
+        answer = redactor.response(answer_of(body.replace(b"/", rb"\/")))
+
+        assert json.loads(request.body) == json.loads(answer.body) == expected
+        assert redactor.left(request, answer) == []
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            r'it was abcd\"efgh\\ij/kl', r'it was abcd\\\"efgh\\\\ij\/kl', "abcd%22efgh%5cij%2fkl",
+            "abcd%2522efgh%255Cij%252Fkl", r"abcd\u0022efgh\u005Cij\u002fkl", r"abcd&quot;efgh\\ij/kl",
+        ],
+    )  # fmt: skip
+    def test_however_it_is_written_no_recording_is_left_with_it(self, written):
+        redactor = Redactor()
+        redactor.request(request_of(headers=[("authorization", r'Bearer abcd"efgh\ij/kl')]))
+        answer = answer_of(written.encode(), headers=[("content-type", "text/plain")])
+
+        assert redactor.left(request_of(), answer) == ["response.body"]
+
+    def test_what_is_short_once_it_is_decoded_is_no_more_known_than_any_short_word(self):
+        redactor = Redactor()
+        redactor.request(request_of(url=f"{URL}?sig=%74%65%73%74"))
+
+        assert redactor.text("a test of %74%65%73%74") == f"a test of {REDACTED}"
 
     @pytest.mark.parametrize("value", [KEY, f"Bearer {KEY}"])
     def test_one_in_a_header_of_a_telling_name_is_known_too(self, value):

@@ -163,6 +163,22 @@ class TestWriting:
         with pytest.raises(FixtureError, match="can't be written in UTF-8"):
             fixtures.write(fixture(tests=("\ud83d",)))
 
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"response": answered(b"{}", status=101)}, "response.status: it is 101"),
+            ({"request": asked(url="/v1/chat")}, "request.url: it is '/v1/chat'"),
+            ({"key_format": -1}, "key_format: it is -1"),
+        ],
+    )
+    def test_what_could_not_be_read_again_is_refused(self, fixtures, folder, fields, message):
+        one = fixture(**fields)
+
+        for use in (fixtures.write, fixtures.check):
+            with pytest.raises(FixtureError, match=message):
+                use(one)
+        assert not folder.exists()
+
     @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
     def test_the_umask_says_who_may_read_it(self, fixtures):
         before = os.umask(0o027)

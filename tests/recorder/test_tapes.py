@@ -101,6 +101,29 @@ def test_an_error_that_is_kept_is_no_news(recording, warned):
     assert warned == []
 
 
+def test_so_is_one_of_a_status_that_only_this_provider_knows(recording, warned):
+    session = recording(record_errors=True)
+    answer(call(session), status=999)
+
+    (path,) = session.end(passed=True)
+
+    assert session.setup.store.read(path).response.status == 999
+    assert warned == []
+
+
+@pytest.mark.parametrize("status", [101, 103])
+def test_a_test_is_told_of_a_status_that_is_no_answers(recording, warned, status):
+    session = recording(record_errors=True)
+    answer(call(session), status=status)
+    answer(call(session, "Ho"))
+
+    (path,) = session.end(passed=True)
+
+    assert session.setup.store.read(path).response.status == 200
+    (said,) = warned
+    assert said.endswith(f"its status was {status}, and those that are kept are from 200 to 999")
+
+
 def test_what_comes_after_the_end_of_the_test_is_not_recorded(recording, warned):
     session = recording()
     tape = call(session)
