@@ -8,18 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from django_llmcache.exceptions import LLMCacheError
 
+from .calls import Calls, is_inside
 from .exchange import Outgoing
 from .fixture import Fixture, FixtureError
 from .leaks import masked
 from .matcher import Matcher, endpoint_of
 from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
+from .nest import Nest
 from .queues import Asked, Queues, RefusedError
 from .redaction import REQUEST_HEADERS, Redactor
 from .replay import Replay
@@ -50,6 +51,7 @@ class Session:
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
         gave_up: whether that is no failure to the runner: it skipped half way.
+        calls: those that go to providers for real.
     """
 
     def __init__(self, test: str, setup: Setup, options: Options = NO_OPTIONS, *, sample: int = 0) -> None:
@@ -73,8 +75,7 @@ class Session:
         self._process = os.getpid()
         self._queues = Queues(self.filed, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
-        self._calling: Counter[str] = Counter()
-        self._live: set[str] = set()
+        self.calls = Calls()
         self._faults_left = options.faults
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
@@ -91,11 +92,11 @@ class Session:
         if not providers:
             return None
         if is_telemetry(outgoing):
-            return aside(outgoing, self.mode, self.setup, during=self._while_calling)
+            return aside(outgoing, self.mode, self.setup, during=self.calls.under_way)
         with self._lock:
             if self.mode is Mode.LIVE and not self._faults_left:
                 self.counts["live"] += 1
-                self._live.add(outgoing.host)
+                self.calls.goes_live(outgoing.host)
                 return None
             redacted = self._redactor.request(outgoing)
             key = self._matcher.key_of(redacted)
@@ -117,10 +118,6 @@ class Session:
             yield self
         finally:
             self.sample = before
-
-    def calling(self, host: str) -> bool:
-        """Return whether a call that is being recorded is under way to a host, or a live test has asked it."""
-        return self._calling[host] > 0 or host in self._live
 
     def end(self, *, passed: bool) -> list[Path]:
         """Write what was recorded if the test passed; return the new files.
@@ -224,7 +221,7 @@ class Session:
             raise self.miss(asked.request, asked.provider, why, key=asked.key)
         tape = Taping(
             asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
-            during=self._while_calling, now=self.setup.now,
+            during=self.calls.under_way, now=self.setup.now,
         )  # fmt: skip
         self._tapes.add(tape, sample=self.sample)
         return tape
@@ -253,45 +250,30 @@ class Session:
         self.counts["replayed"] += 1
         return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)
 
-    @contextmanager
-    def _while_calling(self, host: str) -> Iterator[None]:
-        with self._lock:
-            self._calling[host] += 1
-        token = _inside.set(True)
-        try:
-            yield
-        finally:
-            _inside.reset(token)
-            with self._lock:
-                self._calling[host] -= 1
+
+_nest: Nest[Session] = Nest("llmcache_session")
+
+current = _nest.innermost
+"""Return the session in force: the innermost that the thread or task has begun, else the newest; ``None`` for none."""
+
+in_force = _nest.holding
+"""Let a session answer for the providers inside the block."""
 
 
-_stack: list[Session] = []
-_inside: ContextVar[bool] = ContextVar("llmcache_recording", default=False)
+def is_calling(host: str) -> bool:
+    """Return whether a session in force asks a host for real, so that a connection to it may be made.
 
-
-def current() -> Session | None:
-    """Return the session in force: the innermost, in whatever thread or task it is asked for.
-
-    Tests of one process run one at a time, and a contextvar would be lost in the threads that they start.
+    It may be made in a thread that the client has for this, where nothing tells which of several sessions is asking.
     """
-    return _stack[-1] if _stack else None
-
-
-@contextmanager
-def in_force(session: Session) -> Iterator[Session]:
-    """Let a session answer for the providers inside the block."""
-    _stack.append(session)
-    try:
-        yield session
-    finally:
-        _stack.remove(session)
+    session = current()
+    known = session is not None and session.calls.knows(host)
+    return known or any(other.calls.is_recorded(host) for other in _nest)
 
 
 def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
     """Return how a request is answered, as ``Session.begin`` does; ``None`` where no session is in force."""
     session = current()
-    if session is None or _inside.get():
+    if session is None or is_inside.get():
         return None
     return session.begin(outgoing, timeout=timeout)
 
