@@ -24,7 +24,7 @@ from .nest import Nest
 from .queues import Asked, Queues, RefusedError
 from .redaction import REQUEST_HEADERS, Redactor
 from .replay import Replay
-from .setup import NO_OPTIONS, Mode, Options, Setup
+from .setup import NO_OPTIONS, Hosts, Mode, Options, Setup
 from .tapes import Tapes
 from .taping import Taping
 from .telemetry import aside, is_telemetry
@@ -68,6 +68,7 @@ class Session:
         self.leaks: list[str] = []
         self.failed = self.gave_up = False
         self.replayed: list[Fixture] = []
+        self._hosts = setup.hosts
         self._used: set[str | None] = set()
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
@@ -102,6 +103,10 @@ class Session:
             key = self._matcher.key_of(redacted)
             asked = Asked(providers[0], endpoint_of(redacted), key, redacted, providers[1:])
             return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
+
+    def take_hosts(self, hosts: Hosts) -> None:
+        """Answer for these hosts from here on, besides those of the beginning: in a replay none of them is asked."""
+        self.setup = self.setup._replace(hosts=tuple(dict.fromkeys((*hosts, *self._hosts))))
 
     @property
     def expired(self) -> list[str]:
@@ -258,6 +263,12 @@ current = _nest.innermost
 
 in_force = _nest.holding
 """Let a session answer for the providers inside the block."""
+
+
+def take_hosts(hosts: Hosts) -> None:
+    """Let every session in force answer for these hosts from here on."""
+    for session in _nest:
+        session.take_hosts(hosts)
 
 
 def is_calling(host: str) -> bool:
