@@ -32,6 +32,12 @@ class override_llmcache(override_settings):  # noqa: N801 - reads as override_se
         self.options = {"LLMCACHE": _merged(conf.raw(), self._keys)}
         super().enable()
 
+    def save_options(self, test_func: Any) -> None:
+        """Put the keys on a test class, over those of the class above it; Django sets them as the class is set up."""
+        before = test_func._overridden_settings or {}
+        self.options = {"LLMCACHE": _merged(before.get("LLMCACHE", conf.raw()), self._keys)}
+        super().save_options(test_func)
+
 
 def _merged(raw: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
     merged = {**raw, **keys}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import getpass
 
 import pytest
+from django.test import SimpleTestCase
 
+from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.testing import override_llmcache
@@ -69,3 +71,42 @@ def test_a_user_without_a_name_takes_turns():
 def test_a_key_that_there_is_not_is_refused_where_it_is_written_and_the_closest_named(key, meant):
     with pytest.raises(ConfigurationError, match=f"unknown key '{key}'. Did you mean {meant}?"):
         override_llmcache(**{key: 3})
+
+
+class TestOnAClass:
+    """``override_llmcache`` on a test class holds for all of its tests, over what holds outside."""
+
+    @pytest.fixture
+    def set_up(self):
+        """Return what sets a class up as a runner does, until the test ends."""
+        kinds: list[type[SimpleTestCase]] = []
+
+        def set_up(kind):
+            kinds.append(kind)
+            kind.setUpClass()
+
+        yield set_up
+        for kind in reversed(kinds):
+            kind.doClassCleanups()
+
+    def test_its_keys_hold_and_the_others_stay_as_they_are(self, set_up):
+        with override_llmcache(DEFAULT_TTL=60, STALE_FOR=7):
+            kind = override_llmcache(DEFAULT_TTL=5)(type("Tests", (SimpleTestCase,), {}))
+            set_up(kind)
+
+            assert (conf.current().default_ttl, conf.raw()["STALE_FOR"]) == (5, 7)
+
+    def test_a_subclass_has_those_of_the_class_above_as_well(self, set_up):
+        above = override_llmcache(DEFAULT_TTL=5, TEST_CACHE={"EXPIRED": "error"})(type("Above", (SimpleTestCase,), {}))
+        set_up(override_llmcache(TEST_CACHE={"HOSTS": ["gateway.test"]})(type("Below", (above,), {})))
+
+        words = conf.current().test_cache
+        assert (conf.current().default_ttl, words.expired, words.hosts) == (5, "error", ("gateway.test",))
+
+    def test_when_the_class_is_torn_down_the_settings_are_back(self, set_up):
+        before = conf.raw()
+        kind = override_llmcache(DEFAULT_TTL=5)(type("Tests", (SimpleTestCase,), {}))
+        kind.setUpClass()
+        kind.doClassCleanups()
+
+        assert conf.raw() == before
