@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from .exchange import Outgoing
 from .fixture import Fixture, FixtureError
 from .leaks import masked
 from .matcher import Matcher, endpoint_of
+from .missed import Missed
 from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
 from .nest import Nest
 from .queues import Asked, Queues, RefusedError
@@ -46,8 +46,6 @@ class Session:
         is_test: whether it is a test, and no set-up that several share.
         counts: how many calls were ``replayed``, ``recorded`` (as of the end: written to a file), ``live`` (asked for
             real, and not kept) and ``missed``.
-        misses: what was asked for in vain, as far as it still has to be told.
-        unanswered: all that was asked for in vain: the provider and the request, as people may see it.
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
         gave_up: whether that is no failure to the runner: it skipped half way.
@@ -63,8 +61,7 @@ class Session:
         self.sample = sample
         self.mode = options.mode or setup.mode
         self.counts: Counter[str] = Counter()
-        self.misses: list[FixtureMiss] = []
-        self.unanswered: list[tuple[str, Outgoing]] = []
+        self._missed = Missed(self.counts)
         self.leaks: list[str] = []
         self.failed = self.gave_up = False
         self.replayed: list[Fixture] = []
@@ -73,7 +70,6 @@ class Session:
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = threading.RLock()
-        self._process = os.getpid()
         self._queues = Queues(self.filed, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self.calls = Calls()
@@ -103,6 +99,16 @@ class Session:
             key = self._matcher.key_of(redacted)
             asked = Asked(providers[0], endpoint_of(redacted), key, redacted, providers[1:])
             return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
+
+    @property
+    def misses(self) -> list[FixtureMiss]:
+        """Return what was asked for in vain, as far as it still has to be told."""
+        return self._missed.untold()
+
+    @property
+    def unanswered(self) -> list[tuple[str, Outgoing]]:
+        """Return all that was asked for in vain: the provider and the request, as people may see it."""
+        return self._missed.unanswered
 
     def take_hosts(self, hosts: Hosts) -> None:
         """Answer for these hosts from here on, besides those of the beginning: in a replay none of them is asked."""
@@ -139,6 +145,7 @@ class Session:
             self._tell_error(error)
             raise
         finally:
+            self._missed.end()
             self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
             note_use(self.setup, filter(None, self._used), written)
         for lost in self._tapes.lost() if passed else ():
@@ -182,21 +189,13 @@ class Session:
             asked, self.setup.recorded_at(asked), test=self.filed(), folder=self.setup.store.folder, why=why,
             command=self._command(why), matcher=self._matcher, ignore=self.options.ignore,
         )  # fmt: skip
-        error = FixtureMiss(text)
-        with self._lock:
-            self.misses.append(error)
-            self.unanswered.append((provider, masked(asked)))
-            self.counts["missed"] += 1
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
-        return error
+        return self._missed.note(FixtureMiss(text), provider, masked(asked))
 
-    def _damaged(self, damage: FixtureError, key: str) -> FixtureDamaged:
-        error = FixtureDamaged(explain_damage(damage, test=self.filed(), command=self._command("damaged")))
-        with self._lock:
-            self.misses.append(error)
-            self.counts["missed"] += 1
+    def _damaged(self, damage: FixtureError, key: str) -> FixtureMiss:
+        text = explain_damage(damage, test=self.filed(), command=self._command("damaged"))
         self._tell_error(damage, key)
-        return error
+        return self._missed.note(FixtureDamaged(text))
 
     def _command(self, why: str) -> str:
         label = self.label
@@ -219,7 +218,7 @@ class Session:
         unusable = self._queues.unusable(asked, sample=self.sample)
         if self.mode is Mode.REPLAY:
             raise self.miss(asked.request, asked.provider, unusable or "none", key=asked.key)
-        if os.getpid() != self._process:
+        if self._missed.in_a_child():
             raise self.miss(asked.request, asked.provider, "process", key=asked.key)
         if self.setup.stands_in(outgoing):
             why = f"{unusable}_{NO_KEY}" if unusable else NO_KEY
