@@ -80,7 +80,9 @@ def instead(raw: Mapping[str, Any]) -> Iterator[None]:
         snapshot = before
 
 
-_forced: dict[str, Any] = {}
+_forcing: list[Mapping[str, Any]] = []
+"""What each block forces, the newest last; blocks in threads of their own may end in any order."""
+
 _last_forced: tuple[Settings, dict[str, Any], Settings] | None = None
 """The settings in force, what was forced, and what that made of them: hundreds of tests do the same in turn."""
 
@@ -89,26 +91,29 @@ _last_forced: tuple[Settings, dict[str, Any], Settings] | None = None
 def forced(**keys: Any) -> Iterator[None]:
     """Let some keys hold whatever the settings say, now and after they change: for a test that is recorded."""
     global snapshot
-    before, forced_before = snapshot, dict(_forced)
-    _forced.update(keys)
+    before = snapshot
+    _forcing.append(keys)
     snapshot = inside = None if before is None else _made_of(before)
     try:
         yield
     finally:
+        _forcing[:] = [other for other in _forcing if other is not keys]
         snapshot = before if snapshot is inside else None  # the same object, where nothing has changed
-        _forced.clear()
-        _forced.update(forced_before)
 
 
 def _made_of(settings: Settings) -> Settings:
     global _last_forced
-    if _last_forced is None or _last_forced[0] is not settings or _last_forced[1] != _forced:
-        _last_forced = (settings, dict(_forced), Settings(_with_what_is_forced(raw())))
+    if _last_forced is None or _last_forced[0] is not settings or _last_forced[1] != _forced():
+        _last_forced = (settings, _forced(), Settings(_with_what_is_forced(raw())))
     return _last_forced[2]
 
 
 def _with_what_is_forced(written: Any) -> Any:
-    return {**written, **_forced} if _forced and isinstance(written, Mapping) else written
+    return {**written, **_forced()} if _forcing and isinstance(written, Mapping) else written
+
+
+def _forced() -> dict[str, Any]:
+    return {name: value for keys in _forcing for name, value in keys.items()}
 
 
 def raw() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Final, NamedTuple
+
+from django_llmcache.users import is_mine
 
 from .contents import SideFile
 from .fields import FixtureError
@@ -113,6 +116,23 @@ def read_file(path: Path | str) -> File:
     finally:
         os.close(number)
     return File(content, _stamp(status))
+
+
+def open_own(path: Path | str, flags: int) -> int:
+    """Open a file outside the fixture folder; a new one is for this user alone.
+
+    Whoever shares the temporary directory may have put something there under its name.
+
+    Raises:
+        PermissionError: it is not a plain file of this user.
+        OSError: it can't be opened, or is a link.
+    """
+    number = os.open(path, flags | _NO_FOLLOW | _NO_WAIT | _BINARY, 0o600)
+    status = os.fstat(number)
+    if not (stat.S_ISREG(status.st_mode) and is_mine(status)):
+        os.close(number)
+        raise PermissionError(errno.EPERM, "it is not a file of this user", str(path))
+    return number
 
 
 def _refuse_all_but_plain(path: Path | str, status: os.stat_result) -> None:

@@ -71,6 +71,13 @@ class FixtureDamaged(FixtureMiss):
     """What was asked for is recorded in a file that can't be read; the message names it, and the field."""
 
 
+class ForkedMiss(FixtureMiss, Exception):  # noqa: N818 - named as what it is a kind of
+    """A miss in a process that the test has forked: an ordinary error there, which a pool hands to who waits for it.
+
+    The test fails by it as by any miss: its own process is told.
+    """
+
+
 def explain_damage(error: Exception, *, test: str, command: str) -> str:
     """Return what to show of a recording that can't be read.
 

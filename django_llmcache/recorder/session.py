@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from django_llmcache.exceptions import LLMCacheError
 
+from .calls import Calls, is_inside
 from .exchange import Outgoing
 from .fixture import Fixture, FixtureError
 from .leaks import masked
 from .matcher import Matcher, endpoint_of
+from .missed import Missed
 from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
+from .nest import Nest
 from .queues import Asked, Queues, RefusedError
 from .redaction import REQUEST_HEADERS, Redactor
 from .replay import Replay
-from .setup import NO_OPTIONS, Mode, Options, Setup
+from .setup import NO_OPTIONS, Hosts, Mode, Options, Setup
 from .tapes import Tapes
 from .taping import Taping
 from .telemetry import aside, is_telemetry
@@ -45,11 +46,10 @@ class Session:
         is_test: whether it is a test, and no set-up that several share.
         counts: how many calls were ``replayed``, ``recorded`` (as of the end: written to a file), ``live`` (asked for
             real, and not kept) and ``missed``.
-        misses: what was asked for in vain, as far as it still has to be told.
-        unanswered: all that was asked for in vain: the provider and the request, as people may see it.
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
         gave_up: whether that is no failure to the runner: it skipped half way.
+        calls: those that go to providers for real.
     """
 
     def __init__(self, test: str, setup: Setup, options: Options = NO_OPTIONS, *, sample: int = 0) -> None:
@@ -61,20 +61,18 @@ class Session:
         self.sample = sample
         self.mode = options.mode or setup.mode
         self.counts: Counter[str] = Counter()
-        self.misses: list[FixtureMiss] = []
-        self.unanswered: list[tuple[str, Outgoing]] = []
+        self._missed = Missed(self.counts)
         self.leaks: list[str] = []
         self.failed = self.gave_up = False
         self.replayed: list[Fixture] = []
+        self._hosts = setup.hosts
         self._used: set[str | None] = set()
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = threading.RLock()
-        self._process = os.getpid()
         self._queues = Queues(self.filed, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
-        self._calling: Counter[str] = Counter()
-        self._live: set[str] = set()
+        self.calls = Calls()
         self._faults_left = options.faults
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
@@ -91,16 +89,30 @@ class Session:
         if not providers:
             return None
         if is_telemetry(outgoing):
-            return aside(outgoing, self.mode, self.setup, during=self._while_calling)
+            return aside(outgoing, self.mode, self.setup, during=self.calls.under_way)
         with self._lock:
             if self.mode is Mode.LIVE and not self._faults_left:
                 self.counts["live"] += 1
-                self._live.add(outgoing.host)
+                self.calls.goes_live(outgoing.host)
                 return None
             redacted = self._redactor.request(outgoing)
             key = self._matcher.key_of(redacted)
             asked = Asked(providers[0], endpoint_of(redacted), key, redacted, providers[1:])
             return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
+
+    @property
+    def misses(self) -> list[FixtureMiss]:
+        """Return what was asked for in vain, as far as it still has to be told."""
+        return self._missed.untold()
+
+    @property
+    def unanswered(self) -> list[tuple[str, Outgoing]]:
+        """Return all that was asked for in vain: the provider and the request, as people may see it."""
+        return self._missed.unanswered
+
+    def take_hosts(self, hosts: Hosts) -> None:
+        """Answer for these hosts from here on, besides those of the beginning: in a replay none of them is asked."""
+        self.setup = self.setup._replace(hosts=tuple(dict.fromkeys((*hosts, *self._hosts))))
 
     @property
     def expired(self) -> list[str]:
@@ -118,10 +130,6 @@ class Session:
         finally:
             self.sample = before
 
-    def calling(self, host: str) -> bool:
-        """Return whether a call that is being recorded is under way to a host, or a live test has asked it."""
-        return self._calling[host] > 0 or host in self._live
-
     def end(self, *, passed: bool) -> list[Path]:
         """Write what was recorded if the test passed; return the new files.
 
@@ -137,6 +145,7 @@ class Session:
             self._tell_error(error)
             raise
         finally:
+            self._missed.end()
             self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
             note_use(self.setup, filter(None, self._used), written)
         for lost in self._tapes.lost() if passed else ():
@@ -180,21 +189,13 @@ class Session:
             asked, self.setup.recorded_at(asked), test=self.filed(), folder=self.setup.store.folder, why=why,
             command=self._command(why), matcher=self._matcher, ignore=self.options.ignore,
         )  # fmt: skip
-        error = FixtureMiss(text)
-        with self._lock:
-            self.misses.append(error)
-            self.unanswered.append((provider, masked(asked)))
-            self.counts["missed"] += 1
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
-        return error
+        return self._missed.note(FixtureMiss(text), provider, masked(asked))
 
-    def _damaged(self, damage: FixtureError, key: str) -> FixtureDamaged:
-        error = FixtureDamaged(explain_damage(damage, test=self.filed(), command=self._command("damaged")))
-        with self._lock:
-            self.misses.append(error)
-            self.counts["missed"] += 1
+    def _damaged(self, damage: FixtureError, key: str) -> FixtureMiss:
+        text = explain_damage(damage, test=self.filed(), command=self._command("damaged"))
         self._tell_error(damage, key)
-        return error
+        return self._missed.note(FixtureDamaged(text))
 
     def _command(self, why: str) -> str:
         label = self.label
@@ -217,14 +218,14 @@ class Session:
         unusable = self._queues.unusable(asked, sample=self.sample)
         if self.mode is Mode.REPLAY:
             raise self.miss(asked.request, asked.provider, unusable or "none", key=asked.key)
-        if os.getpid() != self._process:
+        if self._missed.in_a_child():
             raise self.miss(asked.request, asked.provider, "process", key=asked.key)
         if self.setup.stands_in(outgoing):
             why = f"{unusable}_{NO_KEY}" if unusable else NO_KEY
             raise self.miss(asked.request, asked.provider, why, key=asked.key)
         tape = Taping(
             asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
-            during=self._while_calling, now=self.setup.now,
+            during=self.calls.under_way, now=self.setup.now,
         )  # fmt: skip
         self._tapes.add(tape, sample=self.sample)
         return tape
@@ -253,45 +254,36 @@ class Session:
         self.counts["replayed"] += 1
         return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)
 
-    @contextmanager
-    def _while_calling(self, host: str) -> Iterator[None]:
-        with self._lock:
-            self._calling[host] += 1
-        token = _inside.set(True)
-        try:
-            yield
-        finally:
-            _inside.reset(token)
-            with self._lock:
-                self._calling[host] -= 1
+
+_nest: Nest[Session] = Nest("llmcache_session")
+
+current = _nest.innermost
+"""Return the session in force: the innermost that the thread or task has begun, else the newest; ``None`` for none."""
+
+in_force = _nest.holding
+"""Let a session answer for the providers inside the block."""
 
 
-_stack: list[Session] = []
-_inside: ContextVar[bool] = ContextVar("llmcache_recording", default=False)
+def take_hosts(hosts: Hosts) -> None:
+    """Let every session in force answer for these hosts from here on."""
+    for session in _nest:
+        session.take_hosts(hosts)
 
 
-def current() -> Session | None:
-    """Return the session in force: the innermost, in whatever thread or task it is asked for.
+def is_calling(host: str) -> bool:
+    """Return whether a session in force asks a host for real, so that a connection to it may be made.
 
-    Tests of one process run one at a time, and a contextvar would be lost in the threads that they start.
+    It may be made in a thread that the client has for this, where nothing tells which of several sessions is asking.
     """
-    return _stack[-1] if _stack else None
-
-
-@contextmanager
-def in_force(session: Session) -> Iterator[Session]:
-    """Let a session answer for the providers inside the block."""
-    _stack.append(session)
-    try:
-        yield session
-    finally:
-        _stack.remove(session)
+    session = current()
+    known = session is not None and session.calls.knows(host)
+    return known or any(other.calls.is_recorded(host) for other in _nest)
 
 
 def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
     """Return how a request is answered, as ``Session.begin`` does; ``None`` where no session is in force."""
     session = current()
-    if session is None or _inside.get():
+    if session is None or is_inside.get():
         return None
     return session.begin(outgoing, timeout=timeout)
 

@@ -6,15 +6,14 @@ import errno
 import json
 import os
 import secrets
-import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from django_llmcache.exceptions import LLMCacheError
-from django_llmcache.users import is_mine
 
+from .files import open_own
 from .store import FixtureStore
 
 _FINISHED: Final = "finished"
@@ -23,9 +22,6 @@ _PARTIAL: Final = "partial"
 _RECORDED: Final = "recorded"
 _STARTED: Final = "started"
 _USED: Final = "used"
-
-_BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows alone
-_SAFELY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
 class UsageUnknown(LLMCacheError):  # noqa: N818 - nothing went wrong, but nothing is known either
@@ -169,10 +165,10 @@ class UsageLog:
     def _opened_to_append(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         try:
-            return _opened(self.path, flags)
+            return open_own(self.path, flags)
         except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            return _opened(self.path, flags)
+            return open_own(self.path, flags)
 
 
 def _fixtures(events: Iterable[dict[str, Any]]) -> tuple[frozenset[str], frozenset[str]]:
@@ -203,19 +199,9 @@ def _place_of(path: Path | str) -> str:
     return "/".join(os.path.abspath(path).split(os.sep)[-4:])  # noqa: PTH100, PTH206
 
 
-def _opened(path: Path, flags: int) -> int:
-    """Open the log; its name can be guessed, so whoever shares the temporary directory may have put something there."""
-    number = os.open(path, flags | _SAFELY | _BINARY, 0o600)
-    status = os.fstat(number)
-    if not (stat.S_ISREG(status.st_mode) and is_mine(status)):
-        os.close(number)
-        raise PermissionError(errno.EPERM, "it is not a file of this user", str(path))
-    return number
-
-
 def _events(path: Path) -> list[dict[str, Any]]:
     try:
-        with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             lines = file.read().splitlines()
     except FileNotFoundError:
         return []

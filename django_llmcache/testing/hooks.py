@@ -11,7 +11,7 @@ from typing import Any
 from unittest import SkipTest
 
 from django_llmcache import backends
-from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.misses import FixtureMiss, ForkedMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Options
 from django_llmcache.telemetry import counters
@@ -215,10 +215,11 @@ def telling_misses(session: Session, failures: tuple[type[BaseException], ...] =
 
 
 def _shows(error: BaseException | None, misses: Sequence[BaseException]) -> bool:
-    """Return whether the traceback of an error has one of the misses in it already."""
+    """Return whether the traceback of an error has one of the misses in it already, or a child's own error of it."""
+    texts = set(map(str, misses))
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if error in misses:
+        if error in misses or (isinstance(error, ForkedMiss) and str(error) in texts):
             return True
         seen.add(id(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

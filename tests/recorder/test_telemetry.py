@@ -53,7 +53,7 @@ def test_elsewhere_it_passes_and_nothing_is_kept(session, url, mode):
     tape = session.begin(telling(url))
     assert isinstance(tape, Taping)
     with tape.calling():
-        known = session.calling(telling(url).host)
+        known = session.calls.knows(telling(url).host)
     tape.began(204, "No Content", ())
     tape.ended()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import override_settings
 
 from django_llmcache import chat
 from django_llmcache.exceptions import ConfigurationError, RateLimitError
@@ -159,6 +160,81 @@ class TestShared:
             PROVIDERS={"openai": {"BASE_URL": "http://gateway.test/v1"}}, TEST_CACHE={"HOSTS": ["gateway.test"]}
         ):
             assert provider_of("gateway.test") == "gateway.test"
+
+
+class TestChanged:
+    """A test that sets other providers or hosts is answered for there from then on, as long as they are set."""
+
+    @pytest.fixture
+    def ask(self, provider):
+        """Return what asks the stand-in by ``requests``, as an SDK does."""
+        requests = pytest.importorskip("requests")
+        return lambda: requests.post(f"{provider.url}/v1/chat/completions", json={"model": "m"}, timeout=5).text
+
+    @pytest.fixture
+    def host(self, provider):
+        return provider.url.partition("//")[2]
+
+    @pytest.fixture(autouse=True)
+    def switched_on(self, tmp_path):
+        with override_llmcache(TEST_CACHE={"ENABLED": True, "DIR": tmp_path}):
+            yield
+
+    @pytest.mark.parametrize("way", ["hosts", "a provider", "all settings"])
+    def test_in_replay_a_host_that_a_test_sets_is_not_asked(self, provider, ask, host, way):
+        words = {"BASE_URL": f"{provider.url}/v1"}
+        changed = {
+            "hosts": lambda: override_llmcache(TEST_CACHE={"HOSTS": [host]}),
+            "a provider": lambda: override_llmcache(PROVIDERS={"openai": words}),
+            "all settings": lambda: override_settings(LLMCACHE={"PROVIDERS": {"openai": words}}),
+        }
+        with pytest.raises(FixtureMiss), live_api(mode="replay"), changed[way]():
+            ask()
+
+        assert provider.calls == 0
+
+    def test_what_is_asked_there_is_recorded_and_replayed(self, provider, ask, host):
+        with live_api(mode="once"), override_llmcache(TEST_CACHE={"HOSTS": [host]}):
+            live = ask()
+        with live_api(mode="replay"), override_llmcache(TEST_CACHE={"HOSTS": [host]}):
+            assert ask() == live
+
+        assert provider.calls == 1
+
+    def test_a_session_around_another_knows_it_too(self, provider, ask, host):
+        own = override_llmcache(TEST_CACHE={"HOSTS": [host]})
+        with live_api(mode="replay") as outer, live_api(mode="replay"), own:
+            assert outer.setup.provider_of(host) == name_of(host)
+
+    def test_when_the_settings_are_back_it_is_a_strangers_again(self, ask, host):
+        with live_api(mode="replay") as session:
+            before = session.setup
+            with override_llmcache(TEST_CACHE={"HOSTS": [host]}):
+                pass
+            assert session.setup == before
+
+            assert ask()
+
+    def test_what_was_a_providers_when_the_test_began_stays_one(self, host):
+        before, own = (override_llmcache(TEST_CACHE={"HOSTS": [name]}) for name in (host, "gateway.test"))
+        with before, live_api(mode="replay") as session, own:
+            known = [session.setup.provider_of(name) for name in (host, "gateway.test", "api.openai.com")]
+
+        assert known == [name_of(host), "gateway.test", "openai"]
+
+    def test_one_that_is_set_goes_before_what_the_host_was_called(self, host):
+        before, own = (override_llmcache(TEST_CACHE={"HOSTS": [name]}) for name in (f"{host[:-1]}*", host))
+        with before, live_api(mode="replay") as session, own:
+            assert session.setup.provider_of(host) == name_of(host)
+
+    @pytest.mark.parametrize(
+        "words", [{"PROVIDERS": {"mine": {"MODEL": "m"}}}, {"PROVIDERS": {"openai": {"CLASS": "no.such.Class"}}}]
+    )
+    def test_settings_that_cannot_work_are_told_by_what_reads_them(self, words):
+        with live_api(mode="replay") as session, override_llmcache(**words):
+            assert session.setup.provider_of("api.openai.com") == "openai"
+            with pytest.raises(ConfigurationError):
+                provider_hosts()
 
 
 @pytest.mark.parametrize("pattern", ["*", "***", "."])

@@ -116,7 +116,7 @@ def watch(host: Any, port: Any, *, client: str = "") -> None:
     scheme = _SCHEMES.get(port, "https")
     wanted = Outgoing("CONNECT", f"{scheme}://{_bracketed(name)}" + _port(port), (), b"")
     provider = current.setup.provider_of(wanted.host)
-    if provider is None or any(map(current.calling, _names(wanted))):
+    if provider is None or any(map(session.is_calling, _names(wanted))):
         return
     refuse_cassette(wanted)
     if current.mode is Mode.REPLAY:

@@ -1,0 +1,90 @@
+"""Blocks that are in force at the same time, in threads: each answers for its own."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from django_llmcache import chat, conf
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.store import FixtureStore
+from django_llmcache.testing import live_api, override_llmcache
+from django_llmcache.testing.interceptors.sockets import watch
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def fixtures(tmp_path, provider, monkeypatch):
+    """Turn the test cache on, with the stand-in for OpenAI."""
+    monkeypatch.setenv("OPENAI_API_KEY", "made-up")
+    with override_llmcache(
+        PROVIDERS={"openai": {"BASE_URL": f"{provider.url}/v1", "MODEL": "gpt-4o-mini"}},
+        TEST_CACHE={"ENABLED": True, "DIR": tmp_path / "fixtures"},
+    ):
+        yield FixtureStore(tmp_path / "fixtures")
+
+
+class Block:
+    """A block in a thread of its own, in force until it is left.
+
+    Attributes:
+        session: what answers in it.
+    """
+
+    def __init__(self, threads: ThreadPoolExecutor, mode: str) -> None:
+        self._began, self._leave = Event(), Event()
+        self.session: Session | None = None
+        self._ended = threads.submit(self._run, mode)
+        assert self._began.wait(PATIENCE)
+
+    def leave(self, *questions: str) -> list[str | None]:
+        """Ask in its thread, then leave it; return what is said of where each answer came from."""
+        self._questions = questions
+        self._leave.set()
+        return self._ended.result(PATIENCE)
+
+    def _run(self, mode: str) -> list[str | None]:
+        with live_api(mode=mode) as self.session:
+            self._began.set()
+            assert self._leave.wait(PATIENCE)
+            return [chat("openai", [{"role": "user", "content": text}]).cache.reason for text in self._questions]
+
+
+@pytest.fixture
+def block():
+    """Return what begins a block in a thread."""
+    with ThreadPoolExecutor(4) as threads:
+        yield lambda mode="once": Block(threads, mode)
+
+
+def test_each_records_what_it_asked_itself(fixtures, provider, block):
+    first, second = block(), block()
+    first.leave("Hi")
+    second.leave()
+
+    assert (first.session.counts["recorded"], second.session.counts["recorded"]) == (1, 0)
+    assert provider.calls == len(list(fixtures.paths())) == 1
+
+
+@pytest.mark.parametrize("first_leaves_first", [True, False])
+def test_the_response_cache_steps_aside_until_the_last_of_them_ends_and_no_longer(fixtures, block, first_leaves_first):
+    before = conf.current().strategy
+    blocks = [block(), block()] if first_leaves_first else [block(), block()][::-1]
+    blocks[0].leave()
+
+    assert blocks[1].leave("Hi", "Hi") == ["test_cache", "test_cache"]
+    assert conf.current().strategy == before
+
+
+def test_a_connection_that_one_makes_in_another_thread_is_known_to_be_a_call_s(fixtures, provider, block):
+    asking = block()
+    replaying = block("replay")
+    with asking.session.calls.under_way(provider.url.partition("//")[2]):
+        watch(provider.url.partition("//")[2].partition(":")[0], provider.url.rpartition(":")[2])
+
+    assert replaying.session.misses == []
+    asking.leave()
+    replaying.leave()

@@ -1,0 +1,108 @@
+"""Processes that a test forks replay what is recorded, and a miss there fails the test, under both runners."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from .conftest import ON
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+
+TESTS = """
+    import multiprocessing
+    import os
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import suppress
+
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+    forking = multiprocessing.get_context("fork")
+
+
+    def ask(text):
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        return requests.post(os.environ["STANDIN_URL"] + "/v1/chat/completions", json=body, timeout=5).text
+
+
+    def say(text):
+        return chat("openai", [{"role": "user", "content": text}]).text
+
+
+    def swallow(text):
+        with suppress(Exception):
+            ask(text)
+
+
+    @live_api
+    class Tests(SimpleTestCase):
+        def test_in_a_process(self):
+            if RECORDING:
+                return ask("In a process")
+            child = forking.Process(target=swallow, args=["In a process"])
+            child.start()
+            child.join()
+
+        def test_in_a_pool(self):
+            if RECORDING:
+                return ask("In a pool")
+            with forking.Pool(1) as pool:
+                self.assertTrue(pool.apply_async(ask, ["In a pool"]).get(60))
+
+        def test_in_a_pool_by_chat(self):
+            if RECORDING:
+                return say("By chat")
+            with forking.Pool(1) as pool:
+                self.assertTrue(pool.apply_async(say, ["By chat"]).get(60))
+
+        def test_in_an_executor(self):
+            if RECORDING:
+                return ask("In an executor")
+            with ProcessPoolExecutor(1, mp_context=forking) as pool:
+                self.assertTrue(pool.submit(ask, "In an executor").result(60))
+
+        def test_in_a_block(self):
+            with live_api(ttl=60):
+                if RECORDING:
+                    return ask("In a block")
+                with forking.Pool(1) as pool:
+                    pool.map(swallow, ["In a block"])
+"""
+
+
+@pytest.fixture(params=["pytest", "manage"])
+def run(request, project):
+    """Return what runs the project's tests, by either runner."""
+    if request.param == "pytest":
+        return project.pytest
+    runner = "django_llmcache.testing.LLMCacheDiscoverRunner"
+    return lambda *args, **variables: project.manage("test", "--testrunner", runner, *args, **variables)
+
+
+def test_what_is_recorded_is_replayed_there(project, provider, run):
+    project.write("test_faq.py", TESTS.replace("RECORDING", "True"))
+    recorded = run(**ON)
+    provider.stop()
+    project.write("test_faq.py", TESTS.replace("RECORDING", "False"))
+    replayed = run("--llmcache-mode", "replay", **ON)
+
+    assert (recorded.code, replayed.code) == (0, 0), (recorded, replayed)
+    assert len(project.fixtures) == 5
+
+
+@pytest.mark.parametrize("mode", ["replay", "once"])
+def test_what_is_not_fails_each_test_though_somebody_swallows_the_error(project, provider, run, mode):
+    project.write("test_faq.py", TESTS.replace("RECORDING", "False"))
+
+    done = run("--llmcache-mode", mode, **ON)
+
+    assert "5 tests: 5 failed on a miss\ncalls: 5 missed\n" in done.text, done
+    assert re.search(r"test +\S+test_in_a_process\n", done.text)
+    assert "errors=5" in done.text or done.text.count("FAILED test_faq.py") == 5
+    assert provider.calls == 0
+    assert list(project.temporary.glob("llmcache-misses-*")) == []
