@@ -211,6 +211,8 @@ class Session:
         self.replayed.append(fixture)
         self._tell("hit", fixture, fixture.file)
         self._used.add(fixture.file)
+        if fixture.file is not None and self._missed.in_a_child():  # of whose end nobody hears
+            note_use(self.setup, [fixture.file], [])
         run_out = partial(self.miss, asked.request, asked.provider, "unread", key=asked.key)
         return Replay(fixture.response, pace=self.options.pace, run_out=run_out)
 

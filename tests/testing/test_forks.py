@@ -84,6 +84,17 @@ def run(request, project):
     return lambda *args, **variables: project.manage("test", "--testrunner", runner, *args, **variables)
 
 
+def test_what_only_they_replay_is_not_called_unused(project, run):
+    project.write("test_faq.py", TESTS.replace("RECORDING", "True"))
+    recorded = run(**ON)
+    project.write("test_faq.py", TESTS.replace("RECORDING", "False"))
+
+    replayed = run("--llmcache-mode", "replay", **ON)
+
+    assert (recorded.code, replayed.code) == (0, 0), replayed
+    assert "fixtures that no test used" not in replayed.text
+
+
 def test_what_is_recorded_is_replayed_there(project, provider, run):
     project.write("test_faq.py", TESTS.replace("RECORDING", "True"))
     recorded = run(**ON)
