@@ -38,6 +38,7 @@ INTERCEPTORS: Final = (
     Interceptor("over_aiohttp", "aiohttp"),
     Interceptor("over_botocore", "botocore"),
     Interceptor("over_grpc", "grpc"),
+    Interceptor("over_uvloop", "uvloop"),
     Interceptor("certificates"),
     Interceptor("sockets"),
 )
