@@ -40,6 +40,8 @@ INTERCEPTORS: Final = (
     Interceptor("over_grpc", "grpc"),
     Interceptor("over_uvloop", "uvloop"),
     Interceptor("certificates"),
+    Interceptor("pauses"),
+    Interceptor("pauses", "anyio"),
     Interceptor("sockets"),
 )
 
