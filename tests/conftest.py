@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +64,30 @@ def _stop_watching(channel: workers.Channel) -> None:
         channel._stop.set()
         channel._thread.join()
         channel.forked()  # the next call that asks the cache begins another
+
+
+@pytest.fixture
+def slept(monkeypatch) -> list[float]:
+    """Return the seconds that this thread slept, without sleeping for them; to be asked for before what arms."""
+    import anyio
+
+    seconds: list[float] = []
+    thread, sleep, sleep_on_a_loop = threading.current_thread(), time.sleep, asyncio.sleep
+
+    def note(wanted: float) -> None:
+        if threading.current_thread() is thread:
+            seconds.append(wanted)
+        else:
+            sleep(wanted)
+
+    async def note_on_a_loop(wanted: float) -> None:
+        seconds.append(wanted)
+        await sleep_on_a_loop(0)
+
+    monkeypatch.setattr(time, "sleep", note)
+    monkeypatch.setattr(asyncio, "sleep", note_on_a_loop)
+    monkeypatch.setattr(anyio, "sleep", note_on_a_loop)
+    return seconds
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in name
 OPTIONAL = {
     "aiohttp", "anthropic", "botocore", "cachebox", "cachetools", "cryptography", "curl_cffi", "debug_toolbar",
     "environ", "grpc", "httpx", "httpx2", "openai", "opentelemetry", "prometheus_client", "pymemcache", "pytest",
-    "redis", "responses", "wrapt", "yaml", "zstandard",
+    "redis", "responses", "uvloop", "wrapt", "yaml", "zstandard",
 }  # fmt: skip
 ADAPTERS = {
     "backends/encryption.py": {"cryptography"},
@@ -48,6 +48,7 @@ ADAPTERS = {
     "testing/interceptors/over_grpc.py": {"grpc"},
     "testing/interceptors/over_httpx.py": {"httpx", "httpx2"},
     "testing/interceptors/over_requests.py": {"responses"},
+    "testing/interceptors/over_uvloop.py": {"uvloop"},
     "testing/plugin.py": {"pytest"},
     "testing/pytest_items.py": {"pytest"},
     "testing/pytest_levels.py": {"pytest"},

@@ -31,8 +31,6 @@ class RetryMiddleware(BaseMiddleware):
     attempts = 3
     first_wait = 0.5
     longest_wait = 30.0
-    sleep = staticmethod(time.sleep)
-    asleep = staticmethod(asyncio.sleep)
 
     def handle(self, request: LLMRequest) -> LLMResponse:
         for attempt in range(1, self.attempts):
@@ -55,6 +53,14 @@ class RetryMiddleware(BaseMiddleware):
                 return response
         last: LLMResponse = await self.get_response(request)
         return last
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+
+    @staticmethod
+    async def asleep(seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     def wait_after(self, error: ProviderError, attempt: int) -> float:
         """Return the seconds to wait after this failure; raise it where another call would not help.

@@ -83,14 +83,15 @@ class Fault(NamedTuple):
         if self.kind == "status":
             answer = error_answer(provider, self.status, retry_after=self.retry_after)
         elif self.kind in ("timeout", "refused"):
-            return Replay(answer, failure=self.kind)
+            return Replay(answer, failure=self.kind, retried_at_once=True)
         elif self.kind == "cut":
             answer = answer._replace(chunks=_pieces(answer, self.at + 1)[: self.at], truncated=True)
         elif self.kind == "garble":
             answer = answer._replace(chunks=garbled(answer, _pieces(answer, self.at), self.at))
         elif timeout is not None and timeout < self.ttft:
-            return Replay(answer, failure="timeout")
-        return Replay(answer, wait=self.ttft if self.wait else 0.0)
+            return Replay(answer, failure="timeout", retried_at_once=not self.wait)
+        at_once = not self.wait and not self.retry_after
+        return Replay(answer, wait=self.ttft if self.wait else 0.0, retried_at_once=at_once)
 
 
 _EVENT: Final = re.compile(rb".+?(?:\r?\n\r?\n|\Z)", re.DOTALL)

@@ -17,9 +17,10 @@ class Replay:
     Attributes:
         response: the answer; its chunks are decoded.
         failure: ``"timeout"`` or ``"refused"`` where the client's own error is to be raised instead, else ``None``.
+        retried_at_once: whether a client that tries again after it is not to wait.
     """
 
-    __slots__ = ("_pace", "_run_out", "_waits", "failure", "response")
+    __slots__ = ("_pace", "_run_out", "_waits", "failure", "response", "retried_at_once")
 
     def __init__(
         self,
@@ -29,9 +30,11 @@ class Replay:
         run_out: Callable[[], BaseException] = _never,
         failure: str | None = None,
         wait: float = 0.0,
+        retried_at_once: bool = False,
     ) -> None:
         self.response = response
         self.failure = failure
+        self.retried_at_once = retried_at_once
         self._pace = pace
         self._run_out = run_out
         self._waits = wait

@@ -39,7 +39,10 @@ INTERCEPTORS: Final = (
     Interceptor("over_botocore", "botocore"),
     Interceptor("over_grpc", "grpc"),
     Interceptor("over_curl", "curl_cffi"),
+    Interceptor("over_uvloop", "uvloop"),
     Interceptor("certificates"),
+    Interceptor("pauses"),
+    Interceptor("pauses", "anyio"),
     Interceptor("sockets"),
 )
 

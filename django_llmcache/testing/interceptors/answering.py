@@ -14,6 +14,8 @@ from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.recorder.taping import Taping
 
+from . import pauses
+
 MARK: Final = ("x-llmcache", "replay")
 """The header that a replayed answer bears."""
 
@@ -33,7 +35,9 @@ def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Tapin
         FixtureMiss: nothing is recorded, in ``replay``; or a cassette of VCR.py is to answer as well.
     """
     refuse_cassette(outgoing)
-    return session.begin(outgoing, timeout=timeout)
+    answer = session.begin(outgoing, timeout=timeout)
+    pauses.note(answer)
+    return answer
 
 
 def refuse_cassette(outgoing: Outgoing) -> None:

@@ -42,7 +42,7 @@ def install() -> Callable[[], None]:
         (socket.socket, "connect_ex", _connecting),
         (socket, "getaddrinfo", _looking_up),
         # Where the loop looks names up in a thread, nothing of the client is on the stack any more.
-        (asyncio.BaseEventLoop, "getaddrinfo", _looking_up_on_a_loop),
+        (asyncio.BaseEventLoop, "getaddrinfo", looking_up_on_a_loop),
         # On a connection from before, or through a proxy; urllib, urllib3 and botocore send with it too.
         (http.client.HTTPConnection, "putrequest", _sending),
     ):
@@ -74,7 +74,9 @@ def _looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
     return getaddrinfo
 
 
-def _looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
+def looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a loop's ``getaddrinfo`` that is watched."""
+
     @wraps(original)
     async def getaddrinfo(self: Any, host: Any, port: Any, **kwargs: Any) -> Any:
         if session.current() is not None:

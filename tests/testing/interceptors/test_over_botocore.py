@@ -57,13 +57,18 @@ def server(lab, request):
 
 @pytest.fixture
 def bedrock(server):
+    """Return a client that doesn't try again."""
+    with client(server, retries={"total_max_attempts": 1}) as bedrock:
+        yield bedrock
+
+
+def client(server, **config):
     session = botocore.session.Session()
-    client = session.create_client(
+    made = session.create_client(
         "bedrock-runtime", region_name="eu-west-1", endpoint_url=server.url, aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="made-up", config=Config(retries={"total_max_attempts": 1}, read_timeout=2),
+        aws_secret_access_key="made-up", config=Config(read_timeout=2, **config),
     )  # fmt: skip
-    with closing(client):
-        yield client
+    return closing(made)
 
 
 def answers(*steps):
@@ -173,3 +178,16 @@ def test_a_live_test_asks_the_provider_and_records_nothing(lab, server, bedrock)
 
     assert session.counts["live"] == 1
     assert not list(lab.folder.rglob("*.json"))
+
+
+@answers(ANSWER)
+@pytest.mark.parametrize("fault", ["429x2", "503x2", "timeoutx2", "refusedx2"])
+@pytest.mark.parametrize("kind", ["legacy", "standard"])
+def test_a_fault_is_got_over_without_waiting(slept, lab, server, fault, kind):
+    with lab.recording(), client(server, retries={"mode": kind}) as bedrock:
+        text(bedrock)
+
+    with lab.replaying(fault=Fault.parse(fault)), client(server, retries={"mode": kind}) as bedrock:
+        assert text(bedrock) == "Paris"
+    assert len(slept) == 2
+    assert max(slept) < 0.01

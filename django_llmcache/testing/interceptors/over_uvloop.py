@@ -1,0 +1,34 @@
+"""Watches the connections of ``uvloop``'s loops, which look names up and connect below Python's sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from typing import Any
+
+import uvloop
+
+from django_llmcache.recorder import session
+
+from .patching import replace
+from .sockets import looking_up_on_a_loop, watch
+
+
+def install() -> Callable[[], None]:
+    """Watch the loops, also those from before; return what ends it."""
+    ending = ExitStack()
+    # The class is Python's own, over the one in C: what is set there holds for each loop, whoever makes it.
+    for name, make in (("create_connection", _connecting), ("getaddrinfo", looking_up_on_a_loop)):
+        ending.callback(replace(uvloop.Loop, name, make))
+    return ending.close
+
+
+def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    async def create_connection(self: Any, factory: Any, host: Any = None, port: Any = None, **kwargs: Any) -> Any:
+        if session.current() is not None:
+            watch(host, port)  # none where a socket is given, which is connected already
+        return await original(self, factory, host, port, **kwargs)
+
+    return create_connection

@@ -1,0 +1,71 @@
+"""The pauses that SDKs make before they try again: after a fault that names no time, they take none."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from types import FrameType
+from typing import Any, Final
+
+from django_llmcache import arrivals
+from django_llmcache.recorder import session
+from django_llmcache.recorder.replay import Replay
+from django_llmcache.recorder.taping import Taping
+
+from .patching import replace
+
+_RETRYING: Final = frozenset({
+    "aiobotocore", "anthropic", "backoff", "botocore", "cohere", "django_llmcache.middleware.retry", "google", "groq",
+    "langchain_core", "litellm", "mistralai", "openai", "tenacity", "together", "urllib3",
+})  # fmt: skip
+"""Who tries again: packages, and modules by their whole name. Anybody else sleeps as long as ever."""
+
+_SHORT: Final = 0.001
+"""Seconds that are left of a pause, so that who tries again until a time is over does not do so all the time."""
+
+_met = threading.local()
+"""``session``: the one whose fault was the last answer in this thread, else ``None``."""
+
+
+def install() -> Callable[[], None]:
+    """Shorten what SDKs sleep after a fault; return what ends it."""
+    ending = ExitStack()
+    ending.callback(replace(time, "sleep", _sleeping))
+    ending.callback(replace(asyncio, "sleep", _sleeping_on_a_loop))
+    if arrivals.is_here("anyio"):
+        ending.callback(replace(sys.modules["anyio"], "sleep", _sleeping_on_a_loop))
+    return ending.close
+
+
+def note(answer: Replay | Taping | None) -> None:
+    """Note what a client of this thread gets, as it may pause next."""
+    _met.session = session.current() if isinstance(answer, Replay) and answer.retried_at_once else None
+
+
+def _sleeping(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def sleep(seconds: float, /) -> None:
+        original(_SHORT if _is_needless(sys._getframe(1)) else seconds)
+
+    return sleep
+
+
+def _sleeping_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    async def sleep(delay: float, *args: Any, **kwargs: Any) -> Any:
+        return await original(_SHORT if _is_needless(sys._getframe(1)) else delay, *args, **kwargs)
+
+    return sleep
+
+
+def _is_needless(caller: FrameType) -> bool:
+    met = getattr(_met, "session", None)
+    if met is None or met is not session.current():
+        return False
+    module = str(caller.f_globals.get("__name__", ""))
+    return module in _RETRYING or module.partition(".")[0] in _RETRYING

@@ -1,0 +1,160 @@
+"""The pauses that SDKs make before they try again: none after a fault that names no time, all others as ever."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import FunctionType
+
+import anyio
+import pytest
+import requests
+
+from django_llmcache import chat
+from django_llmcache.recorder.faults import Fault
+from django_llmcache.testing import interceptors, live_api, override_llmcache
+from tests.transports.loopback import LONG, Loopback, whole
+
+from .conftest import Lab
+
+HI = [{"role": "user", "content": "Hi"}]
+PAUSE = 30.0
+
+
+@pytest.fixture
+def lab(slept, tmp_path):
+    """Return a recorder that is armed when sleeping is noted already."""
+    with interceptors.armed():
+        yield Lab(tmp_path / "fixtures")
+
+
+@pytest.fixture
+def server(lab):
+    """Return a provider."""
+    with Loopback(whole(b"{}")) as server:
+        lab.knows(server.url)
+        yield server
+
+
+def ask(server: Loopback) -> None:
+    with suppress(requests.RequestException):
+        requests.post(f"{server.url}/v1/chat/completions", json={"model": "m"}, timeout=LONG)
+
+
+def blocking():
+    time.sleep(PAUSE)
+
+
+def on_a_loop():
+    async def pause():
+        await asyncio.sleep(PAUSE)
+
+    asyncio.run(pause())
+
+
+def on_any_loop():
+    async def pause():
+        await anyio.sleep(PAUSE)
+
+    asyncio.run(pause())
+
+
+ways = pytest.mark.parametrize(
+    "pause", [blocking, on_a_loop, on_any_loop], ids=lambda way: way.__name__.replace("_", " ")
+)
+
+
+def of(module: str, pause) -> FunctionType:
+    """Return the same function as if a module of an SDK's had it."""
+    scope = {"__name__": module, "time": time, "asyncio": asyncio, "anyio": anyio, "PAUSE": PAUSE}
+    return FunctionType(pause.__code__, scope)
+
+
+@ways
+@pytest.mark.parametrize("module", ["openai._base_client", "tenacity.nap", "google.genai._api_client"])
+@pytest.mark.parametrize("fault", ["429", "500x2", "timeoutx2", "refused"])
+def test_after_a_fault_an_sdk_does_not_wait(lab, server, slept, pause, module, fault):
+    with lab.replaying(fault=Fault.parse(fault)):
+        ask(server)
+        of(module, pause)()
+
+    assert max(slept) < 0.01
+
+
+@ways
+@pytest.mark.parametrize("module", ["shop.views", "openai_helpers", "tests.testing.openai", "django_llmcache.sharing"])
+def test_after_a_fault_nobody_elses_sleep_is_shorter(lab, server, slept, pause, module):
+    with lab.replaying(fault=Fault.parse("429")):
+        ask(server)
+        of(module, pause)()
+
+    assert slept == [PAUSE]
+
+
+def test_after_a_fault_that_names_a_time_an_sdk_waits(lab, server, slept):
+    with lab.replaying(fault=Fault.parse("429(retry_after=2)")):
+        ask(server)
+        of("openai._base_client", blocking)()
+
+    assert slept == [PAUSE]
+
+
+def test_after_an_answer_that_is_no_fault_an_sdk_waits_as_ever(lab, server, slept):
+    with lab.recording():
+        ask(server)
+    with lab.replaying(fault=Fault.parse("429x1")):
+        ask(server)
+        ask(server)
+        of("openai._base_client", blocking)()
+
+    assert slept == [PAUSE]
+
+
+def test_a_thread_that_met_no_fault_waits_as_ever(lab, server, slept):
+    with lab.replaying(fault=Fault.parse("429")):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(ask, server).result()
+        of("openai._base_client", blocking)()
+
+    assert slept == [PAUSE]
+
+
+def test_the_next_test_waits_as_ever(lab, server, slept):
+    with lab.replaying(fault=Fault.parse("429")):
+        ask(server)
+    of("openai._base_client", blocking)()
+    with lab.replaying():
+        of("openai._base_client", blocking)()
+
+    assert slept == [PAUSE, PAUSE]
+
+
+@pytest.mark.parametrize("fault", ["503x2", "timeoutx2"])
+def test_chat_tries_again_at_once(slept, tmp_path, provider, fault):
+    folder, host = tmp_path / "fixtures", provider.url.removeprefix("http://")
+    with override_llmcache(
+        TEST_CACHE={"ENABLED": True, "DIR": folder, "HOSTS": [host]},
+        PROVIDERS={"openai": {"BASE_URL": f"{provider.url}/v1", "API_KEY": "made-up"}},
+        MIDDLEWARE=["django_llmcache.middleware.retry.RetryMiddleware"],
+    ):
+        with live_api(mode="once"):
+            live = chat("openai", HI, model="gpt-4o-mini").text
+        with live_api(mode="replay", fault=fault):
+            assert chat("openai", HI, model="gpt-4o-mini").text == live
+
+    assert len(slept) == 2
+    assert max(slept) < 0.01
+
+
+def test_what_sleeps_is_put_back_as_it_was(slept):
+    def now():
+        return time.sleep, asyncio.sleep, anyio.sleep
+
+    before = now()
+    with interceptors.armed():
+        armed = now()
+
+    assert not set(armed) & set(before)
+    assert now() == before
