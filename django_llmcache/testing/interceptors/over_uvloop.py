@@ -26,9 +26,11 @@ def install() -> Callable[[], None]:
 
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
-    async def create_connection(self: Any, factory: Any, host: Any = None, port: Any = None, **kwargs: Any) -> Any:
+    async def create_connection(
+        self: Any, protocol_factory: Any, host: Any = None, port: Any = None, **kwargs: Any
+    ) -> Any:
         if session.current() is not None:
             watch(host, port)  # none where a socket is given, which is connected already
-        return await original(self, factory, host, port, **kwargs)
+        return await original(self, protocol_factory, host, port, **kwargs)
 
     return create_connection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final
 
 from .mocks import is_mocked, package_of
@@ -62,6 +62,8 @@ def _is_gone(owner: Any, name: str) -> bool:
     function = getattr(owner, name)
     if function is _installed[owner, name][0]:
         return False
+    if isinstance(function, BuiltinFunctionType):
+        return bool(function.__module__ == owner.__name__)
     if not isinstance(function, FunctionType):
         return name not in vars(owner)  # of a built-in class below it
     return package_of(function) == package_of(owner)

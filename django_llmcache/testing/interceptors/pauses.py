@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, Final
+from unittest.mock import NonCallableMock
 
 from django_llmcache import arrivals
 from django_llmcache.recorder import session
@@ -35,10 +36,12 @@ _met = threading.local()
 def install() -> Callable[[], None]:
     """Shorten what SDKs sleep after a fault; return what ends it."""
     ending = ExitStack()
-    ending.callback(replace(time, "sleep", _sleeping))
-    ending.callback(replace(asyncio, "sleep", _sleeping_on_a_loop))
+    places: list[tuple[ModuleType, Callable[..., Any]]] = [(time, _Sleep), (asyncio, _sleeping_on_a_loop)]
     if arrivals.is_here("anyio"):
-        ending.callback(replace(sys.modules["anyio"], "sleep", _sleeping_on_a_loop))
+        places.append((sys.modules["anyio"], _sleeping_on_a_loop))
+    for module, make in places:
+        if not isinstance(module.sleep, NonCallableMock):  # a test's own, which it asks afterwards
+            ending.callback(replace(module, "sleep", make))
     return ending.close
 
 
@@ -47,12 +50,14 @@ def note(answer: Replay | Taping | None) -> None:
     _met.session = session.current() if isinstance(answer, Replay) and answer.retried_at_once else None
 
 
-def _sleeping(original: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(original)
-    def sleep(seconds: float, /) -> None:
-        original(_SHORT if _is_needless(sys._getframe(1)) else seconds)
+class _Sleep:
+    """What stands for ``time.sleep``: no function, as that is none of Python's either, and a class may have it."""
 
-    return sleep
+    def __init__(self, original: Callable[..., Any]) -> None:
+        self.__wrapped__ = original
+
+    def __call__(self, seconds: float, /) -> None:
+        self.__wrapped__(_SHORT if _is_needless(sys._getframe(1)) else seconds)
 
 
 def _sleeping_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from contextlib import ExitStack
 from types import FunctionType, SimpleNamespace
 from unittest import mock
@@ -70,24 +71,6 @@ def client(request):
     return SimpleNamespace(ask=ASKING[request.param], owner=owner, name=name)
 
 
-def fake(*args, **kwargs):
-    raise ReachedError
-
-
-def with_a_class_of_the_library(*args, **kwargs):
-    assert requests.Response.__name__ == "Response"
-    assert isinstance(HTTPAdapter, type)
-    raise ReachedError
-
-
-def plain(real):
-    return fake
-
-
-def plain_with_classes(real):
-    return with_a_class_of_the_library
-
-
 class Server:
     """Answers in the place of a library, as a bound method."""
 
@@ -119,15 +102,10 @@ def of_a_mocking_library(real):
     return FunctionType(mocked.__code__, namespace, "mocked", closure=mocked.__closure__)
 
 
-def of_a_mocking_library_under_a_wrapper(real):
-    return in_a_closure(of_a_mocking_library(real))
-
-
 mocks = pytest.mark.parametrize(
     "make",
     [
-        plain, plain_with_classes, of_an_object, of_unittest, of_unittest_with_its_signature, of_a_mocking_library,
-        of_a_mocking_library_under_a_wrapper,
+        of_an_object, of_unittest, of_unittest_with_its_signature, of_a_mocking_library,
     ],
     ids=lambda make: make.__name__.replace("_", " "),
 )  # fmt: skip
@@ -151,11 +129,7 @@ def around_requests(url):
 
 def around_httpx(library):
     answer = library.Response(200, content=b"the mock")
-
-    def handle_request(transport, request):
-        return answer
-
-    return mock.patch.object(library.HTTPTransport, "handle_request", handle_request)
+    return mock.patch.object(library.HTTPTransport, "handle_request", return_value=answer)
 
 
 around = pytest.mark.parametrize(
@@ -210,7 +184,7 @@ def test_what_it_passes_on_is_reported_while_recording(lab, url):
 def test_one_that_ends_inside_is_gone_and_the_next_test_is_recorded(lab, url, client, monkeypatch):
     before = vars(client.owner)[client.name]
     with monkeypatch.context() as patch, ExitStack() as arming:
-        patch.setattr(client.owner, client.name, fake)
+        patch.setattr(client.owner, client.name, mock.Mock(side_effect=ReachedError))
         arming.enter_context(interceptors.armed())
         patch.undo()
     after = vars(client.owner)[client.name]
@@ -291,13 +265,51 @@ def by_a_method(real):
     return in_a_closure(Instrument(real).send)
 
 
+def in_a_partial(real):
+    sending = functools.partial(in_a_closure(real))
+
+    def send(*args, **kwargs):
+        return sending(*args, **kwargs)
+
+    return send
+
+
+def in_a_nested_dictionary(real):
+    kept = {"requests": {"send": real}}
+
+    def send(*args, **kwargs):
+        return kept["requests"]["send"](*args, **kwargs)
+
+    return send
+
+
+def beside_what_wraps_a_class(real):
+    @functools.wraps(Instrument)
+    def made(*args):
+        return Instrument(*args)
+
+    return lambda *args, **kwargs: made(real).send(*args, **kwargs)
+
+
 def by_wrapt(real):
     return wrapt.FunctionWrapper(real, lambda wrapped, instance, args, kwargs: wrapped(*args, **kwargs))
 
 
 @pytest.mark.parametrize(
     "wrap",
-    [by_wrapt, in_a_closure, in_another_one, as_a_default, as_a_global, in_a_dictionary, in_an_object, by_a_method],
+    [
+        by_wrapt,
+        in_a_closure,
+        in_another_one,
+        as_a_default,
+        as_a_global,
+        in_a_dictionary,
+        in_an_object,
+        by_a_method,
+        in_a_partial,
+        in_a_nested_dictionary,
+        beside_what_wraps_a_class,
+    ],
     ids=lambda wrap: wrap.__name__.replace("_", " "),
 )
 def test_what_holds_the_real_function_is_no_mock_and_is_recorded_as_ever(lab, url, wrap, monkeypatch):

@@ -75,6 +75,19 @@ def test_a_connection_past_the_recorder_is_reported_while_recording(lab, server,
     assert session.leaks[0].endswith(f":{port(server)}")
 
 
+def test_its_parameters_keep_their_names(lab, server):
+    async def ask():
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(
+            protocol_factory=asyncio.Protocol, host="127.0.0.1", port=port(server)
+        )
+        transport.close()
+
+    uvloop.run(ask())
+
+    assert server.connections == 1
+
+
 def test_a_loop_from_before_is_watched_too(lab, server):
     interceptors.disarm()
     loop = uvloop.new_event_loop()

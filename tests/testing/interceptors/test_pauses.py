@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import FunctionType
+from unittest import mock
 
 import anyio
 import pytest
@@ -158,3 +159,29 @@ def test_what_sleeps_is_put_back_as_it_was(slept):
 
     assert not set(armed) & set(before)
     assert now() == before
+
+
+def test_a_class_may_have_the_function(lab):
+    class Poll:
+        sleep = time.sleep
+
+    assert Poll().sleep(0) is None
+
+
+def test_a_mock_of_it_that_was_there_before_is_the_tests_own():
+    with mock.patch("time.sleep"), interceptors.armed():
+        time.sleep(PAUSE)
+
+        time.sleep.assert_called_once_with(PAUSE)
+
+
+def test_one_that_ends_inside_takes_nothing_from_the_next_test():
+    real, patch = time.sleep, mock.patch("time.sleep")
+    patch.start()
+    with interceptors.armed():
+        patch.stop()
+    with interceptors.armed():
+        armed = time.sleep
+
+    assert armed is not real
+    assert time.sleep is real
