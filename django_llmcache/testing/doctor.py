@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from django_llmcache import conf
 
+MODE: Final = "--llmcache-mode"
 OPTION: Final = "--llmcache-doctor"
 HELP: Final = "Record these tests, replay them at once, and name what in their requests is another each time."
 
@@ -30,7 +31,17 @@ def examine(words: Sequence[str], tests: Sequence[str], tell: Callable[[str], No
     """
     from django_llmcache.management.fixtures.doctor import diagnosis
 
-    outcome = diagnosis([sys.executable, *(word for word in words if word != OPTION)], tests)
+    outcome = diagnosis([sys.executable, *_without_options(words)], tests)
     for text in filter(None, (outcome.shown(), outcome.problem)):
         tell(text)
     return 1 if outcome.problems else 0
+
+
+def _without_options(words: Sequence[str]) -> Iterator[str]:
+    """Yield a command line less the doctor's own option and a mode: it has one for each of its runs."""
+    left = iter(words)
+    for word in left:
+        if word == MODE:
+            next(left, None)
+        elif word != OPTION and not word.startswith(f"{MODE}="):
+            yield word

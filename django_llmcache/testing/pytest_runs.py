@@ -33,7 +33,7 @@ def examined(config: pytest.Config) -> int | None:
     """Let the doctor run the tests of a command line; return its exit code, ``None`` where it has started the run."""
     if not doctor.is_asked(config.getoption(doctor.OPTION)):
         return None
-    words = ["-m", "pytest", "-p", "no:cacheprovider", *config.invocation_params.args]
+    words = ["-m", "pytest", *config.invocation_params.args]
     return doctor.examine(words, config.args, print)
 
 
