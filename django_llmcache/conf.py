@@ -21,6 +21,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from .exceptions import ConfigurationError
+from .locks import fork_safe_lock
 from .shapes import PROVIDER_KEYS, RULE_KEYS, SETTINGS, TEST_CACHE_KEYS, names_of
 from .typedsettings import Settings
 
@@ -44,6 +45,8 @@ UNREADABLE: Final = (ImproperlyConfigured, ConfigurationError, ImportError)
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
+
+_changing: Final = fork_safe_lock()
 
 snapshot: Settings | None = None
 """The settings in force; ``None`` before they are first read and after they change: then ``current()`` reads them."""
@@ -91,14 +94,17 @@ _last_forced: tuple[Settings, dict[str, Any], Settings] | None = None
 def forced(**keys: Any) -> Iterator[None]:
     """Let some keys hold whatever the settings say, now and after they change: for a test that is recorded."""
     global snapshot
-    before = snapshot
-    _forcing.append(keys)
-    snapshot = inside = None if before is None else _made_of(before)
+    with _changing:
+        before = snapshot
+        _forcing.append(keys)
+        snapshot = inside = None if before is None else _made_of(before)
     try:
         yield
     finally:
-        _forcing[:] = [other for other in _forcing if other is not keys]
-        snapshot = before if snapshot is inside else None  # the same object, where nothing has changed
+        with _changing:
+            _forcing[:] = [other for other in _forcing if other is not keys]
+            # The same object, where nothing has changed and nobody else forces anything.
+            snapshot = before if snapshot is inside and not _forcing else None
 
 
 def _made_of(settings: Settings) -> Settings:
@@ -131,17 +137,35 @@ def environment(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+_placed: Final[dict[tuple[str, str], tuple[int, str | None]]] = {}
+"""Of each variable with its value, how many blocks hold it, and what was there before the first."""
+
+
 @contextmanager
 def placed(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set some environment variables; take them back afterwards, unless somebody has changed them meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    """Set some environment variables; take them back afterwards, unless somebody has changed them meanwhile.
+
+    Blocks that hold the same at the same time may end in any order: the last of them takes it back.
+    """
+    with _changing:
+        for name, value in variables.items():
+            holders, before = _placed.get((name, value), (0, os.environ.get(name)))
+            _placed[name, value] = (holders + 1, before)
+        os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in variables.items():
-            if os.environ.get(name) == value:
-                restore(name, before[name])
+        with _changing:
+            for name, value in variables.items():
+                _take_back(name, value)
+
+
+def _take_back(name: str, value: str) -> None:
+    holders, before = _placed.pop((name, value))
+    if holders > 1:
+        _placed[name, value] = (holders - 1, before)
+    elif os.environ.get(name) == value:
+        restore(name, before)
 
 
 def inherited(name: str) -> bool:
@@ -225,7 +249,9 @@ def imported(source: str, path: str) -> Any:
 
 def rooted(path: str | Path) -> Path:
     """Return a path made absolute: from ``settings.BASE_DIR`` if there is one, else from the working directory."""
-    return _below(os.path.join(os.getcwd(), getattr(settings, "BASE_DIR", None) or ""), path)  # noqa: PTH109, PTH118
+    base = str(getattr(settings, "BASE_DIR", None) or "")
+    # The working directory may be gone.
+    return _below(base if os.path.isabs(base) else os.path.join(os.getcwd(), base), path)  # noqa: PTH109, PTH117, PTH118
 
 
 @lru_cache(maxsize=64)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
+
+from django_llmcache.locks import ObjectLock
 
 is_inside: Final[ContextVar[bool]] = ContextVar("llmcache_recording", default=False)
 """Whether a call that is being recorded is under way here: what it sends itself is part of it."""
@@ -17,7 +18,7 @@ class Calls:
     """The hosts that one test asks."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ObjectLock()
         self._under_way: Counter[str] = Counter()
         self._live: set[str] = set()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
+
+from django_llmcache.locks import ObjectLock
 
 from .children import Children, Told
 from .exchange import Outgoing
@@ -23,7 +24,7 @@ class Missed:
     def __init__(self, counts: Counter[str]) -> None:
         self.unanswered: list[tuple[str, Outgoing]] = []
         self._counts = counts
-        self._lock = threading.Lock()
+        self._lock = ObjectLock()
         self._children = Children()
         self._untold: list[FixtureMiss] = []
 

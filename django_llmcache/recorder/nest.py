@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
+
+from django_llmcache.locks import ObjectLock
 
 Value = TypeVar("Value")
 
@@ -36,7 +37,7 @@ class Nest(Generic[Value]):
     """
 
     def __init__(self, name: str) -> None:
-        self._lock = threading.Lock()
+        self._lock = ObjectLock()
         self._places: tuple[_Place[Value], ...] = ()
         self._own: ContextVar[_Place[Value] | None] = ContextVar(name, default=None)
 

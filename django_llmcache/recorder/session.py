@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.locks import ObjectLock
 
 from .calls import Calls, is_inside
 from .exchange import Outgoing
@@ -69,7 +69,7 @@ class Session:
         self._used: set[str | None] = set()
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
-        self._lock = threading.RLock()
+        self._lock = ObjectLock()
         self._queues = Queues(self.filed, setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self.calls = Calls()

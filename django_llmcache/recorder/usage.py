@@ -129,6 +129,14 @@ class UsageLog:
         there, used = _fixtures(events)
         return FullRun(_texts(ends[-1].get("ran")), str(ends[-1].get("root") or ""), there, used)
 
+    def is_begun(self) -> bool:
+        """Return whether a full run has said ``start``, to whatever end it came.
+
+        Raises:
+            UsageUnknown: the log can't be read.
+        """
+        return any(event.get("event") == _STARTED for event in _events(self.path))
+
     def used_since(self) -> frozenset[str]:
         """Return which fixtures were used or written since the last run began that said ``start``, whatever it was.
 

@@ -52,8 +52,8 @@ def placeholders(session: Session) -> dict[str, str]:
     if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
         return {}
     recorded = {folder.name for folder in folders_in(session.setup.store.folder)}
-    missing = [name for name in _variables(session, recorded) if conf.environment(name) is None]
-    names = [name for name in missing if not any(map(conf.environment, ALIASES.get(name, ())))]
+    missing = [name for name in _variables(session, recorded) if not _is_given(name)]
+    names = [name for name in missing if not any(map(_is_given, ALIASES.get(name, ())))]
     if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():
         names += AWS_VARIABLES
     return dict.fromkeys(names, PLACEHOLDER)
@@ -68,7 +68,7 @@ def _variables(session: Session, recorded: set[str]) -> Iterator[str]:
     everyone = _everyone(conf.current())
     known = {one.key_variable: one for one in everyone if one.needs_key and one.key_variable}
     keys = [*known, *OTHER_VARIABLES.values(), *chain(*ALIASES.values()), *AWS_SOURCES]
-    if session.mode is Mode.ONCE and any(map(conf.environment, keys)):
+    if session.mode is Mode.ONCE and any(map(_is_given, keys)):
         there = [one for one in everyone if folder_name(one.name) in recorded]
         yield from (variable for variable, one in known.items() if one in there)
         if any(one.name not in providers.BUILT_IN or not one.needs_key for one in there):
@@ -85,5 +85,10 @@ def _everyone(_settings: conf.Settings) -> tuple[providers.Provider, ...]:
     return tuple(map(providers.get, providers.names()))
 
 
+def _is_given(name: str) -> bool:
+    """Return whether the user has set a variable: what another block has made up is no word of theirs."""
+    return conf.environment(name) not in (None, PLACEHOLDER)
+
+
 def _known_to_aws() -> bool:
-    return any(conf.environment(name) for name in AWS_SOURCES) or Path("~/.aws").expanduser().exists()
+    return any(map(_is_given, AWS_SOURCES)) or Path("~/.aws").expanduser().exists()

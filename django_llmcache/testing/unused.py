@@ -97,6 +97,8 @@ def unused_fixtures(store: FixtureStore, logs: Sequence[UsageLog]) -> list[Path]
         try:
             runs.append(log.last())
         except UsageUnknown as why:
+            if log.is_begun():  # what that run would have used is not known
+                raise
             unknown.append(why)
     if not runs:
         raise unknown[0]

@@ -88,3 +88,14 @@ def test_a_connection_that_one_makes_in_another_thread_is_known_to_be_a_call_s(f
     assert replaying.session.misses == []
     asking.leave()
     replaying.leave()
+
+
+def test_a_made_up_key_stays_until_the_last_of_them_ends(fixtures, block, monkeypatch):
+    with live_api(mode="once"):
+        chat("openai", [{"role": "user", "content": "Hi"}])
+    monkeypatch.delenv("OPENAI_API_KEY")
+    first, second = block("replay"), block("replay")
+    first.leave()
+
+    assert second.leave("Hi")
+    assert conf.environment("OPENAI_API_KEY") is None

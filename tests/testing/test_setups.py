@@ -36,6 +36,16 @@ def test_another_folder_is_another(monkeypatch, tmp_path):
     assert setup_for(Mode.REPLAY).store.folder == before.store.folder
 
 
+def test_the_working_directory_may_be_gone(monkeypatch, tmp_path, settings):
+    settings.BASE_DIR = str(tmp_path)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with override_llmcache(TEST_CACHE={"DIR": "fixtures"}):
+        assert setup_for(Mode.REPLAY).store.folder == tmp_path / "fixtures"
+
+
 def test_other_settings_are_another():
     with override_llmcache(TEST_CACHE={"ENABLED": True, "EXPIRED": "error"}):
         inside = setup_for(Mode.REPLAY).expired

@@ -360,12 +360,12 @@ class TestSettings:
         paths = [store.write(fixture(name=name)) for name in ("one", "other", "old")]
         logs = {}
 
-        def run(settings, *used, full=True):
+        def run(settings, *used, full=True, ended=True):
             log = logs.setdefault(settings, UsageLog(tmp_path / f"usage-{settings}.jsonl"))
             if full:
                 log.start(store.paths())
             log.used(*[paths[number] for number in used])
-            if full:
+            if full and ended:
                 log.finish()
             found = unused.unused_fixtures(store, [*logs.values()])
             return [paths.index(path) for path in found]
@@ -381,6 +381,14 @@ class TestSettings:
         run("one", 0)
 
         assert run("other", 1, full=False) == [2]
+
+    def test_nothing_is_while_it_is_not_known_what_they_would_have_used(self, run):
+        run("one", 0)
+        with pytest.raises(UsageUnknown):
+            run("other", 1, ended=False)
+
+        with pytest.raises(UsageUnknown):
+            run("one", 0)
 
     def test_what_an_earlier_full_run_of_theirs_used_is_forgotten_with_their_next(self, run):
         run("one", 0, 2)

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from django_llmcache.counting import FOLDED_AT, Counter, Tally
-from django_llmcache.locks import fork_safe_lock
+from django_llmcache.locks import ObjectLock, fork_safe_lock
 
 THREADS, STEPS = 6, 20_000
 
@@ -136,3 +136,45 @@ def test_a_fork_waits_for_the_holder_and_leaves_the_lock_free_on_both_sides():
     )
 
     assert (done.stdout, done.stderr) == ("0 True\n", "")
+
+
+def test_that_of_an_object_may_be_taken_again_by_its_holder():
+    lock = ObjectLock()
+
+    with lock, lock:
+        assert True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_child_finds_that_of_an_object_free_whoever_held_it():
+    script = dedent("""
+        import os, threading
+        from django_llmcache.locks import ObjectLock
+
+        lock, held, leave = ObjectLock(), threading.Event(), threading.Event()
+
+        def hold():
+            with lock:
+                held.set()
+                leave.wait(30)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(30)
+        pid = os.fork()
+        if pid == 0:
+            with lock:
+                os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        leave.set()
+        thread.join()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
