@@ -249,9 +249,7 @@ def imported(source: str, path: str) -> Any:
 
 def rooted(path: str | Path) -> Path:
     """Return a path made absolute: from ``settings.BASE_DIR`` if there is one, else from the working directory."""
-    base = str(getattr(settings, "BASE_DIR", None) or "")
-    # The working directory may be gone.
-    return _below(base if os.path.isabs(base) else os.path.join(os.getcwd(), base), path)  # noqa: PTH109, PTH117, PTH118
+    return _below(os.path.abspath(getattr(settings, "BASE_DIR", None) or "."), path)  # noqa: PTH100 - a text as the key
 
 
 @lru_cache(maxsize=64)
