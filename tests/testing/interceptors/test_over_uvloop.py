@@ -82,10 +82,9 @@ def test_its_parameters_keep_their_names(lab, server):
             protocol_factory=asyncio.Protocol, host="127.0.0.1", port=port(server)
         )
         transport.close()
+        return transport.get_extra_info("peername")
 
-    uvloop.run(ask())
-
-    assert server.connections == 1
+    assert uvloop.run(ask()) == ("127.0.0.1", port(server))
 
 
 def test_a_loop_from_before_is_watched_too(lab, server):
