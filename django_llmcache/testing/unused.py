@@ -93,17 +93,19 @@ def unused_fixtures(store: FixtureStore, logs: Sequence[UsageLog]) -> list[Path]
         UsageUnknown: no full run came to its end.
     """
     runs, unknown = [], []
+    used: set[str] = set()
     for log in logs:
         try:
             runs.append(log.last())
+            used |= runs[-1].used
         except UsageUnknown as why:
             if log.is_begun():  # what that run would have used is not known
                 raise
             unknown.append(why)
+            used |= log.used_since()
     if not runs:
         raise unknown[0]
-    used = frozenset().union(*(log.used_since() for log in logs))
-    left = {path for run in runs for path in _left_by(run._replace(used=used), store)}
+    left = {path for run in runs for path in _left_by(run._replace(used=frozenset(used)), store)}
     return sorted(left)
 
 
