@@ -9,22 +9,10 @@ import pytest
 
 from django_llmcache import chat, conf
 from django_llmcache.recorder.session import Session
-from django_llmcache.recorder.store import FixtureStore
-from django_llmcache.testing import live_api, override_llmcache
+from django_llmcache.testing import live_api
 from django_llmcache.testing.interceptors.sockets import watch
 
 PATIENCE = 30.0
-
-
-@pytest.fixture
-def fixtures(tmp_path, provider, monkeypatch):
-    """Turn the test cache on, with the stand-in for OpenAI."""
-    monkeypatch.setenv("OPENAI_API_KEY", "made-up")
-    with override_llmcache(
-        PROVIDERS={"openai": {"BASE_URL": f"{provider.url}/v1", "MODEL": "gpt-4o-mini"}},
-        TEST_CACHE={"ENABLED": True, "DIR": tmp_path / "fixtures"},
-    ):
-        yield FixtureStore(tmp_path / "fixtures")
 
 
 class Block:

@@ -15,7 +15,6 @@ from django_llmcache import chat, stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.exceptions import ConfigurationError, LLMCacheError
 from django_llmcache.recorder.misses import FixtureMiss
-from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import live_api, override_llmcache
 from django_llmcache.testing.sessions import LiveCallWarning
 from django_llmcache.testing.setups import PLACEHOLDER, FixtureWarning
@@ -24,18 +23,6 @@ LONG_AGO = 1e-9
 """Seconds after which a recording made just now has expired."""
 
 ERROR = Reply(500, b'{"error": {"message": "Out of order"}}')
-
-
-@pytest.fixture
-def fixtures(tmp_path, provider, monkeypatch):
-    """Turn the test cache on, with the stand-in for OpenAI."""
-    monkeypatch.setenv("OPENAI_API_KEY", "made-up")
-    with override_llmcache(
-        PROVIDERS={"openai": {"BASE_URL": f"{provider.url}/v1", "MODEL": "gpt-4o-mini"}},
-        TEST_CACHE={"ENABLED": True, "DIR": tmp_path / "fixtures"},
-        MIDDLEWARE=["django_llmcache.middleware.cache.CacheMiddleware"],
-    ):
-        yield FixtureStore(tmp_path / "fixtures")
 
 
 def ask(text="Hi"):

@@ -93,6 +93,18 @@ def test_a_tally_loses_nothing_of_any_thread_while_others_look():
     assert tally.sums == {"a": (THREADS * STEPS, 3 * THREADS * STEPS)}
 
 
+def said_by(script: str) -> tuple[str, str]:
+    """Return what a process of its own writes, and its errors."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout, done.stderr
+
+
 def test_the_lock_may_be_taken_again_by_its_holder():
     lock = fork_safe_lock()
 
@@ -127,15 +139,7 @@ def test_a_fork_waits_for_the_holder_and_leaves_the_lock_free_on_both_sides():
         thread.join()
         print(sum(ends), lock.acquire(timeout=10))
     """)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert (done.stdout, done.stderr) == ("0 True\n", "")
+    assert said_by(script) == ("0 True\n", "")
 
 
 def test_that_of_an_object_may_be_taken_again_by_its_holder():
@@ -169,12 +173,4 @@ def test_a_child_finds_that_of_an_object_free_whoever_held_it():
         leave.set()
         thread.join()
     """)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert said_by(script) == ("0\n", "")

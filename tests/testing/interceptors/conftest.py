@@ -13,6 +13,7 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import interceptors
+from tests.transports.loopback import Loopback, whole
 
 from .clients import CLIENTS
 
@@ -61,6 +62,14 @@ def lab(tmp_path) -> Iterator[Lab]:
     """Return a recorder that is armed."""
     with interceptors.armed():
         yield Lab(tmp_path / "fixtures")
+
+
+@pytest.fixture
+def server(lab, request) -> Iterator[Loopback]:
+    """Return a provider that answers with ``{}``, or as a test's parameters say."""
+    with Loopback(*getattr(request, "param", [whole(b"{}")])) as server:
+        lab.knows(server.url)
+        yield server
 
 
 @pytest.fixture(params=[pytest.param(ask, id=name) for name, ask in CLIENTS.items()])

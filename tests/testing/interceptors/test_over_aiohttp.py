@@ -22,13 +22,6 @@ STREAM = chunked_head("text/event-stream") + b"".join(map(chunk, EVENTS)) + b"0\
 STALLED = chunked_head("text/event-stream") + chunk(EVENTS[0])
 
 
-@pytest.fixture
-def server(lab, request):
-    with Loopback(*request.param) as server:
-        lab.knows(server.url)
-        yield server
-
-
 def answers(*steps):
     return pytest.mark.parametrize("server", [steps], indirect=True, ids=[""])
 

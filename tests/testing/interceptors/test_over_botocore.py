@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.misses import FixtureMiss
-from tests.transports.loopback import Loopback, chunk, chunked_head, whole
+from tests.transports.loopback import chunk, chunked_head, whole
 
 ANSWER = whole(
     b'{"output": {"message": {"role": "assistant", "content": [{"text": "Paris"}]}}, "stopReason": "end_turn",'
@@ -46,13 +46,6 @@ FRAMES = (
 )
 HEAD = chunked_head("application/vnd.amazon.eventstream")
 STREAM = HEAD + b"".join(map(chunk, FRAMES)) + b"0\r\n\r\n"
-
-
-@pytest.fixture
-def server(lab, request):
-    with Loopback(*request.param) as server:
-        lab.knows(server.url)
-        yield server
 
 
 @pytest.fixture

@@ -15,14 +15,6 @@ grpc = pytest.importorskip("grpc", reason="grpcio is not installed: pip install 
 METHOD = "/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent"
 
 
-@pytest.fixture
-def server(lab):
-    """Return a provider, which speaks no gRPC: a call that comes there fails."""
-    with Loopback(whole(b"{}")) as server:
-        lab.knows(server.url)
-        yield server
-
-
 def blocking(channel):
     channel.unary_unary(METHOD)(b"x", timeout=LONG)
 

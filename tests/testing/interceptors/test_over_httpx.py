@@ -38,13 +38,6 @@ def pools(library):
         return type(transport._pool), type(library.AsyncHTTPTransport(verify=False)._pool)
 
 
-@pytest.fixture
-def server(lab, request):
-    with Loopback(*request.param) as server:
-        lab.knows(server.url)
-        yield server
-
-
 def answers(*steps):
     return pytest.mark.parametrize("server", [steps], indirect=True, ids=[""])
 

@@ -24,13 +24,6 @@ EVENTS = tuple(b'data: {"n": %d}\n\n' % number for number in range(4))
 STREAM = chunked_head("text/event-stream") + b"".join(map(chunk, EVENTS)) + b"0\r\n\r\n"
 
 
-@pytest.fixture
-def server(lab, request):
-    with Loopback(*request.param) as server:
-        lab.knows(server.url)
-        yield server
-
-
 def answers(*steps):
     return pytest.mark.parametrize("server", [steps], indirect=True, ids=[""])
 

@@ -18,12 +18,10 @@ uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed: pip inst
 
 
 @pytest.fixture
-def server(lab):
-    """Return a provider."""
-    with Loopback(whole(b"{}")) as server:
-        lab.knows(server.url)
-        lab.hosts.append(server.url.rpartition("//")[2].replace("127.0.0.1", "localhost"))
-        yield server
+def server(lab, server):
+    """Return a provider that is known by both of its names."""
+    lab.knows(server.url.replace("127.0.0.1", "localhost"))
+    return server
 
 
 def port(server: Loopback) -> int:

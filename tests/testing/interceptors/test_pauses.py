@@ -16,7 +16,7 @@ import requests
 from django_llmcache import chat
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.testing import interceptors, live_api, override_llmcache
-from tests.transports.loopback import LONG, Loopback, whole
+from tests.transports.loopback import LONG, Loopback
 
 from .conftest import Lab
 
@@ -29,14 +29,6 @@ def lab(slept, tmp_path):
     """Return a recorder that is armed when sleeping is noted already."""
     with interceptors.armed():
         yield Lab(tmp_path / "fixtures")
-
-
-@pytest.fixture
-def server(lab):
-    """Return a provider."""
-    with Loopback(whole(b"{}")) as server:
-        lab.knows(server.url)
-        yield server
 
 
 def ask(server: Loopback) -> None:

@@ -34,13 +34,6 @@ def waited(monkeypatch):
     return Patient.waited
 
 
-@pytest.fixture
-def server(lab, request):
-    with Loopback(*request.param) as server:
-        lab.knows(server.url)
-        yield server
-
-
 def answers(*steps):
     return pytest.mark.parametrize("server", [steps], indirect=True, ids=[""])
 

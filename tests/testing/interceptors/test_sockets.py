@@ -17,14 +17,6 @@ from tests.transports.loopback import LONG, Loopback, whole
 FINE = whole(b"{}")
 
 
-@pytest.fixture
-def server(lab):
-    """Return a provider."""
-    with Loopback(FINE) as server:
-        lab.knows(server.url)
-        yield server
-
-
 def port(server: Loopback) -> int:
     return int(server.address.rpartition(":")[2])
 
