@@ -70,7 +70,8 @@ class Session:
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = ObjectLock()
-        self._queues = Queues(self.filed, setup, options, self.mode)
+        # Not by self.filed: a session that is over must go without waiting for the collector of cycles.
+        self._queues = Queues(partial(_filed, test, self._redactor), setup, options, self.mode)
         self._tapes = Tapes(record_errors=options.record_errors)
         self.calls = Calls()
         self._faults_left = options.faults
@@ -167,7 +168,7 @@ class Session:
 
     def filed(self) -> str:
         """Return the test's id as it stands in files and messages: the value of a parameter may be a credential."""
-        return self._redactor.text(self.test) if "[" in self.test else self.test
+        return _filed(self.test, self._redactor)
 
     def _tell_error(self, error: Exception, key: str | None = None) -> None:
         self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})
@@ -288,6 +289,10 @@ def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Tapin
     if session is None or is_inside.get():
         return None
     return session.begin(outgoing, timeout=timeout)
+
+
+def _filed(test: str, redactor: Redactor) -> str:
+    return redactor.text(test) if "[" in test else test
 
 
 def _utc(seconds: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import weakref
 from typing import Any
 
 import pytest
@@ -79,6 +81,25 @@ def recorded_as(run) -> tuple[str, str]:
     one = run.store.read(path)
     run.store.delete([path])
     return one.key, one.endpoint
+
+
+@pytest.fixture
+def uncollected():
+    """Let what is in a cycle of references stay."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_session_that_is_over_waits_for_no_collector_of_cycles(run, uncollected):
+    run.record(b"{}")
+    session = run.session(mode=Mode.REPLAY)
+    replayed(session)
+    session.end(passed=True)
+    over = weakref.ref(session)
+    del session
+
+    assert over() is None
 
 
 class TestPace:

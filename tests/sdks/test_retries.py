@@ -89,7 +89,7 @@ def by_mistralai(url):
 
 def by_mistralai_on_a_loop(url):
     async def ask():
-        async with mistral(url) as client:  # not closed, its sockets would be told of when pytest ends, and fail the run
+        async with mistral(url) as client:  # else pytest tells of its sockets as it ends, and fails
             return (await client.chat.complete_async(model="mistral-tiny", messages=HI)).choices
 
     return asyncio.run(ask())
