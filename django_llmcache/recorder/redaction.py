@@ -7,14 +7,13 @@ and is changed only where a credential stands: its layout, and the chunks as far
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Final
 
 from django_llmcache.exceptions import LLMCacheError
 
-from .credentials import HEADERS, REDACTED, Span, is_signing, may_be_credential, merged, shapes
+from .borne import borne, is_bearing
+from .credentials import REDACTED, Span, is_signing, may_be_credential, merged, shapes
 from .decoding import plain_body
 from .echoes import echoes, encoded, hides, meant, sure, written
 from .edits import cut_anew, edited, replaced
@@ -140,8 +139,9 @@ class Redactor:
             lower = name.lower()
             if lower in self._request_headers:
                 kept.append((lower, value))
-            elif lower in HEADERS or may_be_credential(lower, value.rpartition(" ")[2]):
-                self._remember_header(lower, value)
+            elif is_bearing(lower) or may_be_credential(lower, value.rpartition(" ")[2]):
+                for credential in borne(lower, value):
+                    self._remember(credential)
         return kept
 
     def _is_kept(self, name: str) -> bool:
@@ -175,16 +175,6 @@ class Redactor:
                 self._remember(value)
             else:
                 yield pair
-
-    def _remember_header(self, name: str, value: str) -> None:
-        scheme, _, rest = value.rpartition(" ")  # a scheme such as "Bearer" is no part of it
-        self._remember(rest)
-        if name == "cookie":
-            for pair in value.split(";"):
-                self._remember(pair.partition("=")[2].strip())
-        elif scheme.lower() == "basic":
-            with suppress(ValueError):
-                self._remember(b64decode(rest).decode().partition(":")[2])
 
     def _remember(self, value: str) -> None:
         if value in self._known:

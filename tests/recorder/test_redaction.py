@@ -426,6 +426,55 @@ class TestNames:
 
         assert text == "REDACTED, REDACTED, REDACTED"
 
+    @pytest.mark.parametrize("key", ["Zq7Wm2Xv9Lk4TbNc8RdKp3", "passphrase-of-a-team"])
+    def test_a_key_that_is_the_user_of_a_login_without_a_password_is_known(self, key):
+        redactor = Redactor()
+        login = base64.b64encode(f"{key}:".encode()).decode()
+        redactor.request(request_of({}, headers=[("authorization", f"Basic {login}")]))
+
+        assert redactor.text(f"No credit for account {key}") == f"No credit for account {REDACTED}"
+
+    def test_a_key_that_is_the_user_of_a_login_is_known_by_its_looks_beside_any_password(self):
+        redactor = Redactor()
+        login = base64.b64encode(f"{WORD}:unused".encode()).decode()
+        redactor.request(request_of({}, headers=[("authorization", f"Basic {login}")]))
+
+        assert redactor.text(f"No credit for account {WORD}") == f"No credit for account {REDACTED}"
+
+    def test_an_ordinary_user_of_a_login_is_not_known(self):
+        redactor = Redactor()
+        login = base64.b64encode(b"administrator:correct-horse-battery").decode()
+        redactor.request(request_of({}, headers=[("authorization", f"Basic {login}")]))
+
+        assert redactor.text("Ask your administrator.") == "Ask your administrator."
+
+    @pytest.mark.parametrize(
+        "value",
+        ["Key 8f3a1c22-aaaa-bbbb:of-my-own-make", "Token token=of-my-own-make",
+         'Token token="of-my-own-make", nonce="a"', "Bearer of-my-own-make", "of-my-own-make",
+         "Team v1 of-my-own-make"],
+    )  # fmt: skip
+    def test_a_credential_is_known_in_whichever_form_its_header_has_it(self, value):
+        redactor = Redactor()
+        redactor.request(request_of({}, headers=[("authorization", value)]))
+
+        assert redactor.text("No credit for of-my-own-make") == f"No credit for {REDACTED}"
+
+    def test_a_passphrase_of_several_words_is_known(self):
+        redactor = Redactor()
+        redactor.request(request_of({}, headers=[("authorization", "Bearer correct horse battery")]))
+
+        assert redactor.text("Not correct horse battery, sorry") == f"Not {REDACTED}, sorry"
+
+    def test_what_a_digest_says_besides_is_not_known(self):
+        redactor, answer = Redactor(), answer_of({"next": "/v1/chat/completions"})
+        value = f'Digest username="me", realm="someone@example.org", uri="/v1/chat/completions", response="{WORD}"'
+
+        request = redactor.request(request_of({}, headers=[*JSON, ("authorization", value)]))
+
+        assert request.url == URL
+        assert redactor.response(answer) == answer
+
     def test_what_stands_behind_the_mark_of_a_key_is_no_part_of_it(self):
         text = "Is '-----BEGIN PRIVATE KEY-----' a PEM header? Answer in French."
 
@@ -688,13 +737,32 @@ class TestKnown:
         assert json.loads(redactor.response(answer_of({"echo": f"<{self.KEY}>"})).body) == {"echo": "<REDACTED>"}
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("x-my-token", "someone@example.org"), ("x-trace", KEY), ("idempotency-key", KEY)]
-    )
-    def test_what_stands_in_any_other_header_is_not_known(self, name, value):
+        "name",
+        ["Helicone-Auth", "x-gateway-token", "x-portkey-virtual-key", "x-llm-key", "x_llm_key", "x-acme-password",
+         "x-acme-secret", "x-cache-secret", "cf-aig-authorization", "x-my-api-token"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("value", ["passphrase-of-a-team", "Bearer passphrase-of-a-team"])
+    def test_one_in_a_header_whose_last_word_tells_is_known_whatever_it_looks_like(self, name, value):
         redactor = Redactor()
         redactor.request(request_of(headers=[(name, value)]))
 
-        assert redactor.text(f"It was {value}") == f"It was {value}"
+        answer = redactor.response(answer_of({"error": "No credit for passphrase-of-a-team"}))
+
+        assert json.loads(answer.body) == {"error": f"No credit for {REDACTED}"}
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("x-token-owner", "someone@example.org"), ("x-trace", KEY), ("idempotency-key", KEY),
+         ("x-key-version", "2024-01-01-preview"), ("cf-aig-cache-key", "capital-of-france"),
+         ("x-page-token", "page-after-the-first"), ("x-model-key", "gpt-4o-mini-2024-07-18"),
+         ("x-auth-mode", "client_credentials"), ("x-max-tokens", "a-thousand-tokens"),
+         ("x-stainless-runtime", "CPython-on-Linux"), ("x-keyword", "extraordinary")],
+    )  # fmt: skip
+    def test_what_stands_in_any_other_header_is_not_known(self, name, value):
+        redactor, answer = Redactor(), answer_of({"said": f"It was {value}"})
+        redactor.request(request_of(headers=[(name, value)]))
+
+        assert redactor.response(answer) == answer
 
     def test_a_header_that_was_harmless_before_is_read_again(self):
         redactor = Redactor()
