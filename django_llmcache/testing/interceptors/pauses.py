@@ -30,7 +30,7 @@ _SHORT: Final = 0.001
 """Seconds that are left of a pause, so that who tries again until a time is over does not do so all the time."""
 
 _met = threading.local()
-"""``session``: the one whose fault was the last answer in this thread, else ``None``."""
+"""``session``: the one whose fault was the last answer in this thread, else ``None``; ``pauses``: how many are due."""
 
 
 def install() -> Callable[[], None]:
@@ -47,7 +47,13 @@ def install() -> Callable[[], None]:
 
 def note(answer: Replay | Taping | None) -> None:
     """Note what a client of this thread gets, as it may pause next."""
-    _met.session = session.current() if isinstance(answer, Replay) and answer.retried_at_once else None
+    if not (isinstance(answer, Replay) and answer.retried_at_once):
+        _met.session = None
+        return
+    current = session.current()
+    # Tasks of a loop may each have met a fault before the first of them sleeps; a thread's own fault is its last one.
+    is_shared = asyncio._get_running_loop() is not None and getattr(_met, "session", None) is current
+    _met.session, _met.pauses = current, _met.pauses + 1 if is_shared else 1
 
 
 class _Sleep:
@@ -57,20 +63,26 @@ class _Sleep:
         self.__wrapped__ = original
 
     def __call__(self, seconds: float, /) -> None:
-        self.__wrapped__(_SHORT if _is_needless(sys._getframe(1)) else seconds)
+        self.__wrapped__(_left_of(seconds, sys._getframe(1)))
 
 
 def _sleeping_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     async def sleep(delay: float, *args: Any, **kwargs: Any) -> Any:
-        return await original(_SHORT if _is_needless(sys._getframe(1)) else delay, *args, **kwargs)
+        return await original(_left_of(delay, sys._getframe(1)), *args, **kwargs)
 
     return sleep
 
 
-def _is_needless(caller: FrameType) -> bool:
+def _left_of(seconds: float, caller: FrameType) -> float:
+    """Return how long a pause is to be. A fault shortens one: who waits for something else afterwards really waits."""
     met = getattr(_met, "session", None)
     if met is None or met is not session.current():
-        return False
+        return seconds
     module = str(caller.f_globals.get("__name__", ""))
-    return module in _RETRYING or module.partition(".")[0] in _RETRYING
+    if module not in _RETRYING and module.partition(".")[0] not in _RETRYING:
+        return seconds
+    _met.pauses -= 1
+    if not _met.pauses:
+        _met.session = None
+    return _SHORT

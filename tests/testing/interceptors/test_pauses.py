@@ -105,6 +105,35 @@ def test_after_an_answer_that_is_no_fault_an_sdk_waits_as_ever(lab, server, slep
     assert slept == [PAUSE]
 
 
+@ways
+@pytest.mark.parametrize("faults", [1, 3])
+def test_after_the_last_fault_one_pause_is_shorter_and_no_other(lab, server, slept, pause, faults):
+    with lab.replaying(fault=Fault.parse("429")):
+        for _ in range(faults):
+            ask(server)
+        of("tenacity.nap", pause)()
+        of("tenacity.nap", pause)()
+
+    assert slept[0] < 0.01
+    assert slept[1:] == [PAUSE]
+
+
+def test_on_a_loop_each_that_met_a_fault_has_a_shorter_pause(lab, server, slept):
+    async def pause():
+        await asyncio.sleep(PAUSE)
+
+    async def ask_and_pause():
+        for _ in range(3):
+            ask(server)
+        await asyncio.gather(*(of("openai._base_client", pause)() for _ in range(4)))
+
+    with lab.replaying(fault=Fault.parse("429")):
+        asyncio.run(ask_and_pause())
+
+    assert max(slept[:3]) < 0.01
+    assert slept[3:] == [PAUSE]
+
+
 def test_a_thread_that_met_no_fault_waits_as_ever(lab, server, slept):
     with lab.replaying(fault=Fault.parse("429")):
         with ThreadPoolExecutor(1) as pool:
