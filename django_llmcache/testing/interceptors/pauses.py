@@ -61,9 +61,13 @@ class _Sleep:
 
     def __init__(self, original: Callable[..., Any]) -> None:
         self.__wrapped__ = original
+        self.__module__ = "time"  # where a process that is handed it finds its own
 
     def __call__(self, seconds: float, /) -> None:
         self.__wrapped__(_left_of(seconds, sys._getframe(1)))
+
+    def __reduce__(self) -> str:
+        return "sleep"
 
 
 def _sleeping_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:

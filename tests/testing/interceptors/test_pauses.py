@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -187,6 +188,14 @@ def test_a_class_may_have_the_function(lab):
         sleep = time.sleep
 
     assert Poll().sleep(0) is None
+
+
+def test_what_sleeps_is_pickled_as_pythons_own_for_a_process_that_has_nothing_of_ours():
+    real = pickle.dumps(time.sleep)
+    with interceptors.armed():
+        armed = pickle.dumps(time.sleep)
+
+    assert armed == real
 
 
 def test_a_mock_of_it_that_was_there_before_is_the_tests_own():
