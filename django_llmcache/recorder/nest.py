@@ -61,6 +61,17 @@ class Nest(Generic[Value]):
             return newest.value
         return next(place.value for place in reversed(places) if place.is_within(around))
 
+    def is_own(self, value: Value) -> bool:
+        """Return whether this thread or task has begun one itself, or runs in a context from inside of it.
+
+        Args:
+            value: one that is in force.
+        """
+        place = self._own.get()
+        while place is not None and place.value is not value:
+            place = place.outer
+        return place is not None
+
     @contextmanager
     def holding(self, value: Value) -> Iterator[Value]:
         """Let one be in force inside the block."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 
 from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.locks import ObjectLock
@@ -25,6 +23,7 @@ from .queues import Asked, Queues, RefusedError
 from .redaction import REQUEST_HEADERS, Redactor
 from .replay import Replay
 from .setup import NO_OPTIONS, Hosts, Mode, Options, Setup
+from .takes import new_id
 from .tapes import Tapes
 from .taping import Taping
 from .telemetry import aside, is_telemetry
@@ -155,8 +154,7 @@ class Session:
 
     def _written(self) -> list[Path]:
         self._tapes.finish()
-        take = f"{_utc(self.setup.now())}-{token_hex(2)}"
-        test = self.filed()
+        take, test = new_id(self.setup.now()), self.filed()
         version, ignore = self.setup.version, self.options.ignore
         fixtures = self._tapes.fixtures(take=take, test=test, version=version, ignore=ignore)
         written = write_take(self.setup.store, fixtures)
@@ -266,6 +264,9 @@ current = _nest.innermost
 in_force = _nest.holding
 """Let a session answer for the providers inside the block."""
 
+is_own = _nest.is_own
+"""Return whether the thread or task has begun a session itself, or runs in a context from inside of it."""
+
 
 def take_hosts(hosts: Hosts) -> None:
     """Let every session in force answer for these hosts from here on."""
@@ -293,7 +294,3 @@ def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Tapin
 
 def _filed(test: str, redactor: Redactor) -> str:
     return redactor.text(test) if "[" in test else test
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(seconds))

@@ -9,7 +9,7 @@ from pathlib import Path
 from django_llmcache import conf
 from django_llmcache.recorder.session import Session, current
 
-from . import summary
+from . import placeholders, summary
 from .setups import under_pytest
 
 _running: str | None = None
@@ -47,8 +47,9 @@ def running(test: str) -> Iterator[None]:
 
 
 def begin() -> None:
-    """Begin a test, or one more try at it."""
+    """Begin a test, or one more try at it, with no made-up key that one before has put back."""
     global _last
+    placeholders.take_back()
     _last = (None, 0)
     _written.clear()
 

@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any, Final, NamedTuple
 from unittest import SkipTest
 
-from django_llmcache import conf
 from django_llmcache.recorder import session as recorder
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.misses import FixtureMiss
@@ -21,7 +20,7 @@ from django_llmcache.recorder.telemetry import is_telemetry
 from . import interceptors, summary, turns
 from .modes import Decision, decide
 from .options import of_a_level
-from .placeholders import placeholders
+from .placeholders import standing_in
 from .sessions import recorded
 from .setups import setup_for
 
@@ -167,5 +166,5 @@ class _Refusing(Session):
 @contextmanager
 def _refusing(name: str) -> Iterator[Session]:
     session = _Refusing(name, setup_for(Mode.REPLAY))
-    with conf.placed(placeholders(session)), interceptors.armed(), recorder.in_force(session):
+    with standing_in(session), interceptors.armed(), recorder.in_force(session):
         yield session

@@ -13,7 +13,8 @@ from typing import Any, TypeVar, cast, overload
 from django.test import tag
 
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.recorder.session import Session, current
+from django_llmcache.recorder.session import Session, current, is_own
+from django_llmcache.recorder.setup import Options
 
 from . import blocks
 from .options import NAME, WORDS, options_from
@@ -68,7 +69,7 @@ class LiveAPI:
     def __init__(self, words: dict[str, Any]) -> None:
         self.words = words
         self.options = options_from(**words)
-        self._entered: list[AbstractContextManager[Session]] = []
+        self._entered: list[tuple[Session, AbstractContextManager[Session]]] = []
 
     def __call__(self, target: Target) -> Target:
         """Return the test, marked, and recorded where no test runner sees to it."""
@@ -95,13 +96,17 @@ class LiveAPI:
         block = blocks.next_block() or "a `with live_api()` block"
         manager = recorded(block, self.options, label=blocks.running_test() or "")
         session = manager.__enter__()
-        self._entered.append(manager)
+        self._entered.append((session, manager))
         return session
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return self._entered.pop().__exit__(kind, error, trace)
+        newest_first = self._entered[::-1]
+        # Others may be in it at once. A fixture may end in another context than it began in, where none is its own.
+        entered = next((one for one in newest_first if is_own(one[0])), newest_first[0])
+        self._entered.remove(entered)
+        return entered[1].__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Session:
         return self.__enter__()
@@ -145,12 +150,23 @@ def _asynchronous(function: Callable[..., Any], words: dict[str, Any]) -> Callab
 def _sessions(function: Callable[..., Any], words: dict[str, Any]) -> Iterator[AbstractContextManager[Any]]:
     """Yield what is held around each run of a function: nothing where a runner sees to this very test."""
     options, session = options_from(**words), current()
-    if session is not None and (session.options == options or function.__name__ in session.functions):
+    if session is not None and _is_shared(session, function, options):
         yield nullcontext()
         return
     name = blocks.next_block() or f"{function.__module__}.{function.__qualname__}"
     for sample in range(options.samples):
         yield recorded(name, options, sample=sample, label=blocks.running_test() or "")
+
+
+def _is_shared(session: Session, function: Callable[..., Any], options: Options) -> bool:
+    """Return whether a session answers for a function until it ends.
+
+    That of another call, which is only the newest here, may end first: then nobody would answer, nor guard a replay.
+    """
+    if function.__name__ in session.functions:
+        return True
+    of_a_runner = bool(session.functions) or not session.is_test
+    return session.options == options and (of_a_runner or is_own(session))
 
 
 def _marked(target: Any, words: dict[str, Any]) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from django_llmcache import conf, providers
+from django_llmcache.locks import fork_safe_lock
 from django_llmcache.recorder.files import folders_in
 from django_llmcache.recorder.names import folder_name
 from django_llmcache.recorder.session import Session
@@ -45,6 +47,47 @@ AWS_SOURCES = (
 
 OPENAI: Final = "OPENAI_API_KEY"
 """What OpenAI's SDK asks for, which is used for gateways and local servers too."""
+
+
+_changing: Final = fork_safe_lock()
+
+_standing_in: Final[list[Session]] = []
+"""The sessions for which keys stand in, in any order."""
+
+_made_up: Final[set[str]] = set()
+"""Variables that have had a made-up key in this process."""
+
+
+@contextmanager
+def standing_in(session: Session) -> Iterator[None]:
+    """Let made-up keys be there inside the block, as far as the session has use for them, and take them back.
+
+    Args:
+        session: what answers for the providers meanwhile.
+    """
+    keys = placeholders(session)
+    with _changing:
+        _made_up.update(keys)
+        _standing_in.append(session)
+    try:
+        with conf.placed(keys):
+            yield
+    finally:
+        with _changing:
+            _standing_in.remove(session)
+
+
+def take_back() -> None:
+    """Take back made-up keys that are there though they stand in for nobody.
+
+    What a test sets in the place of one inside a block, by ``monkeypatch`` as by ``patch.dict``, it undoes after it,
+    and so puts back what it found.
+    """
+    with _changing:
+        if not _standing_in:
+            for name in _made_up:
+                if conf.environment(name) == PLACEHOLDER:
+                    conf.restore(name, None)
 
 
 def placeholders(session: Session) -> dict[str, str]:

@@ -15,7 +15,7 @@ from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options
 
 from . import blocks, interceptors, summary
 from .modes import decide
-from .placeholders import placeholders
+from .placeholders import standing_in
 from .setups import refuse_outside_tests, setup_for
 
 STRATEGY = "django_llmcache.strategies.TestStrategy"
@@ -52,7 +52,7 @@ def recorded(
     passed = False
     with ExitStack() as stack:
         stack.enter_context(conf.forced(STRATEGY=STRATEGY))
-        stack.enter_context(conf.placed(placeholders(session)))
+        stack.enter_context(standing_in(session))
         stack.enter_context(interceptors.armed())
         stack.enter_context(recorder.in_force(session))
         try:

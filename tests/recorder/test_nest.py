@@ -8,6 +8,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
+from functools import partial
 
 import pytest
 
@@ -82,6 +83,24 @@ def test_a_task_from_before_a_block_has_the_block_that_began_inside_its_own(nest
         with nest.holding("b"):
             assert server.run(nest.innermost) == "b"
         assert server.run(nest.innermost) == "a"
+
+
+def test_one_s_own_is_what_one_began_and_what_that_began_inside_of(nest):
+    outer, inner = Thing(), Thing()
+    with nest.holding(outer), nest.holding(inner):
+        assert nest.is_own(outer)
+        assert nest.is_own(inner)
+
+
+def test_the_newest_is_nobody_s_own_who_did_not_begin_it(nest):
+    with nest.holding("a"):
+        assert not in_a_thread(lambda: nest.is_own(nest.innermost()))
+
+
+def test_one_s_own_is_still_so_in_a_copy_of_the_context(nest):
+    thing = Thing()
+    with nest.holding(thing):
+        assert in_a_thread(partial(copy_context().run, nest.is_own, thing))
 
 
 def test_what_a_thread_began_is_inside_nothing_of_the_main_one(nest):

@@ -1,16 +1,20 @@
-"""Blocks that are in force at the same time, in threads: each answers for its own."""
+"""Blocks and functions that are in force at the same time, in threads and tasks: each answers for its own."""
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from threading import Event
 
 import pytest
 
-from django_llmcache import chat, conf
-from django_llmcache.recorder.session import Session
+from django_llmcache import achat, chat, conf
+from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.session import Session, current
 from django_llmcache.testing import live_api
 from django_llmcache.testing.interceptors.sockets import watch
+from django_llmcache.testing.live import LiveAPI
 
 PATIENCE = 30.0
 
@@ -22,10 +26,10 @@ class Block:
         session: what answers in it.
     """
 
-    def __init__(self, threads: ThreadPoolExecutor, mode: str) -> None:
+    def __init__(self, threads: ThreadPoolExecutor, block: LiveAPI) -> None:
         self._began, self._leave = Event(), Event()
         self.session: Session | None = None
-        self._ended = threads.submit(self._run, mode)
+        self._ended = threads.submit(self._run, block)
         assert self._began.wait(PATIENCE)
 
     def leave(self, *questions: str) -> list[str | None]:
@@ -34,18 +38,24 @@ class Block:
         self._leave.set()
         return self._ended.result(PATIENCE)
 
-    def _run(self, mode: str) -> list[str | None]:
-        with live_api(mode=mode) as self.session:
+    def _run(self, block: LiveAPI) -> list[str | None]:
+        with block as self.session:
             self._began.set()
             assert self._leave.wait(PATIENCE)
             return [chat("openai", [{"role": "user", "content": text}]).cache.reason for text in self._questions]
 
 
 @pytest.fixture
-def block():
+def threads():
+    """Return threads of which none has begun anything."""
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+@pytest.fixture
+def block(threads):
     """Return what begins a block in a thread."""
-    with ThreadPoolExecutor(4) as threads:
-        yield lambda mode="once": Block(threads, mode)
+    return lambda mode="once", of=None: Block(threads, of or live_api(mode=mode))
 
 
 def test_each_records_what_it_asked_itself(fixtures, provider, block):
@@ -55,6 +65,60 @@ def test_each_records_what_it_asked_itself(fixtures, provider, block):
 
     assert (first.session.counts["recorded"], second.session.counts["recorded"]) == (1, 0)
     assert provider.calls == len(list(fixtures.paths())) == 1
+
+
+def test_who_leaves_one_that_several_are_in_ends_no_other_s(fixtures, block):
+    shared = live_api(mode="once")
+    first, second = block(of=shared), block(of=shared)
+    first.leave("Hi")
+    second.leave("Bye")
+
+    assert (first.session.counts["recorded"], second.session.counts["recorded"]) == (1, 1)
+
+
+def test_one_that_began_in_another_context_ends_too(fixtures):
+    block = live_api(mode="once")
+    Context().run(block.__enter__)
+    block.__exit__(None, None, None)
+
+    assert current() is None
+
+
+def test_a_call_of_a_function_is_guarded_though_one_that_began_before_has_ended(fixtures, provider, threads):
+    began, ended = Event(), Event()
+
+    @live_api(mode="replay")
+    def returning():
+        began.set()
+        assert ended.wait(PATIENCE)
+
+    @live_api(mode="replay")
+    def asking():
+        ended.set()
+        first.result(PATIENCE)
+        chat("openai", [{"role": "user", "content": "Never recorded"}])
+
+    first = threads.submit(returning)
+    assert began.wait(PATIENCE)
+    with pytest.raises(FixtureMiss):
+        threads.submit(asking).result(PATIENCE)
+    assert provider.calls == 0
+
+
+def test_so_is_one_in_a_task(fixtures, provider):
+    @live_api(mode="replay")
+    async def asking_after(other=None):
+        await (other or asyncio.sleep(0))
+        if other is not None:
+            await achat("openai", [{"role": "user", "content": "Never recorded"}])
+
+    async def both():
+        first = asyncio.create_task(asking_after())
+        await asyncio.create_task(asking_after(first))
+
+    with pytest.raises(FixtureMiss):
+        asyncio.run(both())
+    assert provider.calls == 0
 
 
 @pytest.mark.parametrize("first_leaves_first", [True, False])

@@ -32,6 +32,26 @@ TWICE = """
 """
 
 
+PUTS_BACK = """
+    import os
+    from unittest import mock
+
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    class Tests(SimpleTestCase):
+        def test_first(self):
+            with live_api(mode="replay"):
+                changed = mock.patch.dict(os.environ, SWITCH="on")
+                changed.start()
+            self.addCleanup(changed.stop)
+
+        def test_next(self):
+            self.assertNotIn("llmcache-has-no-key", os.environ.values())
+"""
+
+
 @pytest.fixture(params=["pytest", "manage"])
 def run(request, project):
     """Return what runs the project's tests, by either runner."""
@@ -50,6 +70,14 @@ def test_the_next_block_has_what_the_one_before_recorded(project, provider, run)
 
     assert done.code == 0, done
     assert provider.calls == len(project.fixtures) == 1
+
+
+def test_no_made_up_key_is_left_for_the_next_test_where_one_puts_back_what_it_found_inside(project, run):
+    project.write("test_faq.py", PUTS_BACK)
+
+    done = run(**ON)
+
+    assert done.code == 0, done
 
 
 @pytest.mark.parametrize("end", ["self.fail()", "1 / 0", "self.skipTest('half way')"])

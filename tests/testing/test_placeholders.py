@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from django_llmcache.testing import live_api, override_llmcache
+from django_llmcache.testing import blocks, live_api, override_llmcache
 from django_llmcache.testing.placeholders import ALIASES, AWS_SOURCES, AWS_VARIABLES, OTHER_VARIABLES
 from django_llmcache.testing.setups import PLACEHOLDER
 
@@ -39,6 +39,37 @@ def test_each_is_there_in_a_replay_and_gone_afterwards(provider, name, tmp_path)
 
     assert inside == PLACEHOLDER
     assert name not in os.environ
+
+
+@pytest.fixture
+def put_back():
+    """Put a made-up key back, as a test does that undoes after a block what it set inside."""
+    with pytest.MonkeyPatch.context() as patch, live_api(mode="replay"):
+        patch.setenv("GROQ_API_KEY", "of the test")
+    assert os.environ["GROQ_API_KEY"] == PLACEHOLDER
+
+
+@pytest.mark.usefixtures("put_back")
+def test_one_that_is_put_back_after_a_block_is_gone_as_the_next_test_begins():
+    blocks.begin()
+
+    assert "GROQ_API_KEY" not in os.environ
+
+
+@pytest.mark.usefixtures("put_back")
+def test_so_is_one_that_another_block_found_there():
+    with live_api(mode="replay"):
+        pass
+    blocks.begin()
+
+    assert "GROQ_API_KEY" not in os.environ
+
+
+def test_a_test_that_begins_takes_none_from_what_is_in_force():
+    with live_api(mode="replay"):
+        blocks.begin()
+
+        assert os.environ["GROQ_API_KEY"] == PLACEHOLDER
 
 
 @pytest.mark.parametrize(("provider", "name"), OTHERS)

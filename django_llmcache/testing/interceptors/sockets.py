@@ -33,6 +33,9 @@ _SHOWN: Final = 3
 _UNKNOWN: Final = "an unknown client"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
+_let_pass: Final[list[tuple[Any, Any]]] = []
+"""The hosts and ports that loops are looking up: each was watched in the task, which tells whose session it is."""
+
 
 def install() -> Callable[[], None]:
     """Watch connections and look-ups of names; return what ends it."""
@@ -67,7 +70,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
 def _looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        if session.current() is not None:
+        if session.current() is not None and (host, port) not in _let_pass:
             watch(host, port)
         return original(host, port, *args, **kwargs)
 
@@ -75,13 +78,17 @@ def _looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a loop's ``getaddrinfo`` that is watched."""
+    """Return a loop's ``getaddrinfo`` that is watched, once: the thread that it goes on in has no session."""
 
     @wraps(original)
     async def getaddrinfo(self: Any, host: Any, port: Any, **kwargs: Any) -> Any:
         if session.current() is not None:
             watch(host, port)
-        return await original(self, host, port, **kwargs)
+        _let_pass.append((host, port))
+        try:
+            return await original(self, host, port, **kwargs)
+        finally:
+            _let_pass.remove((host, port))
 
     return getaddrinfo
 

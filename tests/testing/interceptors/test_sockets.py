@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import socket
 import urllib.request
+from contextvars import Context
 
 import pytest
 import requests
@@ -155,6 +156,19 @@ def test_a_live_call_is_no_leak(lab, server, name):
 
     assert session.counts == {"live": 1}
     assert session.leaks == []
+
+
+def test_a_live_call_on_a_loop_is_not_refused_what_a_newer_session_replays_elsewhere(lab, server):
+    lab.hosts.append(f"localhost:{port(server)}")
+    elsewhere, replay = Context(), lab.replaying()
+
+    with lab.live() as live, contextlib.ExitStack() as ending:
+        replaying = elsewhere.run(replay.__enter__)
+        ending.callback(elsewhere.run, replay.__exit__, None, None, None)
+        live.calls.goes_live(f"localhost:{port(server)}")
+        on_a_loop_by_name(server)
+
+    assert replaying.misses == []
 
 
 @ways
