@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from django_llmcache import LLMClient, chat, conf
+from django_llmcache import LLMClient, chat, conf, stream
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"<!-- (\S+\.py) -->\n```python\n(.*?)```", re.DOTALL)
+EXAMPLE = re.compile(r"^```python\n(.*?)```", re.DOTALL | re.MULTILINE)
 MESSAGES = [{"role": "user", "content": "Hi"}]
 CACHE = "django_llmcache.middleware.cache.CacheMiddleware"
 
@@ -47,6 +48,15 @@ def test_the_first_example_pays_once(openai):
     assert b.text == a.text
     assert b.cache.age >= 0
     assert openai.calls == 1
+
+
+def test_the_example_of_a_stream_prints_the_answer_as_it_comes(openai, capsys):
+    (example,) = [code for code in EXAMPLE.findall(README.read_text(encoding="utf-8")) if "import stream" in code]
+
+    exec(example, {})
+
+    told = capsys.readouterr().out
+    assert told == "".join(event.text for event in stream("openai", MESSAGES, model="gpt-4o-mini")) != ""
 
 
 def test_a_function_that_asks_is_called_once(project, monkeypatch, provider):

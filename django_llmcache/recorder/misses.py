@@ -40,9 +40,7 @@ WHYS: Final = {
         "This request was asked more often than it was recorded, and the test says repeat='fail'", "refresh"
     ),
     "unread": Why("The recording ends where the recording test stopped reading, and this one reads on", "refresh"),
-    "fault": Why(
-        "This fault is cut from a recording, and there is none of this request", "refresh", "the fault left out"
-    ),
+    "fault": Why("This fault is cut from a recording, and there is none of this request", "once"),
     "damaged": Why("The recording of this request can't be read", "once"),
     "process": Why("This request comes from another process than the test's, where nothing can be recorded"),
     "blocked": Why("A client that the recorder does not know asked for a connection to a provider"),
@@ -121,7 +119,7 @@ def explain_miss(
     model = model_of(shown, matcher)
     if model:
         lines.append(f"  model    {model}")
-    nowhere = why in ("none", NO_KEY)
+    nowhere = why in ("none", "fault", NO_KEY)
     if nowhere and matcher.counts_bytes(asked) and not isinstance(matcher.body_of(asked), str):
         lines.append(f"  body     {_BYTES}")
     nearest = nearest_to(asked, candidates, matcher, test=test) if nowhere else None

@@ -31,6 +31,11 @@ def file_stem(seconds: float) -> str:
     return f"{time:%Y-%m-%dT%H-%M-%S}-{time.microsecond:06}Z-{token_hex(2)}"
 
 
+def take_name(seconds: float) -> str:
+    """Return a new name for a take: the UTC time, and four random hex characters."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H-%M-%SZ}-{token_hex(2)}"
+
+
 def other_stem(stem: str) -> str:
     """Return another name for what has one, less the ending of both: always the same, with other hex characters."""
     return f"{stem[:-4]}{hashlib.sha256(stem.encode('utf-8', 'surrogateescape')).hexdigest()[:4]}"

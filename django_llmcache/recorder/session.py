@@ -18,14 +18,14 @@ from .leaks import masked
 from .matcher import Matcher, endpoint_of
 from .missed import Missed
 from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
+from .names import take_name
 from .nest import Nest
 from .queues import Asked, Queues, RefusedError
 from .redaction import REQUEST_HEADERS, Redactor
 from .replay import Replay
 from .setup import NO_OPTIONS, Hosts, Mode, Options, Setup
-from .takes import new_id
 from .tapes import Tapes
-from .taping import Taping
+from .taping import Spoil, Taping
 from .telemetry import aside, is_telemetry
 from .writing import note_test, note_use, write_take
 
@@ -71,8 +71,10 @@ class Session:
         self._lock = ObjectLock()
         # Not by self.filed: a session that is over must go without waiting for the collector of cycles.
         self._queues = Queues(partial(_filed, test, self._redactor), setup, options, self.mode)
-        self._tapes = Tapes(record_errors=options.record_errors)
         self.calls = Calls()
+        self._tapes = Tapes(
+            self._redactor, record_errors=options.record_errors, during=self.calls.under_way, now=setup.now
+        )
         self._faults_left = options.faults
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
@@ -98,7 +100,7 @@ class Session:
             redacted = self._redactor.request(outgoing)
             key = self._matcher.key_of(redacted)
             asked = Asked(providers[0], endpoint_of(redacted), key, redacted, providers[1:])
-            return self._faulty(asked, timeout) or self._replay(asked) or self._tape(asked, outgoing)
+            return self._faulty(asked, outgoing, timeout) or self._replay(asked) or self._tape(asked, outgoing)
 
     @property
     def misses(self) -> list[FixtureMiss]:
@@ -154,7 +156,7 @@ class Session:
 
     def _written(self) -> list[Path]:
         self._tapes.finish()
-        take, test = new_id(self.setup.now()), self.filed()
+        take, test = take_name(self.setup.now()), self.filed()
         version, ignore = self.setup.version, self.options.ignore
         fixtures = self._tapes.fixtures(take=take, test=test, version=version, ignore=ignore)
         written = write_take(self.setup.store, fixtures)
@@ -203,7 +205,7 @@ class Session:
         return line_for(self.setup.command, why, label=self.setup.typed(label), mode=self.options.mode)
 
     def _replay(self, asked: Asked) -> Replay | None:
-        fixture = None if self.mode is Mode.REFRESH else self._next(asked)
+        fixture = self._next(asked)
         if fixture is None:
             return None
         self.counts["replayed"] += 1
@@ -215,23 +217,21 @@ class Session:
         run_out = partial(self.miss, asked.request, asked.provider, "unread", key=asked.key)
         return Replay(fixture.response, pace=self.options.pace, run_out=run_out)
 
-    def _tape(self, asked: Asked, outgoing: Outgoing) -> Taping:
+    def _tape(self, asked: Asked, outgoing: Outgoing, fault: Spoil | None = None) -> Taping:
         unusable = self._queues.unusable(asked, sample=self.sample)
-        if self.mode is Mode.REPLAY:
-            raise self.miss(asked.request, asked.provider, unusable or "none", key=asked.key)
+        if self.mode in (Mode.REPLAY, Mode.LIVE):
+            why = unusable or ("fault" if fault else "none")
+            raise self.miss(asked.request, asked.provider, why, key=asked.key)
         if self._missed.in_a_child():
             raise self.miss(asked.request, asked.provider, "process", key=asked.key)
         if self.setup.stands_in(outgoing):
             why = f"{unusable}_{NO_KEY}" if unusable else NO_KEY
             raise self.miss(asked.request, asked.provider, why, key=asked.key)
-        tape = Taping(
-            asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
-            during=self.calls.under_way, now=self.setup.now,
-        )  # fmt: skip
-        self._tapes.add(tape, sample=self.sample)
-        return tape
+        return self._tapes.add(asked, sample=self.sample, fault=fault)
 
     def _next(self, asked: Asked) -> Fixture | None:
+        if self.mode is Mode.REFRESH:
+            return None
         try:
             return self._queues.next(asked, sample=self.sample)
         except RefusedError as refused:
@@ -242,18 +242,19 @@ class Session:
             damage = FixtureError(error.filename, "", f"it can't be read ({error.strerror})")
             raise self._damaged(damage, asked.key) from error
 
-    def _faulty(self, asked: Asked, timeout: float | None) -> Replay | None:
+    def _faulty(self, asked: Asked, outgoing: Outgoing, timeout: float | None) -> Replay | Taping | None:
         fault = self.options.fault
         if fault is None or self._faults_left == 0:
             return None
+        spoil = partial(fault.replay, asked.provider, timeout=timeout)
         recorded = self._next(asked) if fault.needs_recording else None
         if fault.needs_recording and recorded is None:
-            raise self.miss(asked.request, asked.provider, "fault", key=asked.key)
+            return self._tape(asked, outgoing, spoil)
         if recorded is not None:
             self._used.add(recorded.file)
         self._faults_left -= 1
         self.counts["replayed"] += 1
-        return fault.replay(asked.provider, recorded.response if recorded else None, timeout=timeout)
+        return spoil(recorded.response if recorded else None)
 
 
 _nest: Nest[Session] = Nest("llmcache_session")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from secrets import token_hex
 from typing import Final, NamedTuple, TypeVar
 
 from .fixture import Fixture, FixtureError
@@ -118,15 +116,6 @@ def by_test(recordings: Sequence[_Recording], test: str) -> Iterator[list[_Recor
 def without_block(test: str) -> str:
     """Return the id of a test that asked in a block of its own."""
     return _BLOCK.sub("", test)
-
-
-def new_id(now: float) -> str:
-    """Return what a session calls what it writes.
-
-    Args:
-        now: seconds since the epoch.
-    """
-    return f"{time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime(now))}-{token_hex(2)}"
 
 
 def takes(fixtures: Iterable[Fixture]) -> list[Take]:

@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from .exchange import STATUSES
 from .fixture import Fixture
 from .leaks import masked
-from .taping import Taping
+from .queues import Asked
+from .redaction import Redactor
+from .taping import Spoil, Taping
 
 
 class Tapes:
     """The tapes of one test, in the order of its calls.
 
     Args:
+        redactor: takes credentials out of the answers.
         record_errors: whether an answer that is an error is kept.
+        during: held while a call is made.
+        now: seconds since the epoch.
     """
 
-    def __init__(self, *, record_errors: bool) -> None:
+    def __init__(
+        self,
+        redactor: Redactor,
+        *,
+        record_errors: bool,
+        during: Callable[[str], AbstractContextManager[None]],
+        now: Callable[[], float],
+    ) -> None:
+        self._redactor = redactor
         self._record_errors = record_errors
+        self._during = during
+        self._now = now
         self._tapes: dict[tuple[int, str], list[Taping]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._tapes.values()))
 
-    def add(self, tape: Taping, *, sample: int) -> None:
-        """Take a call that is about to be made."""
+    def add(self, asked: Asked, *, sample: int, fault: Spoil | None = None) -> Taping:
+        """Return the tape of a call that is about to be made.
+
+        Args:
+            asked: the request.
+            sample: which of several runs of the same test makes it.
+            fault: what the client gets in place of an answer that is kept; ``None`` for the answer itself.
+        """
+        tape = Taping(
+            asked.request, key=asked.key, provider=asked.provider, endpoint=asked.endpoint, redactor=self._redactor,
+            during=self._during, now=self._now, fault=fault, record_errors=self._record_errors,
+        )  # fmt: skip
         self._tapes.setdefault((sample, tape.key), []).append(tape)
+        return tape
 
     def finish(self) -> None:
         """End what nobody read to its end and nobody closed: what came of it is kept."""
@@ -61,7 +88,7 @@ class Tapes:
                 yield f"{asked.method} {asked.url}: {self._why(tapes[-1])}"
 
     def _kept(self, tapes: list[Taping]) -> list[Taping]:
-        return [tape for tape in tapes if tape.finished and (self._record_errors or tape.successful)]
+        return [tape for tape in tapes if tape.finished and tape.wanted]
 
     @staticmethod
     def _why(tape: Taping) -> str:

@@ -15,6 +15,10 @@ from .fixture import Fixture
 from .leaks import leaks
 from .matcher import FORMAT
 from .redaction import Redactor, SecretError
+from .replay import Replay
+
+Spoil = Callable[[Incoming], Replay]
+"""Makes of an answer that came what a client gets of it where something is to go wrong."""
 
 STREAMS: Final = frozenset({
     "application/stream+json", "application/vnd.amazon.eventstream", "application/x-ndjson", "text/event-stream",
@@ -40,6 +44,8 @@ class Taping:
         redactor: takes credentials out of the answer.
         during: held while the call is made.
         now: seconds since the epoch.
+        fault: what the client gets in place of an answer that is kept.
+        record_errors: whether an answer that is an error is kept.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class Taping:
         redactor: Redactor,
         during: Callable[[str], AbstractContextManager[None]],
         now: Callable[[], float],
+        fault: Spoil | None = None,
+        record_errors: bool = False,
     ) -> None:
         self.request = request
         self.key = key
@@ -59,6 +67,8 @@ class Taping:
         self.endpoint = endpoint
         self._redactor = redactor
         self._during = during
+        self._fault = fault
+        self._record_errors = record_errors
         self._recorded_at = now()
         self._started = time.perf_counter()
         self._lock = threading.Lock()
@@ -100,9 +110,19 @@ class Taping:
         return self._head[0] if self._head else None
 
     @property
-    def successful(self) -> bool:
-        """Return whether the answer is no error."""
-        return self._head is not None and 200 <= self._head[0] < 400
+    def wanted(self) -> bool:
+        """Return whether the answer is one to keep: no error, unless the test asks for those too."""
+        return self._head is not None and (self._record_errors or 200 <= self._head[0] < 400)
+
+    @property
+    def is_spoiled(self) -> bool:
+        """Return whether the client gets a fault in place of this answer, as soon as all of it is on the tape."""
+        return self._fault is not None and self.wanted
+
+    def spoiled(self) -> Replay:
+        """Return what the client gets in place of the answer: the same that it will get of the recording."""
+        assert self._fault is not None  # noqa: S101 - is_spoiled was asked
+        return self._fault(self._redactor.response(self._incoming()))
 
     def fixture(
         self,

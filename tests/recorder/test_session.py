@@ -309,6 +309,79 @@ class TestLive:
         assert session.counts == {"replayed": 1, "live": 1}
 
 
+class TestFault:
+    """A fault that is cut from a recording makes it first, where there is none and the mode lets it."""
+
+    CUT = Fault.parse("cut@1")
+
+    @pytest.fixture
+    def cut(self, run):
+        """Return what makes a session whose answers are cut."""
+        return lambda mode=Mode.ONCE, **options: run.session(mode, fault=self.CUT, **options)
+
+    def test_the_client_gets_it_of_the_whole_answer(self, cut):
+        tape = cut().begin(asked())
+        answered(tape, b"0123456789")
+
+        assert tape.is_spoiled
+        assert (tape.spoiled().response.body, tape.spoiled().response.truncated) == (b"01234", True)
+
+    def test_the_whole_answer_is_recorded_and_replayed_with_the_fault(self, run, cut):
+        session = cut()
+        answered(session.begin(asked()), b"0123456789")
+        session.end(passed=True)
+
+        (recorded,) = run.store.all()
+        assert (recorded.response.body, session.counts) == (b"0123456789", {"recorded": 1})
+        assert replayed(cut(Mode.REPLAY)) == b"01234"
+
+    def test_a_repeated_request_is_recorded_and_replayed_in_its_order(self, run, cut):
+        session = cut()
+        for body in (b"01", b"23"):
+            answered(session.begin(asked()), body)
+        session.end(passed=True)
+        later = cut(Mode.REPLAY)
+
+        assert [replayed(later), replayed(later)] == [b"0", b"2"]
+
+    def test_of_a_test_that_failed_nothing_is_recorded(self, run, cut):
+        session = cut()
+        answered(session.begin(asked()))
+
+        assert session.end(passed=False) == []
+
+    def test_a_recording_is_not_made_twice(self, run, cut):
+        run.record(b"0123456789")
+
+        assert replayed(cut()) == b"01234"
+
+    def test_an_expired_one_is_made_anew(self, run, cut):
+        run.record(b"0123456789")
+
+        assert isinstance(cut(ttl=1e-9).begin(asked()), Taping)
+
+    def test_refresh_makes_it_anew(self, run, cut):
+        run.record(b"0123456789")
+
+        assert isinstance(cut(Mode.REFRESH).begin(asked()), Taping)
+
+    @pytest.mark.parametrize(("record_errors", "spoiled"), [(False, False), (True, True)])
+    def test_an_error_of_the_providers_own_reaches_the_client_unless_it_is_recorded(self, cut, record_errors, spoiled):
+        tape = cut(record_errors=record_errors).begin(asked())
+        tape.began(401, "Unauthorized", JSON)
+
+        assert tape.is_spoiled is spoiled
+
+    @pytest.mark.parametrize("mode", [Mode.REPLAY, Mode.LIVE])
+    def test_where_nothing_is_written_it_is_a_miss_that_shows_what_changed(self, run, cut, mode):
+        run.record(b"{}", question="Hello")
+
+        with pytest.raises(FixtureMiss, match="This fault is cut from a recording") as miss:
+            cut(mode).begin(asked())
+        assert "[-Hello-] {+Hi+}" in str(miss.value)
+        assert str(miss.value).endswith("Record it:  run tests.some_test")
+
+
 class TestWhole:
     """A take is there with all of its answers, or not at all."""
 

@@ -222,12 +222,13 @@ class TestTold:
 
         assert told(error).startswith("Record it, with mode='replay' left out:  LLMCACHE_TEST_CACHE_ENABLED=true ")
 
-    def test_so_is_a_fault(self, fixtures):
+    def test_a_fault_stays(self, fixtures, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "replay")
         with pytest.raises(FixtureMiss, match="cut from a recording") as error, live_api(fault="cut@1"):
             ask()
 
-        assert told(error).startswith("Record it, with the fault left out:  ")
-        assert "LLMCACHE_TEST_CACHE_MODE=refresh" in told(error)
+        assert told(error).startswith("Record it:  ")
+        assert "LLMCACHE_TEST_CACHE_MODE=once" in told(error)
 
     def test_what_was_not_read_to_its_end_is_recorded_anew(self, fixtures, monkeypatch):
         with live_api(mode="once"), stream("openai", [{"role": "user", "content": "Hi"}]) as answer:

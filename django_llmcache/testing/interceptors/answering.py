@@ -40,6 +40,13 @@ def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Tapin
     return answer
 
 
+def spoiled(tape: Taping) -> Replay:
+    """Return what a client gets in place of an answer that is on its tape: the fault that its test asked for."""
+    replay = tape.spoiled()
+    pauses.note(replay)
+    return replay
+
+
 def refuse_cassette(outgoing: Outgoing) -> None:
     """Raise where a provider is asked inside a cassette of VCR.py: both would answer, and neither would be whole."""
     if not hasattr(http.client.HTTPConnection, "cassette"):  # a class of VCR's, as long as a cassette is in use

@@ -23,7 +23,19 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, is_stream, latin, lowered, reason_of
+from .answering import (
+    DROPPED,
+    REFUSED,
+    TIMED_OUT,
+    begin,
+    concerns,
+    headers_of,
+    is_stream,
+    latin,
+    lowered,
+    reason_of,
+    spoiled,
+)
 from .patching import replace_unless_mocked
 
 _LIMIT: Final = 65536
@@ -52,7 +64,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             exchange.broke(error)
             raise
-        _Tap(connection.protocol, exchange)
+        _Tap(connection.protocol, exchange, req.method)
         return connection
 
     return connect
@@ -73,9 +85,10 @@ async def _body(req: Any) -> bytes:
 class _Tap:
     """Gives the body of a connection's next answer to a tape, as its reader reads it."""
 
-    def __init__(self, protocol: Any, tape: Taping) -> None:
+    def __init__(self, protocol: Any, tape: Taping, method: str) -> None:
         self._protocol = protocol
         self._tape = tape
+        self._method = method
         self._read, self._set = protocol.read, protocol.set_response_params
         self._decoded = True
         protocol.read = self.read
@@ -100,8 +113,12 @@ class _Tap:
         self._tape.began(message.code, message.reason, tuple(pairs))
         if body.at_eof():
             self._tape.ended()
+        else:
+            body = _Taped(body, self._tape, chunked=message.chunked)
+        if not self._tape.is_spoiled:
             return message, body
-        return message, _Taped(body, self._tape, chunked=message.chunked)
+        await body.read()  # a fault is cut from the whole answer
+        return _answer(spoiled(self._tape), self._method)
 
 
 class _Unpaused(BaseProtocol):
@@ -195,16 +212,20 @@ class _Handler(ResponseHandler):
         self._method = method
 
     async def read(self) -> tuple[RawResponseMessage, StreamReader]:
-        if self._replay.failure is not None:
-            raise SocketTimeoutError(TIMED_OUT)
-        answer = self._replay.response
-        pairs = headers_of(answer, self._method)
-        message = RawResponseMessage(
-            HttpVersion11, answer.status, reason_of(answer), CIMultiDictProxy(CIMultiDict(pairs)),
-            tuple([(latin(name), latin(value)) for name, value in pairs]),
-            should_close=False, compression=None, upgrade=False, chunked=is_stream(answer),
-        )  # fmt: skip
-        return message, _Replayed(self._replay)
+        return _answer(self._replay, self._method)
+
+
+def _answer(replay: Replay, method: str) -> tuple[RawResponseMessage, StreamReader]:
+    if replay.failure is not None:
+        raise SocketTimeoutError(TIMED_OUT)
+    answer = replay.response
+    pairs = headers_of(answer, method)
+    message = RawResponseMessage(
+        HttpVersion11, answer.status, reason_of(answer), CIMultiDictProxy(CIMultiDict(pairs)),
+        tuple([(latin(name), latin(value)) for name, value in pairs]),
+        should_close=False, compression=None, upgrade=False, chunked=is_stream(answer),
+    )  # fmt: skip
+    return message, _Replayed(replay)
 
 
 class _Nowhere(asyncio.Transport):

@@ -15,7 +15,7 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import REFUSED, TIMED_OUT, begin, concerns, lowered
+from .answering import REFUSED, TIMED_OUT, begin, concerns, lowered, spoiled
 from .patching import replace_unless_mocked
 from .wire import replayed, taped
 
@@ -41,7 +41,11 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             exchange.broke(error)
             raise
-        return _tapped(response, exchange, request)
+        response = _tapped(response, exchange, request)
+        if not exchange.is_spoiled:
+            return response
+        response.raw.drain_conn()  # a fault is cut from the whole answer
+        return _answer(spoiled(exchange), request)
 
     return send
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing, closing
 from functools import cache, wraps
 from importlib import import_module
 from typing import Any, Final
@@ -15,7 +15,7 @@ from django_llmcache.recorder.exchange import Outgoing, Pairs
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, latin, lowered
+from .answering import DROPPED, REFUSED, TIMED_OUT, begin, concerns, headers_of, latin, lowered, spoiled
 from .mocks import is_mocked
 from .patching import replace, replace_unless_mocked
 from .sockets import watch
@@ -68,7 +68,13 @@ class _Streams:
             except Exception as error:
                 exchange.broke(error)
                 raise
-            return _tapped(response, exchange, self._taped)
+            response = _tapped(response, exchange, self._taped)
+            if not exchange.is_spoiled:
+                return response
+            with closing(response):  # a fault is cut from the whole answer
+                for _ in response.stream:
+                    pass
+            return self._answer(spoiled(exchange), request)
 
         return handle_request
 
@@ -89,7 +95,13 @@ class _Streams:
             except Exception as error:
                 exchange.broke(error)
                 raise
-            return _tapped(response, exchange, self._taped_async)
+            response = _tapped(response, exchange, self._taped_async)
+            if not exchange.is_spoiled:
+                return response
+            async with aclosing(response):  # a fault is cut from the whole answer
+                async for _ in response.stream:
+                    pass
+            return self._answer(spoiled(exchange), request)
 
         return handle_async_request
 

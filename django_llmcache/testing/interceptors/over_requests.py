@@ -22,7 +22,7 @@ from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
-from .answering import REFUSED, TIMED_OUT, begin, concerns, is_replayed
+from .answering import REFUSED, TIMED_OUT, begin, concerns, is_replayed, spoiled
 from .patching import replace, replace_unless_mocked
 from .wire import replayed, taped
 
@@ -126,24 +126,38 @@ class _Sending(BaseResponse):
         """Return the answer of an exchange, the first or the next one."""
         if self._last is not None:
             self._retry(self._last)
-        while isinstance(self._exchange, Replay) and self._exchange.failure is not None:
-            self._fail(request, self._exchange.failure)
+        answer = self._answer(request)
+        while answer is None:
             self._exchange = self._begin()
-        exchange, method, url = self._exchange, self._outgoing.method, self._outgoing.url
+            answer = self._answer(request)
+        self._last = answer
+        return answer
+
+    def _answer(self, request: requests.PreparedRequest) -> HTTPResponse | None:
+        """Return the answer of this exchange, ``None`` where it failed and is to be tried again."""
+        exchange = self._exchange
         self._live = not isinstance(exchange, Replay)
-        if isinstance(exchange, Replay):
-            self._last = replayed(exchange, method=method, url=url)
-        elif exchange is None:
-            self._last = self._ask(request)
-        else:
-            try:
-                with exchange.calling():
-                    live = self._ask(request)
-            except Exception as error:
-                exchange.broke(error)
-                raise
-            self._last = taped(live, exchange, method=method, url=url)
-        return self._last
+        if exchange is None:
+            return self._ask(request)
+        if isinstance(exchange, Taping):
+            live = self._taped(request, exchange)
+            if not exchange.is_spoiled:
+                return live
+            live.drain_conn()  # a fault is cut from the whole answer
+            self._live, exchange = False, spoiled(exchange)
+        if exchange.failure is not None:
+            self._fail(request, exchange.failure)
+            return None
+        return replayed(exchange, method=self._outgoing.method, url=self._outgoing.url)
+
+    def _taped(self, request: requests.PreparedRequest, tape: Taping) -> HTTPResponse:
+        try:
+            with tape.calling():
+                live = self._ask(request)
+        except Exception as error:
+            tape.broke(error)
+            raise
+        return taped(live, tape, method=self._outgoing.method, url=self._outgoing.url)
 
     def drain(self) -> None:
         """Read the last answer to its end, so that its connection is free again."""

@@ -43,7 +43,7 @@ class Lab:
 
     @contextmanager
     def recording(self, **options) -> Iterator[Session]:
-        with self._in(Mode.ONCE, Options(record_errors=True, **options)) as session:
+        with self._in(Mode.ONCE, Options(**{"record_errors": True, **options})) as session:
             yield session
 
     @contextmanager

@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from urllib3.exceptions import ProtocolError
 
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.misses import FixtureMiss
@@ -137,6 +138,21 @@ def test_a_fault_is_raised_as_the_clients_own_error(lab, server, bedrock, fault,
 
     with lab.replaying(fault=Fault.parse(fault)), pytest.raises(error):
         text(bedrock)
+
+
+@pytest.mark.parametrize(
+    ("server", "ask", "error"),
+    [([ANSWER], text, ConnectionClosedError), ([STREAM], events, ProtocolError)],
+    indirect=["server"], ids=["an answer", "a stream"],
+)  # fmt: skip
+def test_a_cut_that_is_not_recorded_yet_is_the_same_as_of_the_recording(lab, server, bedrock, ask, error):
+    cut = Fault.parse("cut@2")
+    with lab.recording(fault=cut), pytest.raises(error):
+        ask(bedrock)
+    with lab.replaying(fault=cut), pytest.raises(error):
+        ask(bedrock)
+
+    assert len(server.requests) == 1
 
 
 @answers(ANSWER)

@@ -77,6 +77,14 @@ def test_after_a_fault_an_sdk_does_not_wait(lab, server, slept, pause, module, f
     assert max(slept) < 0.01
 
 
+def test_after_a_fault_of_an_answer_that_is_just_recorded_an_sdk_does_not_wait(lab, server, slept):
+    with lab.recording(fault=Fault.parse("cut@1")):
+        ask(server)
+        of("openai._base_client", blocking)()
+
+    assert max(slept) < 0.01
+
+
 @ways
 @pytest.mark.parametrize("module", ["shop.views", "openai_helpers", "tests.testing.openai", "django_llmcache.sharing"])
 def test_after_a_fault_nobody_elses_sleep_is_shorter(lab, server, slept, pause, module):
