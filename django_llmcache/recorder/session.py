@@ -267,10 +267,9 @@ in_force = _nest.holding
 """Let a session answer for the providers inside the block."""
 
 
-def take_hosts(hosts: Hosts) -> None:
-    """Let every session in force answer for these hosts from here on."""
-    for session in _nest:
-        session.take_hosts(hosts)
+def all_in_force() -> Iterator[Session]:
+    """Return every session in force, whoever has begun it."""
+    return iter(_nest)
 
 
 def is_calling(host: str) -> bool:

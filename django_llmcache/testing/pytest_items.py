@@ -17,6 +17,7 @@ from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 
+from .changes import of_class
 from .hooks import on_each_sample, telling_misses
 from .options import KNOWN, NAME, names_of, options_from
 from .plugin import SAMPLE
@@ -59,7 +60,8 @@ def session_for(item: pytest.Item) -> Iterator[Session]:
         manager: AbstractContextManager[Session] = recorded(
             item.nodeid, options_at(item) or NO_OPTIONS, sample=_sample_of(item)
         )
-        session = manager.__enter__()
+        with of_class(getattr(item, "cls", None)):
+            session = manager.__enter__()
     except SkipTest as skip:
         raise pytest.skip.Exception(str(skip), _use_item_location=True) from None  # it is the test's, as of a mark
     session.functions = names_of(getattr(item, "obj", None))
