@@ -15,7 +15,7 @@ from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options
 
-from . import blocks, changes, interceptors, summary
+from . import blocks, changes, interceptors, summary, unheard
 from .modes import decide
 from .placeholders import placeholders
 from .setups import refuse_outside_tests, setup_for
@@ -75,6 +75,8 @@ def _finish(session: Session, *, passed: bool) -> None:
     written = session.end(passed=passed)
     if session.is_test:
         blocks.wrote(session, written)
+    if session.misses and session.label == blocks.running_test():
+        unheard.note(session.misses[0])
     summary.add(session, written, passed=passed)
     for leak in session.leaks:
         warnings.warn(f"{session.filed()} asked a provider past the recorder: {leak}", LiveCallWarning, stacklevel=2)
