@@ -269,10 +269,9 @@ is_own = _nest.is_own
 """Return whether the thread or task has begun a session itself, or runs in a context from inside of it."""
 
 
-def take_hosts(hosts: Hosts) -> None:
-    """Let every session in force answer for these hosts from here on."""
-    for session in _nest:
-        session.take_hosts(hosts)
+def all_in_force() -> Iterator[Session]:
+    """Return every session in force, whoever has begun it."""
+    return iter(_nest)
 
 
 def is_calling(host: str) -> bool:

@@ -68,18 +68,20 @@ class UsageLog:
         self._lost = False
         self._run: str | None = None
 
-    def start(self, there: Iterable[Path] = ()) -> None:
+    def start(self, there: Iterable[Path] = (), *, settings: str = "") -> None:
         """Forget every run before; what follows is a full one.
 
         Args:
             there: the fixtures that it finds.
+            settings: name of the settings module that it has, for messages.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
         self._told.clear()
         self._lost = False
         self._run = secrets.token_hex(8)  # another full run may start before this one ends
-        self._append({"event": _STARTED, "run": self._run, "there": [_place_of(path) for path in there]})
+        places = [_place_of(path) for path in there]
+        self._append({"event": _STARTED, "run": self._run, "settings": settings, "there": places})
 
     def finish(self, *, ran: Iterable[str] = (), root: str = "") -> None:
         """Note that the full run came to its end.
@@ -125,6 +127,7 @@ class UsageLog:
                 f"No full run of the tests is noted in {self.path}, so that no fixture can be called unused. "
                 + (f"The last one was not full: {why[-1]}. " if why else "")
                 + "Run the whole suite first."
+                + "".join(_whose(str(event["settings"])) for event in of_it if event.get("settings"))
             )
         there, used = _fixtures(events)
         return FullRun(_texts(ends[-1].get("ran")), str(ends[-1].get("root") or ""), there, used)
@@ -177,6 +180,10 @@ class UsageLog:
         except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return open_own(self.path, flags)
+
+
+def _whose(settings: str) -> str:
+    return f" That file is of runs with the settings {settings}: where nobody makes such runs any more, delete it."
 
 
 def _fixtures(events: Iterable[dict[str, Any]]) -> tuple[frozenset[str], frozenset[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from django_llmcache import conf
 from django_llmcache.recorder.session import Session, current
 
-from . import placeholders, summary
+from . import placeholders, summary, unheard
 from .setups import under_pytest
 
 _running: str | None = None
@@ -52,6 +52,7 @@ def begin() -> None:
     placeholders.take_back()
     _last = (None, 0)
     _written.clear()
+    unheard.begin()
 
 
 def wrote(session: Session, paths: Iterable[Path]) -> None:

@@ -16,7 +16,7 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Options
 from django_llmcache.telemetry import counters
 
-from . import blocks, suites
+from . import blocks, suites, unheard
 from .options import names_of, options_of
 from .sessions import recorded
 from .setups import under_django
@@ -58,6 +58,7 @@ def _around_run(run: Callable[..., Any]) -> Callable[..., Any]:
                     run(self, result)
                 else:
                     _run(run, self, result, options, outcome)
+                _tell_unheard(self, result, outcome)
             blocks.end(passed=outcome.passed, gave_up=outcome.gave_up)
         return result
 
@@ -85,12 +86,23 @@ def _run(
         result.addError(test, sys.exc_info())
 
 
+def _tell_unheard(test: unittest.TestCase, result: unittest.TestResult, outcome: _Outcome) -> None:
+    """Let a test fail by what a block of it asked for in vain in a thread, or a task, unless it shows it already."""
+    misses = unheard.misses()
+    if misses and not any(_shows(error, misses) for error in outcome.errors):
+        try:
+            raise misses[0]
+        except FixtureMiss:
+            result.addFailure(test, sys.exc_info())
+
+
 class _Outcome:
     """What a test tells its result while it runs; in the processes of ``--parallel`` no list of it says so."""
 
     def __init__(self) -> None:
         self.failed = False
         self.skipped = False
+        self.errors: list[BaseException] = []
 
     @property
     def passed(self) -> bool:
@@ -120,6 +132,7 @@ class _Outcome:
             self.skipped = True
         elif name != "addSubTest" or details[-1] is not None:
             self.failed = True
+            self.errors += [each[1] for each in details if isinstance(each, tuple)]
 
 
 class _Noting:
@@ -168,7 +181,7 @@ class _EachSample:
         self._test._callSetUp()
 
     def __call__(self, method: Any) -> None:
-        with telling_misses(self._session):
+        with telling_misses(lambda: self._session.misses):
             failures = [self._run(method, sample) for sample in range(self._session.options.samples)]
             for failure in filter(None, failures):
                 raise failure
@@ -197,21 +210,24 @@ class _EachSample:
 
 
 @contextmanager
-def telling_misses(session: Session, failures: tuple[type[BaseException], ...] = (Exception,)) -> Iterator[None]:
+def telling_misses(
+    untold: Callable[[], Sequence[FixtureMiss]], failures: tuple[type[BaseException], ...] = (Exception,)
+) -> Iterator[None]:
     """Let a test fail by a miss that somebody below it caught, also where it goes on to fail by something else.
 
     Args:
-        session: the test's.
+        untold: return what still has to be told.
         failures: what a test fails by.
     """
     try:
         yield
     except failures as error:
-        if session.misses and not _shows(error, session.misses):
-            raise session.misses[0] from error
+        misses = untold()
+        if misses and not _shows(error, misses):
+            raise misses[0] from error
         raise
-    if session.misses:
-        raise session.misses[0]
+    for miss in untold():
+        raise miss
 
 
 def _shows(error: BaseException | None, misses: Sequence[BaseException]) -> bool:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any, Final
-
-from django.core.signals import setting_changed
+from typing import Final
 
 from django_llmcache import conf
 from django_llmcache.providers import traffic
-from django_llmcache.recorder import session as recorder
 
 WELL_KNOWN: Final = (
     ("*.openai.azure.com", "azure"),
@@ -51,13 +47,3 @@ def name_of(pattern: str) -> str:
     """Return what a host of the user's own is called in the folder of the fixtures."""
     name = "".join(char if char.isalnum() or char in "-." else "-" for char in pattern.lower())
     return name.strip("-.") or "other"
-
-
-def _follow(*, setting: str, **_: Any) -> None:
-    """Let the sessions in force know the hosts of the settings that a test has just set, or put back."""
-    if setting == "LLMCACHE" and recorder.current() is not None:
-        with suppress(Exception):  # settings that can't be read are told of by the call that reads them
-            recorder.take_hosts(provider_hosts())
-
-
-setting_changed.connect(_follow, dispatch_uid="django_llmcache.testing.hosts")  # conf's own, which forgets, is before

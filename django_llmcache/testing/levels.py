@@ -18,6 +18,7 @@ from django_llmcache.recorder.taping import Taping
 from django_llmcache.recorder.telemetry import is_telemetry
 
 from . import interceptors, summary, turns
+from .changes import of_class
 from .modes import Decision, decide
 from .options import of_a_level
 from .placeholders import standing_in
@@ -36,12 +37,14 @@ class Level(NamedTuple):
         tests: the options of its live_api tests.
         own: what it says itself, ``None`` where only its tests are live_api.
         name: what its recordings are filed under, ``""`` where that is the label.
+        kind: the class, where it is one.
     """
 
     label: str
     tests: Sequence[Options]
     own: Options | None = None
     name: str = ""
+    kind: type | None = None
 
     @property
     def off(self) -> str | None:
@@ -92,8 +95,9 @@ class Level(NamedTuple):
             if why:
                 answering = stack.enter_context(_refusing(name))
             else:
-                options = stack.enter_context(self._in_turn(name))
-                answering = stack.enter_context(recorded(name, options, label=self.label))
+                with of_class(self.kind):
+                    options = stack.enter_context(self._in_turn(name))
+                    answering = stack.enter_context(recorded(name, options, label=self.label))
             answering.is_test = False
             hold = Hold(answering, why)
             with hold.told():

@@ -166,7 +166,7 @@ def _loaded(name: str) -> Any:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample."""
     session = item.stash.get(_session, None)
-    if session is None:
+    if session is None and _loaded("testing.unheard") is None:
         return (yield)
     from .pytest_items import watched
 
@@ -179,7 +179,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Note whether any phase of a test failed; a miss fails it, also where it skips or was expected to fail."""
     report = yield
-    misses = item.stash[_session].misses if _session in item.stash else []
+    misses = _untold(item)
     if report.skipped and misses and not _expects(item, misses[0]):
         if call.excinfo is None or call.excinfo.value is not misses[0]:
             report.longrepr = str(misses[0])
@@ -189,8 +189,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed or (report.skipped and call.excinfo is not None and (misses or not expected)):
         item.stash[_failed] = True
         item.stash[_gave_up] = report.skipped and not expected
-        misses.clear()  # told by this
+        _forget_misses(item)  # told by this
     return report
+
+
+def _untold(item: pytest.Item) -> list[Any]:
+    """Return the misses that a test still has to fail by: its own, and those of its blocks that it did not hear of."""
+    own = item.stash[_session].misses if _session in item.stash else ()
+    unheard = _loaded("testing.unheard")
+    return [*own, *(unheard.misses() if unheard is not None else ())]
+
+
+def _forget_misses(item: pytest.Item) -> None:
+    if _session in item.stash:
+        item.stash[_session].misses.clear()
+    unheard = _loaded("testing.unheard")
+    if unheard is not None:
+        unheard.forget()
 
 
 def _expects(item: pytest.Item, miss: BaseException) -> bool:
@@ -215,8 +230,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
         result = yield
     except BaseException:
         item.stash[_failed] = True
-        if _session in item.stash:
-            item.stash[_session].misses.clear()
+        _forget_misses(item)
         _end(item)
         raise
     _end(item)
@@ -224,18 +238,22 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def _end(item: pytest.Item) -> None:
-    """End the session of a test, where it has one, and its blocks."""
-    passed = False
+    """End the session of a test, where it has one, and its blocks; what these asked in vain since fails it."""
+    passed, late = False, []
     try:
         if _session in item.stash:
             item.stash[_session].failed = item.stash[_failed] or not item.stash[_called]
             item.stash[_session].gave_up = item.stash[_gave_up]
             item.stash[_manager].__exit__(None, None, None)
-        passed = not item.stash.get(_failed, True)
+        late = _untold(item)
+        passed = not (item.stash.get(_failed, True) or late)
     finally:
         blocks = _loaded("testing.blocks")
         if blocks is not None:
             blocks.end(passed=passed, gave_up=item.stash.get(_gave_up, False))
+    for miss in late:
+        _forget_misses(item)
+        raise miss
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:

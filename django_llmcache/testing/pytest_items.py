@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
 from types import CodeType
@@ -17,6 +17,8 @@ from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 
+from . import unheard
+from .changes import of_class
 from .hooks import on_each_sample, telling_misses
 from .options import KNOWN, NAME, names_of, options_from
 from .plugin import SAMPLE
@@ -59,7 +61,8 @@ def session_for(item: pytest.Item) -> Iterator[Session]:
         manager: AbstractContextManager[Session] = recorded(
             item.nodeid, options_at(item) or NO_OPTIONS, sample=_sample_of(item)
         )
-        session = manager.__enter__()
+        with of_class(getattr(item, "cls", None)):
+            session = manager.__enter__()
     except SkipTest as skip:
         raise pytest.skip.Exception(str(skip), _use_item_location=True) from None  # it is the test's, as of a mark
     session.functions = names_of(getattr(item, "obj", None))
@@ -77,11 +80,20 @@ def samples_of(definition: Any) -> int:
 
 
 @contextmanager
-def watched(item: Any, session: Session) -> Iterator[None]:
-    """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample."""
-    if isinstance(getattr(item, "instance", None), TestCase):
-        on_each_sample(item.instance, session)
-    with telling_misses(session, (Exception, pytest.fail.Exception)):
+def watched(item: Any, session: Session | None) -> Iterator[None]:
+    """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample.
+
+    Args:
+        item: the test.
+        session: what answers for the providers, ``None`` where there are blocks at most.
+    """
+    failures = (Exception, pytest.fail.Exception)
+    with ExitStack() as stack:
+        stack.enter_context(telling_misses(unheard.misses, failures))
+        if session is not None:
+            if isinstance(getattr(item, "instance", None), TestCase):
+                on_each_sample(item.instance, session)
+            stack.enter_context(telling_misses(lambda: session.misses, failures))
         yield
 
 

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest import SkipTest
 
+from django.core.signals import setting_changed
+
 from django_llmcache import conf
 from django_llmcache.recorder import session as recorder
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options
 
-from . import blocks, interceptors, summary
+from . import blocks, changes, interceptors, summary, unheard
 from .modes import decide
 from .placeholders import standing_in
 from .setups import refuse_outside_tests, setup_for
@@ -73,8 +75,14 @@ def _finish(session: Session, *, passed: bool) -> None:
     written = session.end(passed=passed)
     if session.is_test:
         blocks.wrote(session, written)
+    if session.misses and session.label == blocks.running_test():
+        unheard.note(session.misses[0])
     summary.add(session, written, passed=passed)
     for leak in session.leaks:
         warnings.warn(f"{session.filed()} asked a provider past the recorder: {leak}", LiveCallWarning, stacklevel=2)
     if session.gave_up and session.mode is not Mode.LIVE and session.counts["live"]:
         blocks.tell_giving_up(session)
+
+
+# After conf's own, which forgets what the settings were.
+setting_changed.connect(changes.follow, dispatch_uid="django_llmcache.testing.changes")

@@ -42,9 +42,9 @@ def level_of(kind: type) -> tuple[Level | None, bool]:
     if live:
         words = words_of(kind)
         own = None if words is None else options_from(**words)
-        return Level(strclass(kind), live, own), len(live) == len(options)
+        return Level(strclass(kind), live, own, kind=kind), len(live) == len(options)
     module = level_of_module(kind.__module__, kind)
-    return (None if module is None or module.off else module._replace(label=strclass(kind))), False
+    return (None if module is None or module.off else module._replace(label=strclass(kind), kind=kind)), False
 
 
 def level_of_module(name: str, *kinds: type) -> Level | None:

@@ -47,7 +47,7 @@ def begin(narrowed: str | None) -> None:
     with suppress(*conf.UNREADABLE, OSError):
         decision = decide()
         if narrowed is None and decision.skip is None and decision.mode in REPLAYING:
-            usage_log().start(fixture_store().paths())
+            usage_log().start(fixture_store().paths(), settings=conf.project()[1])
             _begun = True
 
 

@@ -93,6 +93,17 @@ def test_without_a_full_run_nothing_can_be_called_unused(fixtures, log, said):
         log.last().unused(fixtures)
 
 
+@pytest.mark.parametrize("end", [lambda log: None, lambda log: log.give_up("a test failed")], ids=["killed", "failed"])
+def test_where_a_run_was_not_full_its_settings_and_the_way_out_are_named(log, end):
+    log.start(settings="project.old_settings")
+    end(log)
+
+    with pytest.raises(
+        UsageUnknown, match=r"of runs with the settings project\.old_settings: where nobody .* delete it"
+    ):
+        log.last()
+
+
 def test_a_run_of_some_tests_adds_to_what_is_used(fixtures, log):
     path = fixtures.write(fixture())
     log.start(fixtures.paths())

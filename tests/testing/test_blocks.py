@@ -290,3 +290,154 @@ def test_one_that_skips_half_way_is_told_that_it_asks_in_every_run(project, run)
 
 
 NAMES = {"test_skips": True, "test_fails": False, "test_fails_after_a_block": False, "test_skips_before": False}
+
+
+UNHEARD = """
+    import asyncio
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+    from unittest import IsolatedAsyncioTestCase, expectedFailure
+
+    from django.test import SimpleTestCase
+    from django_llmcache import achat, chat
+    from django_llmcache.recorder.misses import FixtureMiss
+    from django_llmcache.testing import live_api
+
+    HI = [{"role": "user", "content": "Hi"}]
+
+
+    def block():
+        with live_api(mode="replay"):
+            chat("openai", HI)
+
+
+    @live_api(mode="replay")
+    def function():
+        chat("openai", HI)
+
+
+    def missing():
+        try:
+            block()
+        except FixtureMiss:
+            pass
+
+
+    def in_a_thread(act):
+        thread = threading.Thread(target=act)
+        thread.start()
+        thread.join()
+
+
+    async def task():
+        async with live_api(mode="replay"):
+            await achat("openai", HI)
+
+
+    KIND
+        METHOD
+"""
+
+
+def unheard(method: str, kind: str = "class Tests(SimpleTestCase):") -> str:
+    """Return the code of a test."""
+    lines = method.splitlines()
+    return UNHEARD.replace("KIND", kind).replace("METHOD", "\n        ".join(lines))
+
+
+LEFT = """async def test_it(self):
+    left = asyncio.create_task(task())
+    await asyncio.wait([left])
+"""
+RETRIEVED = LEFT.replace("await asyncio.wait([left])", "await asyncio.gather(left, return_exceptions=True)")
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        pytest.param("def test_it(self):\n    in_a_thread(block)", "class Tests(SimpleTestCase):", id="block"),
+        pytest.param("def test_it(self):\n    in_a_thread(function)", "class Tests(SimpleTestCase):", id="function"),
+        pytest.param("def test_it(self):\n    in_a_thread(missing)", "class Tests(SimpleTestCase):", id="swallowed"),
+        pytest.param(
+            "@live_api(mode='replay')\ndef test_it(self):\n    in_a_thread(block)", "class Tests(SimpleTestCase):",
+            id="marked",
+        ),
+        pytest.param(
+            "@expectedFailure\ndef test_it(self):\n    in_a_thread(block)\n    self.fail()",
+            "class Tests(SimpleTestCase):",
+            id="expected",
+        ),
+        pytest.param(
+            "def test_it(self):\n    self.addCleanup(in_a_thread, block)", "class Tests(SimpleTestCase):", id="clean-up"
+        ),
+        pytest.param(
+            "def test_it(self):\n    with ThreadPoolExecutor() as pool:\n        pool.submit(block)",
+            "class Tests(SimpleTestCase):",
+            id="pool",
+        ),
+        pytest.param(LEFT, "class Tests(IsolatedAsyncioTestCase):", id="task"),
+        pytest.param(LEFT, "class Tests(SimpleTestCase):", id="task of Django's"),
+    ],
+)  # fmt: skip
+def test_a_miss_out_of_its_hearing_fails_a_test(project, run, method, kind):
+    project.write("test_faq.py", unheard(method, kind))
+
+    done = run(**ON)
+
+    assert done.code == 1, done
+    assert "Nothing is recorded for this request" in done.text, done
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        pytest.param(
+            "def test_it(self):\n    with self.assertRaises(FixtureMiss):\n        block()",
+            "class Tests(SimpleTestCase):",
+            id="block",
+        ),
+        pytest.param(RETRIEVED, "class Tests(IsolatedAsyncioTestCase):", id="task"),
+        pytest.param(RETRIEVED, "class Tests(SimpleTestCase):", id="task of Django's"),
+        pytest.param(
+            "async def test_it(self):\n    with self.assertRaises(FixtureMiss):\n"
+            "        await asyncio.to_thread(block)",
+            "class Tests(IsolatedAsyncioTestCase):",
+            id="to_thread",
+        ),
+    ],
+)
+def test_one_that_the_test_itself_expects_does_not(project, run, method, kind):
+    project.write("test_faq.py", unheard(method, kind))
+
+    done = run(**ON)
+
+    assert done.code == 0, done
+
+
+def test_it_is_told_too_where_the_test_goes_on_to_fail(project, run):
+    project.write("test_faq.py", unheard("def test_it(self):\n    in_a_thread(block)\n    self.fail('else')"))
+
+    done = run(**ON)
+
+    assert "Nothing is recorded for this request" in done.text, done
+    assert "else" in done.text
+
+
+def test_one_that_comes_to_the_test_as_well_is_told_once(project, run):
+    method = "def test_it(self):\n    with ThreadPoolExecutor() as pool:\n        pool.submit(block).result()"
+    project.write("test_faq.py", unheard(method))
+
+    done = run(**ON)
+
+    assert done.text.count("Nothing is recorded for this request: ") <= 2, done
+    assert "failures=1" not in done.text, done
+
+
+def test_it_fails_no_other_test(project, run):
+    method = "def test_it(self):\n    in_a_thread(block)\n\ndef test_later(self):\n    pass"
+    project.write("test_faq.py", unheard(method))
+
+    done = run(**ON)
+
+    assert "test_it" in done.text
+    assert "1 failed, 1 passed" in done.text or "FAILED (failures=1)" in done.text, done

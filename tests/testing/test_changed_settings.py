@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
+from django_llmcache.recorder.setup import Mode
+from django_llmcache.testing import live_api, override_llmcache
+
+from .conftest import ON
+
+RUNNER = "django_llmcache.testing.LLMCacheDiscoverRunner"
 TESTS = """
     import os
 
@@ -68,9 +76,149 @@ def test_under_pytest(project, provider):
 
 
 def test_under_django(project, provider):
-    runner = "django_llmcache.testing.LLMCacheDiscoverRunner"
-
-    done = project.manage("test", "--testrunner", runner, "--llmcache-mode", "replay")
+    done = project.manage("test", "--testrunner", RUNNER, "--llmcache-mode", "replay")
 
     assert "calls: 3 missed" in done.text, done
     assert provider.calls == 0
+
+
+OVERRIDING = """
+    import os
+
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api, override_llmcache
+
+
+    def ask(text):
+        messages = [{"role": "user", "content": text}]
+        body = {"model": "m", "messages": messages}
+        return requests.post(os.environ["STANDIN_URL"] + "/v1/chat/completions", json=body, timeout=5)
+
+
+    HEAD
+"""
+REPLAYING_CLASS = """@override_llmcache(TEST_CACHE={"MODE": "replay"})
+    class Tests(SimpleTestCase):
+        @live_api
+        def test_first(self):
+            ask("first")
+
+        @live_api
+        def test_second(self):
+            ask("second")
+"""
+REPLAYING_SET_UP = """@override_llmcache(TEST_CACHE={"MODE": "replay"})
+    class Tests(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            ask("set up")
+
+        @live_api
+        def test_nothing(self):
+            pass
+"""
+ELSEWHERE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
+    class Tests(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            ask("set up")
+
+        @live_api
+        def test_first(self):
+            ask("first")
+"""
+REPLAYING_METHODS = """class Tests(SimpleTestCase):
+        @live_api
+        @override_llmcache(TEST_CACHE={"MODE": "replay"})
+        def test_inside(self):
+            ask("inside")
+
+        @override_llmcache(TEST_CACHE={"MODE": "replay"})
+        @live_api
+        def test_outside(self):
+            ask("outside")
+"""
+
+
+class TestOfTheTestCache:
+    @pytest.fixture(params=["pytest", "manage"])
+    def run(self, request, project):
+        """Return what runs tests that are given to it, by either runner, where what is missing is recorded."""
+        settings = project.folder / "project_settings.py"
+        address = 'os.environ["STANDIN_URL"] + "/v1"'
+        settings.write_text(
+            f'{settings.read_text()}\nLLMCACHE = {{"PROVIDERS": {{"openai": {{"BASE_URL": {address}}}}}}}'
+        )
+        words = [] if request.param == "pytest" else ["test", "--testrunner", RUNNER]
+
+        def running(tests: str):
+            project.write("test_faq.py", OVERRIDING.replace("HEAD", tests))
+            return getattr(project, request.param)(*words, **ON)
+
+        return running
+
+    @pytest.mark.parametrize("tests", [REPLAYING_CLASS, REPLAYING_METHODS], ids=["class", "methods"])
+    def test_in_a_replay_of_its_own_none_is_asked(self, run, provider, tests):
+        done = run(tests)
+
+        assert "calls: 2 missed" in done.text, done
+        assert provider.calls == 0
+
+    def test_nor_is_any_asked_while_such_a_class_is_set_up(self, run, provider):
+        done = run(REPLAYING_SET_UP)
+
+        assert "calls: 1 missed" in done.text, done
+        assert provider.calls == 0
+
+    def test_all_of_a_class_is_recorded_where_it_says(self, run, project):
+        done = run(ELSEWHERE)
+
+        assert done.code == 0, done
+        assert len(list((project.folder / "elsewhere").rglob("*.json"))) == 2
+        assert project.fixtures == []
+
+
+class TestWhileATestRuns:
+    @pytest.fixture
+    def told(self, fixtures, tmp_path):
+        """Return what a test is told that sets some words of ``TEST_CACHE`` while it runs."""
+
+        def of(**words):
+            with live_api(), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                with override_llmcache(TEST_CACHE=words):
+                    pass
+            return [str(each.message) for each in caught]
+
+        return of
+
+    @pytest.mark.parametrize(
+        ("words", "names"),
+        [
+            ({"DIR": "elsewhere"}, "'DIR'"),
+            ({"MODE": "refresh"}, "'MODE'"),
+            ({"TTL": 60, "FALLBACK": "error"}, "'FALLBACK', 'TTL'"),
+        ],
+    )
+    def test_it_is_warned_of_what_is_not_followed(self, told, words, names):
+        (warning,) = told(**words)
+
+        assert f"sets TEST_CACHE[{names}] while it runs, which is not followed: set it on the class" in warning
+
+    @pytest.mark.parametrize("words", [{"MODE": "replay"}, {"HOSTS": ["llm.internal"]}, {"TTL": None}])
+    def test_not_of_what_is_followed_or_as_before(self, told, words):
+        assert told(**words) == []
+
+    def test_the_mode_is_as_before_when_the_settings_are_back(self, fixtures):
+        with live_api(mode="once") as session:
+            before = session.mode
+            with override_llmcache(TEST_CACHE={"MODE": "replay"}):
+                pass
+            assert session.mode is before
+
+    def test_the_mode_that_the_test_names_goes_before(self, fixtures):
+        with live_api(mode="once") as session, override_llmcache(TEST_CACHE={"MODE": "replay"}):
+            assert session.mode is Mode.ONCE

@@ -1,0 +1,77 @@
+"""Settings that a class or a test has of its own: what its session begins with, and what it takes over after that."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any, Final
+
+from django.test.utils import override_settings
+
+from django_llmcache import conf
+from django_llmcache.recorder import session as recorder
+from django_llmcache.recorder.session import Session
+from django_llmcache.recorder.setup import Mode
+
+from .hosts import provider_hosts
+from .modes import decide
+
+_NAME: Final = "LLMCACHE"
+
+
+def of_class(kind: type | None) -> AbstractContextManager[Any]:
+    """Put in force what a class overrides of ``LLMCACHE``, as its ``setUpClass`` does, where that has not run yet.
+
+    For a session that begins before it; it must be left again before ``setUpClass`` runs.
+
+    Args:
+        kind: the class, ``None`` for a test that has none.
+    """
+    own = getattr(kind, "_overridden_settings", None) or {}
+    if _NAME not in own or conf.raw() is own[_NAME]:
+        return nullcontext()
+    return override_settings(**{_NAME: own[_NAME]})
+
+
+def follow(*, setting: str, enter: bool, **_: Any) -> None:
+    """Let the sessions in force know of the settings that a test has just set, or put back.
+
+    The hosts are followed, and ``MODE`` to ``replay``, which asks nobody. Of the rest a test that sets it is warned:
+    what it has recorded so far is of the settings that it began with.
+
+    Args:
+        setting: which of Django's.
+        enter: whether it was set, and not put back.
+    """
+    if setting != _NAME or recorder.current() is None:
+        return
+    with suppress(Exception):  # settings that can't be read are told of by the call that reads them
+        hosts = provider_hosts()
+        named = conf.raw().get("TEST_CACHE") or {}
+        for session in recorder.all_in_force():
+            session.take_hosts(hosts)
+            _follow_mode(session, named)
+            if enter:
+                _warn_of_the_rest(session, named)
+
+
+def _follow_mode(session: Session, named: dict[str, Any]) -> None:
+    replays = "MODE" in named and decide(session.options.mode).mode is Mode.REPLAY
+    session.mode = Mode.REPLAY if replays else session.options.mode or session.setup.mode
+
+
+def _warn_of_the_rest(session: Session, named: dict[str, Any]) -> None:
+    setup, now = session.setup, conf.current().test_cache
+    both = {
+        "DIR": (setup.store.folder, conf.fixture_folder()),
+        "EXPIRED": (setup.expired, now.expired),
+        "FALLBACK": (setup.fallback, now.fallback),
+        "IGNORE_PATHS": (setup.ignore, now.ignore_paths),
+        "MODE": (session.mode, decide(session.options.mode).mode),
+        "TTL": ((setup.ttl, setup.ttls), (now.ttl, now.ttls)),
+    }
+    changed = [name for name, (then, current) in both.items() if name in named and then != current]
+    if changed:
+        setup.warn(
+            f"{session.filed()} sets TEST_CACHE[{', '.join(map(repr, changed))}] while it runs, which is not followed: "
+            "set it on the class, or for the run"
+        )
