@@ -26,6 +26,8 @@ _failed = pytest.StashKey[bool]()
 _called = pytest.StashKey[bool]()
 _gave_up = pytest.StashKey[bool]()
 _found = pytest.StashKey[list[pytest.Item]]()
+_there = pytest.StashKey[list[pytest.Item]]()
+_within = pytest.StashKey[dict[pytest.Collector, list[pytest.Item | pytest.Collector]]]()
 _run = pytest.StashKey[AbstractContextManager[None]]()
 _mode = pytest.StashKey[AbstractContextManager[None]]()
 
@@ -88,21 +90,45 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Know of every test there is, before any is deselected; Django's tag of that name is the marker too."""
-    if item.get_closest_marker(NAME) is None and NAME in _tags(item):
-        item.add_marker(getattr(pytest.mark, NAME))
+    _mark(item)
     item.config.stash.setdefault(_found, []).append(item)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)  # before --lf leaves any out
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Know of the tests beside one that is picked by its node id: they may share what is set up for it."""
+    report = yield
+    if isinstance(collector, pytest.Module | pytest.Class):
+        collector.config.stash.setdefault(_within, {})[collector] = [*report.result]
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin to gather where there are live_api tests."""
-    found = config.stash.setdefault(_found, [])
-    live = [item.nodeid for item in dict.fromkeys([*found, *items]) if item.get_closest_marker(NAME)]
+    found = dict.fromkeys([*config.stash.get(_found, ()), *items])
+    config.stash[_there] = there = [*found, *_beside(found, config.stash.setdefault(_within, {}))]
+    live = [item for item in there if item.get_closest_marker(NAME)]
     if live:
         _gather(config)
         from .summary import add_found
 
-        add_found(live)
+        add_found(item.nodeid for item in live if item in found)
+
+
+def _beside(found: Any, within: dict[pytest.Collector, list[pytest.Item | pytest.Collector]]) -> list[pytest.Item]:
+    """Return the tests of the same modules that were not found; a class that was left out whole is looked into."""
+    beside = []
+    collectors = [*within]
+    for collector in collectors:
+        for node in within[collector]:
+            if isinstance(node, pytest.Class) and node not in within:
+                node.ihook.pytest_make_collect_report(collector=node)
+                collectors.append(node)
+            elif isinstance(node, pytest.Item) and node not in found:
+                _mark(node)
+                beside.append(node)
+    return beside
 
 
 def _gather(config: pytest.Config) -> None:
@@ -111,6 +137,11 @@ def _gather(config: pytest.Config) -> None:
 
         config.stash[_run] = manager = run_of(config)
         manager.__enter__()
+
+
+def _mark(item: pytest.Item) -> None:
+    if item.get_closest_marker(NAME) is None and NAME in _tags(item):
+        item.add_marker(getattr(pytest.mark, NAME))
 
 
 def _tags(item: pytest.Item) -> set[str]:
@@ -144,7 +175,7 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, 
         return (yield)
     from .pytest_levels import setting_up
 
-    return (yield from setting_up(fixturedef, request, request.config.stash[_found]))
+    return (yield from setting_up(fixturedef, request, request.config.stash[_there]))
 
 
 def _empty_store() -> None:

@@ -35,7 +35,7 @@ def setting_up(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> G
     Args:
         fixturedef: the fixture.
         request: who asks for it.
-        items: all tests that were collected, selected or not.
+        items: all tests of the modules that were collected, selected or not.
     """
     level = level_of(fixturedef, request, items)
     if level is None:
