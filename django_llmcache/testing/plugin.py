@@ -90,7 +90,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Know of every test there is, before any is deselected; Django's tag of that name is the marker too."""
-    _mark(item)
+    from .pytest_collecting import mark
+
+    mark(item)
     item.config.stash.setdefault(_found, []).append(item)
 
 
@@ -106,8 +108,10 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin to gather where there are live_api tests."""
+    from .pytest_collecting import beside
+
     found = dict.fromkeys([*config.stash.get(_found, ()), *items])
-    config.stash[_there] = there = [*found, *_beside(found, config.stash.setdefault(_within, {}))]
+    config.stash[_there] = there = [*found, *beside(found, config.stash.setdefault(_within, {}))]
     live = [item for item in there if item.get_closest_marker(NAME)]
     if live:
         _gather(config)
@@ -116,39 +120,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         add_found(item.nodeid for item in live if item in found)
 
 
-def _beside(found: Any, within: dict[pytest.Collector, list[pytest.Item | pytest.Collector]]) -> list[pytest.Item]:
-    """Return the tests of the same modules that were not found; a class that was left out whole is looked into."""
-    beside = []
-    collectors = [*within]
-    for collector in collectors:
-        for node in within[collector]:
-            if isinstance(node, pytest.Class) and node not in within:
-                node.ihook.pytest_make_collect_report(collector=node)
-                collectors.append(node)
-            elif isinstance(node, pytest.Item) and node not in found:
-                _mark(node)
-                beside.append(node)
-    return beside
-
-
 def _gather(config: pytest.Config) -> None:
     if _run not in config.stash:
         from .pytest_runs import run_of
 
         config.stash[_run] = manager = run_of(config)
         manager.__enter__()
-
-
-def _mark(item: pytest.Item) -> None:
-    if item.get_closest_marker(NAME) is None and NAME in _tags(item):
-        item.add_marker(getattr(pytest.mark, NAME))
-
-
-def _tags(item: pytest.Item) -> set[str]:
-    found: set[str] = set()
-    for target in (getattr(item, "obj", None), getattr(item, "cls", None)):
-        found |= set(getattr(target, "tags", None) or ()) if isinstance(getattr(target, "tags", None), set) else set()
-    return found
 
 
 @pytest.hookimpl(tryfirst=True)
