@@ -209,11 +209,13 @@ def _expects(item: pytest.Item, miss: BaseException) -> bool:
 
 @pytest.hookimpl(specname="pytest_runtest_makereport")  # no wrapper: a test of unittest's gets its error within those
 def pytest_show_miss(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Let the traceback of a miss end where the project asked."""
+    """Let the traceback of a miss end where the project asked, and know of a test that another's miss has stopped."""
     if call.excinfo is not None and _loaded("recorder.misses") is not None:
-        from .pytest_items import end_where_asked
+        from .pytest_items import end_where_asked, note_stopped
 
         end_where_asked(call.excinfo.value, item.config.rootpath)
+        if call.when == "setup" and _session in item.stash:
+            note_stopped(item, call.excinfo.value)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
