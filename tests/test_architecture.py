@@ -50,6 +50,7 @@ ADAPTERS = {
     "testing/interceptors/over_requests.py": {"responses"},
     "testing/interceptors/over_uvloop.py": {"uvloop"},
     "testing/plugin.py": {"pytest"},
+    "testing/pytest_collecting.py": {"pytest"},
     "testing/pytest_items.py": {"pytest"},
     "testing/pytest_levels.py": {"pytest"},
     "testing/pytest_runs.py": {"pytest"},

@@ -29,6 +29,10 @@ SAFEST: Final = tuple(Mode)
 """The modes, the one first that asks nobody: where all tests of a class name one, it holds for their set-up."""
 
 
+class SetUpMissError(AssertionError):
+    """A provider was asked for what is not recorded, while something was set up or torn down that tests share."""
+
+
 class Level(NamedTuple):
     """A class or a module that has live_api tests, or what some of all tests share.
 
@@ -88,7 +92,7 @@ class Level(NamedTuple):
 
         Raises:
             SkipTest: its tests are off, and a provider was asked.
-            AssertionError: a provider was asked for what is not recorded.
+            SetUpMissError: a provider was asked for what is not recorded.
         """
         name, why = f"{self.name or self.label} ({what}{of and ' of '}{of})", self.off
         with ExitStack() as stack:
@@ -145,7 +149,7 @@ class Hold:
     def _error(self, miss: FixtureMiss) -> Exception:
         self.session.failed = True
         self.session.misses.clear()  # told by this
-        error: Exception = AssertionError(str(miss))
+        error: Exception = SetUpMissError(str(miss))
         if self._skip:
             summary.add_skipped(self.session.test, self._skip)
             error = SkipTest(self._skip)

@@ -26,6 +26,8 @@ _failed = pytest.StashKey[bool]()
 _called = pytest.StashKey[bool]()
 _gave_up = pytest.StashKey[bool]()
 _found = pytest.StashKey[list[pytest.Item]]()
+_there = pytest.StashKey[list[pytest.Item]]()
+_within = pytest.StashKey[dict[pytest.Collector, list[pytest.Item | pytest.Collector]]]()
 _run = pytest.StashKey[AbstractContextManager[None]]()
 _mode = pytest.StashKey[AbstractContextManager[None]]()
 
@@ -88,21 +90,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Know of every test there is, before any is deselected; Django's tag of that name is the marker too."""
-    if item.get_closest_marker(NAME) is None and NAME in _tags(item):
-        item.add_marker(getattr(pytest.mark, NAME))
+    from .pytest_collecting import mark
+
+    mark(item)
     item.config.stash.setdefault(_found, []).append(item)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)  # before --lf leaves any out
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Know of the tests beside one that is picked by its node id: they may share what is set up for it."""
+    report = yield
+    if isinstance(collector, pytest.Module | pytest.Class):
+        collector.config.stash.setdefault(_within, {})[collector] = [*report.result]
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin to gather where there are live_api tests."""
-    found = config.stash.setdefault(_found, [])
-    live = [item.nodeid for item in dict.fromkeys([*found, *items]) if item.get_closest_marker(NAME)]
+    from .pytest_collecting import beside
+
+    found = dict.fromkeys([*config.stash.get(_found, ()), *items])
+    config.stash[_there] = there = [*found, *beside(found, config.stash.setdefault(_within, {}))]
+    live = [item for item in there if item.get_closest_marker(NAME)]
     if live:
         _gather(config)
         from .summary import add_found
 
-        add_found(live)
+        add_found(item.nodeid for item in live if item in found)
 
 
 def _gather(config: pytest.Config) -> None:
@@ -111,13 +126,6 @@ def _gather(config: pytest.Config) -> None:
 
         config.stash[_run] = manager = run_of(config)
         manager.__enter__()
-
-
-def _tags(item: pytest.Item) -> set[str]:
-    found: set[str] = set()
-    for target in (getattr(item, "obj", None), getattr(item, "cls", None)):
-        found |= set(getattr(target, "tags", None) or ()) if isinstance(getattr(target, "tags", None), set) else set()
-    return found
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -144,7 +152,7 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, 
         return (yield)
     from .pytest_levels import setting_up
 
-    return (yield from setting_up(fixturedef, request, request.config.stash[_found]))
+    return (yield from setting_up(fixturedef, request, request.config.stash[_there]))
 
 
 def _empty_store() -> None:
@@ -216,11 +224,13 @@ def _expects(item: pytest.Item, miss: BaseException) -> bool:
 
 @pytest.hookimpl(specname="pytest_runtest_makereport")  # no wrapper: a test of unittest's gets its error within those
 def pytest_show_miss(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Let the traceback of a miss end where the project asked."""
+    """Let the traceback of a miss end where the project asked, and know of a test that another's miss has stopped."""
     if call.excinfo is not None and _loaded("recorder.misses") is not None:
-        from .pytest_items import end_where_asked
+        from .pytest_items import end_where_asked, note_stopped
 
         end_where_asked(call.excinfo.value, item.config.rootpath)
+        if call.when == "setup" and _session in item.stash:
+            note_stopped(item, call.excinfo.value)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

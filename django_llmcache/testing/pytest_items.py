@@ -17,9 +17,10 @@ from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 
-from . import unheard
+from . import summary, unheard
 from .changes import of_class
 from .hooks import on_each_sample, telling_misses
+from .levels import SetUpMissError
 from .options import KNOWN, NAME, names_of, options_from
 from .plugin import SAMPLE
 from .sessions import recorded
@@ -113,6 +114,12 @@ def end_where_asked(error: BaseException, root: Path) -> None:
         return  # of a thread that ran none of its own
     while not is_within(root, frames[-1].f_code):
         frames.pop().f_locals["__tracebackhide__"] = True
+
+
+def note_stopped(item: pytest.Item, error: BaseException) -> None:
+    """Let a live_api test count as failed on a miss where what it shares with others could not be set up for one."""
+    if isinstance(error, SetUpMissError):
+        summary.add_stopped(item.nodeid)
 
 
 def is_within(root: Path, code: CodeType) -> bool:

@@ -35,7 +35,7 @@ def setting_up(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> G
     Args:
         fixturedef: the fixture.
         request: who asks for it.
-        items: all tests that were collected, selected or not.
+        items: all tests of the modules that were collected, selected or not.
     """
     level = level_of(fixturedef, request, items)
     if level is None:
@@ -122,7 +122,7 @@ def _level_of_all(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -
         name=f"{file or _module_of(request).nodeid}::{fixturedef.argname}{_parameter_of(request, '[{}]')}",
     )
     with suppress(*conf.UNREADABLE):  # each live_api test tells of it; all else does without
-        if level.off is None or (needing and file):
+        if level.off is None or file:
             return level
     return None
 

@@ -66,6 +66,11 @@ def add_skipped(test: str, why: str) -> None:
     _note({"skipped": test, "why": why})
 
 
+def add_stopped(test: str) -> None:
+    """Note that a test could not run, since a miss kept from it what it shares with others."""
+    _note({"stopped": test})
+
+
 def take_back(paths: Iterable[Path]) -> None:
     """Note that what was recorded is removed again, since its test has failed."""
     _note({"taken_back": [str(path) for path in paths]})
@@ -119,11 +124,13 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
     calls: Counter[str] = Counter()
     for line in noted:
         calls.update(line["calls"])
-    kinds = Counter(map(_kind, ran))
+    stopped = {line["stopped"] for line in everything if "stopped" in line}
+    kinds = Counter(_kind(line, stopped) for line in ran)
     made = ", ".join(f"{calls[name]} {name}" for name in COUNTS if calls[name])
     told = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     shown = [
         f"live_api: {len(ran)} tests" + (f": {told}" if kinds else ""),
+        *_of_what_is_shared(noted),
         f"calls: {made or 'none'}",
         f"saved: {sum(line['tokens'] for line in noted):,} tokens, {sum(line['seconds'] for line in noted):,.1f} s",
     ]
@@ -133,6 +140,12 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
     left = sorted(map(str, unused))
     shown += [f"fixtures that no test used: {len(left)}", *(f"  {each}" for each in left[:_SHOWN])] if left else []
     return shown
+
+
+def _of_what_is_shared(noted: Iterable[dict[str, Any]]) -> list[str]:
+    """Return what to say of misses where no test was under way: unittest runs none of those that needed it."""
+    missed = {line["test"] for line in noted if not line["is_test"] and line["calls"]["missed"]}
+    return [f"set-ups and tear-downs: {len(missed)} failed on a miss"] if missed else []
 
 
 def _without(line: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:
@@ -175,9 +188,9 @@ def _request(provider: str, asked: Outgoing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _kind(line: Mapping[str, Any]) -> str:
+def _kind(line: Mapping[str, Any], stopped: Collection[str]) -> str:
     calls = line["calls"]
-    if calls["missed"]:
+    if calls["missed"] or (line["test"] in stopped and not line.get("passed")):  # it may have run again since
         return "failed on a miss"
     return next((kind for kind in ("recorded", "live", "replayed") if calls[kind]), "without a call")
 

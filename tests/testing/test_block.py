@@ -112,6 +112,43 @@ def test_it_counts_tests_calls_and_what_was_saved(project, provider, runner):
     assert runner == "pytest" or all("in a way of its own" in run.text for run in (first, second, third))
 
 
+SHARED = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    class Shared(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            chat("openai", [{"role": "user", "content": "Set up"}])
+
+        def test_one(self):
+            pass
+
+        def test_other(self):
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("runner", "tests"),
+    [("pytest", "2 tests: 2 failed on a miss"), ("manage", "0 tests")],
+    ids=["pytest", "manage"],
+)
+def test_it_says_that_what_tests_share_failed_on_a_miss(project, runner, tests):
+    project.write("own_runner.py", RUNNER)
+    project.write("test_shared.py", SHARED)
+    args = () if runner == "pytest" else ("test", "--testrunner", "own_runner.Runner")
+
+    done = getattr(project, runner)(*args, "--llmcache-mode", "replay")
+
+    told = f"live_api: {tests}\nset-ups and tear-downs: 1 failed on a miss\ncalls: 1 missed\n"
+    assert told in done.text, done
+
+
 class TestLines:
     """What one process gathers."""
 
@@ -148,6 +185,13 @@ class TestLines:
         summary.add(session, [], passed=True)
 
         assert summary.lines()[:2] == ["live_api: 0 tests", "calls: 2 replayed"]
+
+    def test_one_that_a_miss_of_another_stopped_and_that_ran_again_counts_as_what_it_did_then(self, session):
+        summary.add_stopped(session.test)
+        session.counts["replayed"] = 1
+        summary.add(session, [], passed=True)
+
+        assert summary.lines()[0] == "live_api: 1 tests: 1 replayed"
 
     @pytest.mark.parametrize(
         "response",

@@ -309,3 +309,107 @@ def test_what_an_sdk_tells_of_itself_skips_no_set_up_while_the_test_cache_is_off
     done = project.pytest("test_telling.py")
 
     assert "1 passed, 1 skipped" in done.text, done
+
+
+SHARING = """
+    import pytest
+    from django.test import SimpleTestCase, tag
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def ask(text):
+        return chat("openai", [{"role": "user", "content": text}]).text
+
+
+    @pytest.fixture(scope="module")
+    def place():
+        return ask("For the module")
+
+
+    def test_plain(place):
+        assert place
+
+
+    class Mixed(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            cls.place = ask("For the class")
+
+        def test_plain(self):
+            assert self.place
+
+        @tag("live_api")
+        def test_live(self):
+            pass
+
+
+    class TestLive:
+        @live_api
+        def test_live(self, place):
+            assert place
+"""
+PICKED = [("test_sharing.py::test_plain",), ("test_sharing.py::Mixed::test_plain",)]
+
+
+@pytest.fixture
+def sharing(project):
+    """Return a project where tests that are not live_api share what is set up with some that are."""
+    project.write("test_sharing.py", SHARING)
+    return project
+
+
+@pytest.mark.parametrize("picked", PICKED, ids=["module", "class"])
+def test_one_test_that_is_picked_by_its_id_asks_nobody_in_replay_for_what_it_shares(sharing, provider, picked):
+    done = sharing.pytest(*picked, **ON, CI="true")
+
+    assert provider.calls == 0
+    assert "Nothing is recorded for this request" in done.text, done
+
+
+@pytest.mark.parametrize("picked", PICKED, ids=["module", "class"])
+def test_one_test_that_is_picked_by_its_id_is_skipped_for_what_it_shares_with_nothing_said(sharing, provider, picked):
+    done = sharing.pytest(*picked, OPENAI_API_KEY="made-up")
+
+    assert provider.calls == 0
+    assert "1 skipped in" in done.text, done
+
+
+def test_the_tests_beside_one_that_is_picked_are_neither_run_nor_counted(sharing):
+    done = sharing.pytest("test_sharing.py::Mixed::test_plain", **ON)
+
+    assert "1 passed in" in done.text, done
+    assert "live_api: 0 tests\ncalls: 1 recorded\n" in done.text
+
+
+FAILED_LAST = """
+    import pytest
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    @pytest.fixture(scope="module")
+    def place():
+        return chat("openai", [{"role": "user", "content": "For the module"}]).text
+
+
+    @live_api
+    def test_live(place):
+        assert place
+
+
+    def test_plain(place):
+        assert not place
+"""
+
+
+def test_one_that_failed_last_asks_nobody_in_replay_for_what_it_shares_with_one_that_passed(project, provider):
+    project.write("test_failed.py", FAILED_LAST)
+    project.run("-m", "pytest", "-p", "no:randomly", **ON)
+    recorded = provider.calls
+
+    done = project.run("-m", "pytest", "-p", "no:randomly", "--lf", **ON, CI="true")
+
+    assert provider.calls == recorded == 1
+    assert "1 failed in" in done.text, done

@@ -80,10 +80,51 @@ def test_in_replay_nobody_is_asked_and_the_line_names_a_file_that_records_it(pro
     assert "LLMCACHE_TEST_CACHE_MODE=once pytest test_b_answers.py\n" in done.text
 
 
-def test_with_nothing_said_it_is_skipped_where_it_asks(provider, project):
-    project.write("conftest.py", CONFTEST)
-    project.write("test_a_views.py", DECLARED)
-    project.write("test_b_answers.py", LIVE)
+def test_with_nothing_said_it_is_skipped_where_it_asks(provider, shared):
+    done = shared.pytest(OPENAI_API_KEY="made-up")
+
+    assert (done.code, provider.calls) == (0, 0), done
+    assert "2 skipped" in done.text
+
+
+def test_with_nothing_said_it_is_set_up_where_it_asks_nobody(shared):
+    shared.write("conftest.py", CONFTEST.replace('ask("Make an index")', '"An index"'))
+
+    done = shared.pytest()
+
+    assert "1 passed, 1 skipped" in done.text, done
+
+
+DATABASE = """
+    import pytest
+    from django_llmcache import chat
+
+
+    @pytest.fixture(scope="session")
+    def django_db_setup(django_db_setup, django_db_blocker):
+        with django_db_blocker.unblock():
+            chat("openai", [{"role": "user", "content": "Fill the database"}])
+"""
+IN_THE_DATABASE = """
+    import pytest
+    from django_llmcache.testing import live_api
+
+    pytestmark = pytest.mark.django_db
+
+
+    def test_page():
+        pass
+
+
+    @live_api
+    def test_answer():
+        pass
+"""
+
+
+def test_with_nothing_said_nobody_is_asked_for_what_fills_the_database(provider, project):
+    project.write("conftest.py", DATABASE)
+    project.write("test_pages.py", IN_THE_DATABASE)
 
     done = project.pytest(OPENAI_API_KEY="made-up")
 
