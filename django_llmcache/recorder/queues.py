@@ -43,22 +43,25 @@ class Queues:
         test: gives the id of the test that asks.
         setup: what holds for the run.
         options: what the test asks for.
-        mode: how its calls are answered.
 
     Attributes:
         expired: the fixtures that are replayed though they have expired.
     """
 
-    def __init__(self, test: Callable[[], str], setup: Setup, options: Options, mode: Mode) -> None:
+    def __init__(self, test: Callable[[], str], setup: Setup, options: Options) -> None:
         self.expired: list[str] = []
         self._test = test
         self._setup = setup
         self._options = options
-        self._mode = mode
         self._queues: dict[tuple[int, str], _Queue] = {}
 
-    def next(self, asked: Asked, *, sample: int) -> Fixture | None:
+    def next(self, asked: Asked, mode: Mode, *, sample: int) -> Fixture | None:
         """Return the recording that comes next, ``None`` when there is none that holds.
+
+        Args:
+            asked: the request.
+            mode: how it is answered.
+            sample: which of several runs of the test makes it.
 
         Raises:
             RefusedError: there is one that the test, or the setup, forbids.
@@ -66,8 +69,8 @@ class Queues:
         """
         name = (sample, asked.key)
         queue = self._queues.get(name)
-        if queue is None:
-            queue = self._queues[name] = self._queue(asked, sample)
+        if queue is None or (queue.unusable and mode is Mode.REPLAY):  # it was of no use in another mode
+            queue = self._queues[name] = self._queue(asked, mode, sample)
         if not queue.fixtures:
             return None
         if queue.position >= len(queue.fixtures) and self._options.repeat == "fail":
@@ -81,10 +84,10 @@ class Queues:
         queue = self._queues.get((sample, asked.key))
         return queue.unusable if queue else ""
 
-    def _queue(self, asked: Asked, sample: int) -> _Queue:
+    def _queue(self, asked: Asked, mode: Mode, sample: int) -> _Queue:
         choice = self._choice(asked, sample)
         take = choice.take
-        if self._mode is Mode.ONCE and (choice.expired or choice.why in ("failing", "incomplete")):
+        if mode is Mode.ONCE and (choice.expired or choice.why in ("failing", "incomplete")):
             return _Queue((), unusable=choice.why or "expired")
         if choice.why in ("expired", "failing", "incomplete") or (
             choice.expired and (self._options.expired or self._setup.expired) == "error"

@@ -70,7 +70,7 @@ class Session:
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = ObjectLock()
         # Not by self.filed: a session that is over must go without waiting for the collector of cycles.
-        self._queues = Queues(partial(_filed, test, self._redactor), setup, options, self.mode)
+        self._queues = Queues(partial(_filed, test, self._redactor), setup, options)
         self.calls = Calls()
         self._tapes = Tapes(
             self._redactor, record_errors=options.record_errors, during=self.calls.under_way, now=setup.now
@@ -233,7 +233,7 @@ class Session:
         if self.mode is Mode.REFRESH:
             return None
         try:
-            return self._queues.next(asked, sample=self.sample)
+            return self._queues.next(asked, self.mode, sample=self.sample)
         except RefusedError as refused:
             raise self.miss(asked.request, asked.provider, refused.why, key=asked.key) from None
         except FixtureError as error:

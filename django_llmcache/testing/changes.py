@@ -44,14 +44,22 @@ def follow(*, setting: str, enter: bool, **_: Any) -> None:
     """
     if setting != _NAME or recorder.current() is None:
         return
+    sessions, changed = list(recorder.all_in_force()), []
     with suppress(Exception):  # settings that can't be read are told of by the call that reads them
         hosts = provider_hosts()
         named = conf.raw().get("TEST_CACHE") or {}
-        for session in recorder.all_in_force():
+        for session in sessions:
             session.take_hosts(hosts)
             _follow_mode(session, named)
-            if enter:
-                _warn_of_the_rest(session, named)
+        changed = [(session, _not_followed(session, named)) for session in sessions] if enter else []
+    # A warning may be an error, which is the test's, and comes when all of them have followed.
+    for session, names in changed:
+        if names:
+            session.setup.warn(
+                f"{session.filed()} sets TEST_CACHE[{names}] while it runs, which is not followed: "
+                "set it on the class, or for the run"
+            )
+            break  # the others are of the same test
 
 
 def _follow_mode(session: Session, named: dict[str, Any]) -> None:
@@ -59,7 +67,7 @@ def _follow_mode(session: Session, named: dict[str, Any]) -> None:
     session.mode = Mode.REPLAY if replays else session.options.mode or session.setup.mode
 
 
-def _warn_of_the_rest(session: Session, named: dict[str, Any]) -> None:
+def _not_followed(session: Session, named: dict[str, Any]) -> str:
     setup, now = session.setup, conf.current().test_cache
     both = {
         "DIR": (setup.store.folder, conf.fixture_folder()),
@@ -69,9 +77,4 @@ def _warn_of_the_rest(session: Session, named: dict[str, Any]) -> None:
         "MODE": (session.mode, decide(session.options.mode).mode),
         "TTL": ((setup.ttl, setup.ttls), (now.ttl, now.ttls)),
     }
-    changed = [name for name, (then, current) in both.items() if name in named and then != current]
-    if changed:
-        setup.warn(
-            f"{session.filed()} sets TEST_CACHE[{', '.join(map(repr, changed))}] while it runs, which is not followed: "
-            "set it on the class, or for the run"
-        )
+    return ", ".join([repr(name) for name, (then, current) in both.items() if name in named and then != current])

@@ -88,7 +88,7 @@ def _run(
 
 def _tell_unheard(test: unittest.TestCase, result: unittest.TestResult, outcome: _Outcome) -> None:
     """Let a test fail by what a block of it asked for in vain in a thread, or a task, unless it shows it already."""
-    misses = unheard.misses()
+    misses = unheard.misses_at_end()
     if misses and not any(_shows(error, misses) for error in outcome.errors):
         try:
             raise misses[0]

@@ -94,12 +94,13 @@ class Level(NamedTuple):
             SkipTest: its tests are off, and a provider was asked.
             SetUpMissError: a provider was asked for what is not recorded.
         """
-        name, why = f"{self.name or self.label} ({what}{of and ' of '}{of})", self.off
+        name = f"{self.name or self.label} ({what}{of and ' of '}{of})"
         with ExitStack() as stack:
-            if why:
-                answering = stack.enter_context(_refusing(name))
-            else:
-                with of_class(self.kind):
+            with of_class(self.kind):
+                why = self.off
+                if why:
+                    answering = stack.enter_context(_refusing(name))
+                else:
                     options = stack.enter_context(self._in_turn(name))
                     answering = stack.enter_context(recorded(name, options, label=self.label))
             answering.is_test = False

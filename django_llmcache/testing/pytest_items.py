@@ -90,7 +90,7 @@ def watched(item: Any, session: Session | None) -> Iterator[None]:
     """
     failures = (Exception, pytest.fail.Exception)
     with ExitStack() as stack:
-        stack.enter_context(telling_misses(unheard.misses, failures))
+        stack.enter_context(telling_misses(unheard.misses_at_end, failures))
         if session is not None:
             if isinstance(getattr(item, "instance", None), TestCase):
                 on_each_sample(item.instance, session)

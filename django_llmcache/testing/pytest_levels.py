@@ -97,7 +97,7 @@ def level_of(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -> Lev
     node = request.node if of_class else _module_of(request)
     if node not in known:
         return None
-    level = Level(node.nodeid, known[node], options_at(node), kind=request.cls if of_class else None)
+    level = Level(node.nodeid, known[node], options_at(node), kind=request.cls if request.scope == "class" else None)
     return level if _is_held(level, own=of_class or request.scope == "module") else None
 
 

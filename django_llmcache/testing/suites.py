@@ -14,6 +14,7 @@ from unittest.mock import patch
 from unittest.suite import TestSuite
 from unittest.util import strclass
 
+from .changes import of_class
 from .levels import Hold, Level
 from .options import options_from, options_of, words_of
 from .setups import under_django
@@ -72,16 +73,23 @@ def _class_set_up(handle: Handler) -> Handler:
         begins = kind is not getattr(result, "_previousTestClass", None)
         if not (begins and _is_tests(kind) and under_django()):
             return handle(self, test, result)
-        level, whole = level_of(kind)
+        level, off = level_of(kind)[0], _off(kind)
         if level is None:
             return handle(self, test, result)
-        if whole and level.off:
-            _skip(kind, level.off)
+        if off:
+            _skip(kind, off)
             return handle(self, test, result)
         with patch.object(kind, "setUpClass", _held(level, kind, "setUpClass", "tearDownClass")):
             return handle(self, test, result)
 
     return set_up
+
+
+def _off(kind: type) -> str | None:
+    """Return why no test of a class is run, ``None`` where one of them is."""
+    level, whole = level_of(kind)
+    with of_class(kind):
+        return level.off if level is not None and whole else None
 
 
 def _skip(kind: Any, why: str) -> None:
@@ -160,7 +168,7 @@ def _module_set_up(handle: Handler) -> Handler:
         level = level_of_module(name, type(test)) if module else None
         if module is None or level is None:
             return handle(self, test, result)
-        act = _nothing if _is_idle(level, module) else _held(level, module, "setUpModule", "tearDownModule")
+        act = _nothing if _is_idle(module) else _held(level, module, "setUpModule", "tearDownModule")
         with patch.object(module, "setUpModule", act):
             return handle(self, test, result)
 
@@ -174,10 +182,10 @@ def _beginning(suite: Any, name: str, result: TestResult) -> ModuleType | None:
     return module if begins and hasattr(module, "setUpModule") else None
 
 
-def _is_idle(level: Level, module: ModuleType) -> bool:
+def _is_idle(module: ModuleType) -> bool:
     """Return whether a module is not set up at all: each of its tests is live_api and skipped."""
     classes = {kind for kind in vars(module).values() if _is_tests(kind) and kind.__module__ == module.__name__}
-    return level.off is not None and all(level_of(kind)[1] for kind in classes)
+    return all(_off(kind) for kind in classes)
 
 
 def _module_torn_down(handle: Handler) -> Handler:
@@ -191,7 +199,7 @@ def _module_torn_down(handle: Handler) -> Handler:
             return
         original = getattr(module, "tearDownModule", _nothing)
         with _reported(self, result, "tearDownModule", name), level.held("tear-down") as hold:
-            act = _nothing if _is_idle(level, module) else hold.telling(original)
+            act = _nothing if _is_idle(module) else hold.telling(original)
             with patch.object(module, "tearDownModule", act, create=True):
                 handle(self, result)
 

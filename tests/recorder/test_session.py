@@ -83,6 +83,16 @@ def recorded_as(run) -> tuple[str, str]:
     return one.key, one.endpoint
 
 
+def test_in_a_replay_that_begins_meanwhile_what_has_expired_is_used(run):
+    run.record(b'{"n":1}')
+    session = run.session(ttl=1e-9)
+    asked_anew = session.begin(asked())
+    session.mode = Mode.REPLAY
+
+    assert isinstance(asked_anew, Taping)
+    assert replayed(session) == b'{"n":1}'
+
+
 @pytest.fixture
 def uncollected():
     """Let what is in a cycle of references stay."""

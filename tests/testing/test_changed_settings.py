@@ -130,6 +130,28 @@ ELSEWHERE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
         def test_first(self):
             ask("first")
 """
+ENABLED = """@override_llmcache(TEST_CACHE={"ENABLED": True})
+    class Tests(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            ask("set up")
+
+        @live_api
+        def test_first(self):
+            ask("first")
+"""
+BESIDE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
+    class Plain(SimpleTestCase):
+        def test_nothing(self):
+            pass
+
+
+    @live_api
+    class Tests(SimpleTestCase):
+        def test_nothing(self):
+            pass
+"""
 REPLAYING_METHODS = """class Tests(SimpleTestCase):
         @live_api
         @override_llmcache(TEST_CACHE={"MODE": "replay"})
@@ -154,9 +176,9 @@ class TestOfTheTestCache:
         )
         words = [] if request.param == "pytest" else ["test", "--testrunner", RUNNER]
 
-        def running(tests: str):
+        def running(tests: str, **variables: str):
             project.write("test_faq.py", OVERRIDING.replace("HEAD", tests))
-            return getattr(project, request.param)(*words, **ON)
+            return getattr(project, request.param)(*words, **(variables or ON))
 
         return running
 
@@ -179,6 +201,16 @@ class TestOfTheTestCache:
         assert done.code == 0, done
         assert len(list((project.folder / "elsewhere").rglob("*.json"))) == 2
         assert project.fixtures == []
+
+    def test_one_that_turns_it_on_is_set_up_and_run(self, run):
+        done = run(ENABLED, OPENAI_API_KEY="made-up")
+
+        assert "calls: 2 recorded" in done.text, done
+
+    def test_a_class_beside_them_is_told_of_none_of_its_own(self, run):
+        done = run(BESIDE)
+
+        assert "which is not followed" not in done.text, done
 
 
 class TestWhileATestRuns:
@@ -207,6 +239,16 @@ class TestWhileATestRuns:
         (warning,) = told(**words)
 
         assert f"sets TEST_CACHE[{names}] while it runs, which is not followed: set it on the class" in warning
+
+    def test_in_several_blocks_once(self, told):
+        with live_api():
+            assert len(told(TTL=60)) == 1
+
+    def test_it_fails_by_that_where_warnings_are_errors(self, fixtures):
+        with live_api(), live_api(repeat="fail"), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(Warning, match="which is not followed"), override_llmcache(TEST_CACHE={"TTL": 60}):
+                pytest.fail("It goes on.")
 
     @pytest.mark.parametrize("words", [{"MODE": "replay"}, {"HOSTS": ["llm.internal"]}, {"TTL": None}])
     def test_not_of_what_is_followed_or_as_before(self, told, words):
