@@ -7,7 +7,16 @@ from base64 import b64decode
 from functools import lru_cache
 from typing import Final
 
-from .credentials import HARMLESS, HEADERS, TELLING, is_named, is_parameter, is_telling, looks_random
+from .credentials import HARMLESS, HEADERS, POSSIBLE, TELLING, is_named, is_parameter, is_telling, looks_random, plain
+
+GATEWAYS: Final = frozenset({"heliconeauth", "xgatewaytoken", "xllmkey"})
+"""Headers of gateways that are credentials, as ``plain`` has them."""
+
+SECRET: Final = frozenset({"pwd", "secret", "secrets"})
+"""Words at the end of a name that is a credential's and nothing else's."""
+
+KEYS: Final = frozenset({"admin", "license", "virtual"})
+"""Words before ``key`` that make a credential of it, besides those that names end with."""
 
 PLACES: Final = HARMLESS | frozenset({
     "correlation", "dedup", "dedupe", "deduplication", "feature", "foreign", "group", "idempotency", "index",
@@ -18,16 +27,34 @@ PLACES: Final = HARMLESS | frozenset({
 
 _WORD: Final = re.compile("[a-z]+")
 _SCHEME: Final = re.compile(r"(?:api-?key|basic|bearer|key|token)\s+", re.IGNORECASE)
+_SCHEMED: Final = re.compile(r"(?:basic|bearer)\s+\S", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"[-_.~+/=]+")
+_PLAIN: Final = re.compile(
+    r"""
+    (?:[a-z]*(?:[A-Z][a-z]{2,})*|[a-z]?[A-Z]{1,5})\d{0,8}(?:[a-z]{0,6}|[A-Z]{0,2})  # support, Llama3, 20240718, 4o, 70B
+    | \d{1,3}x\d{1,3}[bB]? | v\d{1,2}[a-z]{1,5}\d{1,2}  # 8x7b, v1beta2
+    """,
+    re.VERBOSE,
+)
 _PAIR: Final = re.compile(r'(?P<name>[\w-]+)=(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s,;]+))')
 
 
 @lru_cache(maxsize=4096)
-def is_bearing(name: str) -> bool:
-    """Return whether a header of this name, in lower case, is a credential whatever its value.
+def is_known(name: str) -> bool:
+    """Return whether a header of this name, in lower case, is a credential whatever its value."""
+    if name in HEADERS or is_named(name) or plain(name) in GATEWAYS:
+        return True
+    *before, last = _WORD.findall(name) or [""]
+    return last in SECRET or (last == "key" and not KEYS.isdisjoint(before[-1:]))
 
-    What a name holds its last word says: ``x-gateway-token`` is a credential, ``x-token-owner`` tells of one.
+
+@lru_cache(maxsize=4096)
+def is_bearing(name: str) -> bool:
+    """Return whether a header of this name, in lower case, is a credential, be it only where its value looks like one.
+
+    A ``key``, a ``token`` or an ``auth`` of a name that nobody knows may as well be a tenant's name or a mode.
     """
-    if name in HEADERS or is_named(name):
+    if is_known(name) or is_telling(name) or plain(name) in POSSIBLE:
         return True
     *before, last = _WORD.findall(name) or [""]
     if last == "key":
@@ -35,14 +62,26 @@ def is_bearing(name: str) -> bool:
     return last in TELLING and (last != "token" or HARMLESS.isdisjoint(before))
 
 
+def looks_made(value: str) -> bool:
+    """Return whether a text looks random, and is not made of words and numbers: a model's name, a date, a version."""
+    return looks_random(value) and not all(map(_PLAIN.fullmatch, _BETWEEN.split(value)))
+
+
 @lru_cache(maxsize=256)
 def borne(name: str, value: str) -> tuple[str, ...]:
-    """Return the credentials in a header that has some: all of it less its scheme, and the parts it is made of.
+    """Return the credentials in a header that may have some: all of it less its scheme, and the parts it is made of.
+
+    Behind a name that is not known, and without the scheme of a credential, only what looks like one.
 
     Args:
         name: in lower case.
         value: as it is sent.
     """
+    parts = _parts(name, value)
+    return parts if is_known(name) or _SCHEMED.match(value) else tuple(filter(looks_made, parts))
+
+
+def _parts(name: str, value: str) -> tuple[str, ...]:
     scheme, _, last = value.rpartition(" ")
     if name == "cookie":
         return (last, *(pair.partition("=")[2].strip() for pair in value.split(";")))

@@ -13,7 +13,7 @@ from typing import Final
 from django_llmcache.exceptions import LLMCacheError
 
 from .borne import borne, is_bearing
-from .credentials import REDACTED, Span, is_signing, may_be_credential, merged, shapes
+from .credentials import REDACTED, Span, is_signing, merged, shapes
 from .decoding import plain_body
 from .echoes import echoes, encoded, hides, meant, sure, written
 from .edits import cut_anew, edited, replaced
@@ -139,7 +139,7 @@ class Redactor:
             lower = name.lower()
             if lower in self._request_headers:
                 kept.append((lower, value))
-            elif is_bearing(lower) or may_be_credential(lower, value.rpartition(" ")[2]):
+            elif is_bearing(lower):
                 for credential in borne(lower, value):
                     self._remember(credential)
         return kept

@@ -742,7 +742,7 @@ class TestKnown:
          "x-acme-secret", "x-cache-secret", "cf-aig-authorization", "x-my-api-token"],
     )  # fmt: skip
     @pytest.mark.parametrize("value", ["passphrase-of-a-team", "Bearer passphrase-of-a-team"])
-    def test_one_in_a_header_whose_last_word_tells_is_known_whatever_it_looks_like(self, name, value):
+    def test_one_in_a_header_of_a_known_name_is_known_whatever_it_looks_like(self, name, value):
         redactor = Redactor()
         redactor.request(request_of(headers=[(name, value)]))
 
@@ -763,6 +763,42 @@ class TestKnown:
         redactor.request(request_of(headers=[(name, value)]))
 
         assert redactor.response(answer) == answer
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("x-tenant-key", "customer-support"), ("x-user-key", "alice.cooper@example.com"),
+         ("x-flag-key", "checkout-redesign"), ("x-litellm-customer-key", "north-america"),
+         ("x-dataset-key", "capital-cities"), ("x-auth", "not-required-here"), ("x-use-auth", "organization"),
+         ("x-auth", "gpt-4o-mini-2024-07-18"), ("x-my-token", "claude-3-5-sonnet-20241022"),
+         ("x-my-token", "meta-llama/Llama-3.3-70B-Instruct-Turbo"), ("x-engine-key", "mixtral-8x7b-instruct-v0.1"),
+         ("x-auth-version", "2024-10-01-preview"), ("x-use-jwt", "organization-of-2024"),
+         ("x-accept-cookie", "no-cookies-please"), ("x-site-key", "CustomerSupport2024")],
+    )  # fmt: skip
+    def test_words_behind_a_name_that_may_be_of_anything_are_no_credential(self, name, value):
+        headers = [*JSON, (name, value)]
+        asked, answer = request_of({"content": f"about {value} please"}, headers=headers), answer_of({"said": value})
+        redactor = Redactor()
+
+        kept = redactor.request(asked)
+
+        assert kept.body == asked.body
+        assert redactor.response(answer) == answer
+        other = "another-of-our-own"
+        others = Redactor().request(request_of({"content": f"about {other} please"}, headers=[*JSON, (name, other)]))
+        assert Matcher().key_of(kept) != Matcher().key_of(others)
+
+    @pytest.mark.parametrize(
+        "value",
+        ["Zq7Wm2Xv9Lk4TbNc8RdKp3", "123e4567-e89b-12d3-a456-426614174000", "q4m9-x2k7-z8w3-p5n1", "of-my-own:" + KEY,
+         "Bearer passphrase-of-a-team"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("name", ["x-tenant-key", "x-auth", "x-acme-token", "x-use-jwt"])
+    def test_behind_such_a_name_what_looks_random_or_has_a_scheme_is_one(self, name, value):
+        redactor = Redactor()
+        redactor.request(request_of(headers=[(name, value)]))
+        credential = value.removeprefix("Bearer ").removeprefix("of-my-own:")
+
+        assert redactor.text(f"No credit for {credential}") == f"No credit for {REDACTED}"
 
     def test_a_header_that_was_harmless_before_is_read_again(self):
         redactor = Redactor()
