@@ -5,8 +5,10 @@ Used in every project that has the package installed: it imports pytest alone.
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import TypeAlias
+from collections.abc import Container, Iterator
+from inspect import getattr_static
+from typing import Any, TypeAlias
+from warnings import catch_warnings, simplefilter
 
 import pytest
 
@@ -22,7 +24,10 @@ def mark(item: pytest.Item) -> None:
 
 
 def beside(found: Container[pytest.Item], within: Within) -> list[pytest.Item]:
-    """Return the tests of the same modules that were not found; a class that was left out whole is looked into.
+    """Return the tests of the same modules that were not found.
+
+    A class that was left out whole is looked into if it may have live_api tests. For all others nobody's hooks run, and
+    nobody is told of what is odd in a class that was not asked for.
 
     Args:
         found: the tests that pytest was asked for.
@@ -33,12 +38,39 @@ def beside(found: Container[pytest.Item], within: Within) -> list[pytest.Item]:
     for collector in collectors:
         for node in within[collector]:
             if isinstance(node, pytest.Class) and node not in within:
-                node.ihook.pytest_make_collect_report(collector=node)
-                collectors.append(node)
+                if node.get_closest_marker(NAME) or _is_live(node.obj):
+                    with catch_warnings():
+                        simplefilter("ignore")
+                        node.ihook.pytest_make_collect_report(collector=node)
+                    collectors.append(node)
             elif isinstance(node, pytest.Item) and node not in found:
                 mark(node)
                 left_out.append(node)
     return left_out
+
+
+def _is_live(kind: type) -> bool:
+    """Return whether a class, one above it or something in it has the marker or the tag."""
+    return any(
+        NAME in _names_on(target) or (_is_inner(target, base) and _is_live(target))
+        for base in kind.__mro__
+        for target in (base, *vars(base).values())
+    )
+
+
+def _is_inner(target: Any, base: type) -> bool:
+    """Return whether a class is written inside another: one that is merely named there may name that one again."""
+    return issubclass(type(target), type) and target.__qualname__.startswith(f"{base.__qualname__}.")
+
+
+def _names_on(target: Any) -> Iterator[Any]:
+    """Return the markers and tags of a class or a function; what else there is in a class may run if it is asked."""
+    known = target.__func__ if type(target) in (staticmethod, classmethod) else target
+    marks, tags = getattr_static(known, "pytestmark", ()), getattr_static(known, "tags", ())
+    for mark in marks if type(marks) is list else [marks]:
+        if isinstance(mark, pytest.Mark | pytest.MarkDecorator):
+            yield mark.name
+    yield from tags if type(tags) is set else ()
 
 
 def _tags(item: pytest.Item) -> set[str]:

@@ -122,15 +122,19 @@ def _level_of_all(fixturedef: Any, request: Any, items: Sequence[pytest.Item]) -
         name=f"{file or _module_of(request).nodeid}::{fixturedef.argname}{_parameter_of(request, '[{}]')}",
     )
     with suppress(*conf.UNREADABLE):  # each live_api test tells of it; all else does without
-        if level.off is None or file:
+        if level.off is None or (file and (needing or not _is_declared_by_any(items, fixturedef.argname))):
             return level
     return None
 
 
 def _needs(item: Any, fixturedef: Any) -> bool:
     """Return whether a test needs a fixture, as far as is known before it runs."""
-    known = item._fixtureinfo.name2fixturedefs if hasattr(item, "_fixtureinfo") else {}
-    return fixturedef in known.get(fixturedef.argname, ())
+    return fixturedef in _known_to(item).get(fixturedef.argname, ())
+
+
+def _known_to(item: Any) -> dict[str, Sequence[Any]]:
+    """Return the fixtures of each name that a test needs, none for what another plugin has made a test of."""
+    return item._fixtureinfo.name2fixturedefs if hasattr(item, "_fixtureinfo") else {}
 
 
 def _is_declared(fixturedef: Any, request: Any) -> bool:
@@ -139,6 +143,23 @@ def _is_declared(fixturedef: Any, request: Any) -> bool:
     Else it asks for it by name while it runs, and so may any other, as all do that use pytest-django's database.
     """
     return fixturedef.argname in request._pyfuncitem.fixturenames
+
+
+def _is_declared_by_any(items: Sequence[Any], name: str) -> bool:
+    """Return whether a test says that it needs a fixture, so that those that don't say it count as not needing it.
+
+    Not so the database, and what that needs itself: pytest-django takes it by name for others.
+    """
+    return any(name in getattr(item, "fixturenames", ()) and name not in _of_database(item) for item in items)
+
+
+def _of_database(item: Any) -> list[str]:
+    """Return the names of what pytest-django sets a database up by, as far as a test needs it."""
+    names = ["django_db_setup"]
+    for name in names:
+        for fixturedef in _known_to(item).get(name, ()):
+            names += [needed for needed in fixturedef.argnames if needed not in names]
+    return names
 
 
 def _module_of(request: Any) -> Any:

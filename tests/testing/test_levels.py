@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import dedent
 
 import pytest
 
@@ -381,6 +382,95 @@ def test_the_tests_beside_one_that_is_picked_are_neither_run_nor_counted(sharing
 
     assert "1 passed in" in done.text, done
     assert "live_api: 0 tests\ncalls: 1 recorded\n" in done.text
+
+
+NOTING = """
+    def pytest_generate_tests(metafunc):
+        print(f"asked about {metafunc.cls and metafunc.cls.__name__}")
+"""
+ODD = """
+    import pytest
+    from django_llmcache.testing import live_api
+
+
+    def test_one():
+        pass
+
+
+    class TestOther:
+        label = property(lambda self: 1 / 0)
+
+        def test_other(self):
+            pass
+
+
+    class TestNeverCollected:
+        def __init__(self):
+            pass
+
+        def test_it(self):
+            pass
+
+
+    @pytest.mark.usefixtures()
+    class TestUsesNone:
+        def test_it(self):
+            pass
+"""
+
+
+def test_a_class_without_live_api_tests_is_not_looked_into_beside_one_that_is_picked(project):
+    project.write("conftest.py", NOTING)
+    project.write("test_odd.py", ODD)
+
+    done = project.pytest("-s", "test_odd.py::test_one")
+
+    assert "1 passed in" in done.text, done  # else it is "1 passed, 2 warnings in"
+    assert "asked about Test" not in done.text
+
+
+def test_a_class_with_live_api_tests_tells_of_nothing_odd_beside_one_that_is_picked(project):
+    project.write("test_odd.py", ODD.replace("class TestNeverCollected", "@live_api\n    class TestNeverCollected"))
+
+    done = project.pytest("test_odd.py::test_one")
+
+    assert "1 passed in" in done.text, done
+
+
+FORMS = {
+    "class": """
+        @live_api
+        class TestLive:
+            def test_live(self, place):
+                pass
+    """,
+    "base": """
+        class Base:
+            pytestmark = pytest.mark.live_api
+
+        class TestLive(Base):
+            def test_live(self, place):
+                pass
+    """,
+    "inner": """
+        class TestOuter:
+            class TestInner:
+                @staticmethod
+                @pytest.mark.live_api
+                def test_live(place):
+                    pass
+    """,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_live_api_tests_beside_one_that_is_picked_are_known_wherever_the_class_has_the_word(project, provider, form):
+    project.write("test_sharing.py", dedent(SHARING).partition("class Mixed")[0] + dedent(FORMS[form]))
+
+    done = project.pytest("test_sharing.py::test_plain", OPENAI_API_KEY="made-up")
+
+    assert provider.calls == 0
+    assert "1 skipped in" in done.text, done
 
 
 FAILED_LAST = """

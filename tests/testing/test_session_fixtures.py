@@ -105,6 +105,12 @@ DATABASE = """
         with django_db_blocker.unblock():
             chat("openai", [{"role": "user", "content": "Fill the database"}])
 """
+SEED = """
+
+    @pytest.fixture(scope="session")
+    def seed():
+        chat("openai", [{"role": "user", "content": "Make what fills the database"}])
+"""
 IN_THE_DATABASE = """
     import pytest
     from django_llmcache.testing import live_api
@@ -130,6 +136,43 @@ def test_with_nothing_said_nobody_is_asked_for_what_fills_the_database(provider,
 
     assert (done.code, provider.calls) == (0, 0), done
     assert "2 skipped" in done.text
+
+
+def test_with_nothing_said_nobody_is_asked_for_the_database_where_another_test_declares_it(provider, project):
+    project.write("conftest.py", DATABASE.replace("(django_db_setup,", "(django_db_setup, seed,") + SEED)
+    project.write("test_a_rows.py", "def test_row(db): pass")
+    project.write("test_pages.py", IN_THE_DATABASE)
+
+    done = project.pytest("test_pages.py", "test_a_rows.py", OPENAI_API_KEY="made-up")
+
+    assert (done.code, provider.calls) == (0, 0), done
+    assert "3 skipped" in done.text
+
+
+BESIDE_LIVE = """
+    from django_llmcache.testing import live_api
+
+
+    def test_page(index):
+        assert index
+
+
+    @live_api
+    def test_answer():
+        pass
+"""
+
+
+@pytest.mark.parametrize("files", [("test_a_views.py", "test_b_both.py"), ("test_b_both.py",)], ids=["after", "alone"])
+def test_with_nothing_said_what_other_tests_alone_declare_is_set_up_beside_a_live_api_test(provider, project, files):
+    project.write("conftest.py", CONFTEST)
+    project.write("test_a_views.py", DECLARED)
+    project.write("test_b_both.py", BESIDE_LIVE)
+
+    done = project.pytest(*files, OPENAI_API_KEY="made-up")
+
+    assert (done.code, provider.calls) == (0, 1), done
+    assert f"{len(files)} passed, 1 skipped" in done.text
 
 
 def test_what_no_live_api_test_needs_is_left_alone(provider, project):
