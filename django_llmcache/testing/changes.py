@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from django.test.utils import override_settings
@@ -18,7 +19,12 @@ from .modes import decide
 _NAME: Final = "LLMCACHE"
 
 
-def of_class(kind: type | None) -> AbstractContextManager[Any]:
+_looking = 0
+"""How often ``of_class`` is in force: what it changes is none of a test's doing."""
+
+
+@contextmanager
+def of_class(kind: type | None) -> Iterator[None]:
     """Put in force what a class overrides of ``LLMCACHE``, as its ``setUpClass`` does, where that has not run yet.
 
     For a session that begins before it; it must be left again before ``setUpClass`` runs.
@@ -26,10 +32,17 @@ def of_class(kind: type | None) -> AbstractContextManager[Any]:
     Args:
         kind: the class, ``None`` for a test that has none.
     """
+    global _looking
     own = getattr(kind, "_overridden_settings", None) or {}
     if _NAME not in own or conf.raw() is own[_NAME]:
-        return nullcontext()
-    return override_settings(**{_NAME: own[_NAME]})
+        yield
+        return
+    _looking += 1
+    try:
+        with override_settings(**{_NAME: own[_NAME]}):
+            yield
+    finally:
+        _looking -= 1
 
 
 def follow(*, setting: str, enter: bool, **_: Any) -> None:
@@ -42,7 +55,7 @@ def follow(*, setting: str, enter: bool, **_: Any) -> None:
         setting: which of Django's.
         enter: whether it was set, and not put back.
     """
-    if setting != _NAME or recorder.current() is None:
+    if setting != _NAME or _looking or recorder.current() is None:
         return
     sessions, changed = list(recorder.all_in_force()), []
     with suppress(Exception):  # settings that can't be read are told of by the call that reads them

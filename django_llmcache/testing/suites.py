@@ -184,7 +184,7 @@ def _beginning(suite: Any, name: str, result: TestResult) -> ModuleType | None:
 
 def _is_idle(module: ModuleType) -> bool:
     """Return whether a module is not set up at all: each of its tests is live_api and skipped."""
-    classes = {kind for kind in vars(module).values() if _is_tests(kind) and kind.__module__ == module.__name__}
+    classes = [kind for kind in vars(module).values() if _is_tests(kind) and kind.__module__ == module.__name__]
     return all(_off(kind) for kind in classes)
 
 
