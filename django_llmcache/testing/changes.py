@@ -18,7 +18,6 @@ from .modes import decide
 
 _NAME: Final = "LLMCACHE"
 
-
 _looking = 0
 """How often ``of_class`` is in force: what it changes is none of a test's doing."""
 

@@ -78,7 +78,8 @@ class Level(NamedTuple):
 
     def _decisions(self) -> dict[Mode | None, Decision]:
         """Return how its tests run, by the mode that they say."""
-        return {said: decide(said) for said in {test.mode: None for test in self.tests}}
+        with of_class(self.kind):
+            return {said: decide(said) for said in {test.mode: None for test in self.tests}}
 
     @contextmanager
     def held(self, what: str, of: str = "") -> Iterator[Hold]:
@@ -94,13 +95,12 @@ class Level(NamedTuple):
             SkipTest: its tests are off, and a provider was asked.
             SetUpMissError: a provider was asked for what is not recorded.
         """
-        name = f"{self.name or self.label} ({what}{of and ' of '}{of})"
+        name, why = f"{self.name or self.label} ({what}{of and ' of '}{of})", self.off
         with ExitStack() as stack:
-            with of_class(self.kind):
-                why = self.off
-                if why:
-                    answering = stack.enter_context(_refusing(name))
-                else:
+            if why:
+                answering = stack.enter_context(_refusing(name))
+            else:
+                with of_class(self.kind):
                     options = stack.enter_context(self._in_turn(name))
                     answering = stack.enter_context(recorded(name, options, label=self.label))
             answering.is_test = False

@@ -14,7 +14,6 @@ from unittest.mock import patch
 from unittest.suite import TestSuite
 from unittest.util import strclass
 
-from .changes import of_class
 from .levels import Hold, Level
 from .options import options_from, options_of, words_of
 from .setups import under_django
@@ -73,23 +72,16 @@ def _class_set_up(handle: Handler) -> Handler:
         begins = kind is not getattr(result, "_previousTestClass", None)
         if not (begins and _is_tests(kind) and under_django()):
             return handle(self, test, result)
-        level, off = level_of(kind)[0], _off(kind)
+        level, whole = level_of(kind)
         if level is None:
             return handle(self, test, result)
-        if off:
-            _skip(kind, off)
+        if whole and level.off:
+            _skip(kind, level.off)
             return handle(self, test, result)
         with patch.object(kind, "setUpClass", _held(level, kind, "setUpClass", "tearDownClass")):
             return handle(self, test, result)
 
     return set_up
-
-
-def _off(kind: type) -> str | None:
-    """Return why no test of a class is run, ``None`` where one of them is."""
-    level, whole = level_of(kind)
-    with of_class(kind):
-        return level.off if level is not None and whole else None
 
 
 def _skip(kind: Any, why: str) -> None:
@@ -185,7 +177,7 @@ def _beginning(suite: Any, name: str, result: TestResult) -> ModuleType | None:
 def _is_idle(module: ModuleType) -> bool:
     """Return whether a module is not set up at all: each of its tests is live_api and skipped."""
     classes = [kind for kind in vars(module).values() if _is_tests(kind) and kind.__module__ == module.__name__]
-    return all(_off(kind) for kind in classes)
+    return all(level is not None and whole and level.off for level, whole in map(level_of, classes))
 
 
 def _module_torn_down(handle: Handler) -> Handler:
