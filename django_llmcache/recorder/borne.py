@@ -1,4 +1,4 @@
-"""What a request bears in its own headers that is a credential, whatever it looks like."""
+"""What a request bears in its own headers that is a credential."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from base64 import b64decode
 from functools import lru_cache
 from typing import Final
 
-from .credentials import HARMLESS, HEADERS, POSSIBLE, TELLING, is_named, is_parameter, is_telling, looks_random, plain
+from .credentials import (
+    HARMLESS,
+    HEADERS,
+    POSSIBLE,
+    SECRETS,
+    TELLING,
+    is_named,
+    is_parameter,
+    is_telling,
+    looks_random,
+    plain,
+)
 
 GATEWAYS: Final = frozenset({"heliconeauth", "xgatewaytoken", "xllmkey"})
 """Headers of gateways that are credentials, as ``plain`` has them."""
-
-SECRET: Final = frozenset({"pwd", "secret", "secrets"})
-"""Words at the end of a name that is a credential's and nothing else's."""
 
 KEYS: Final = frozenset({"admin", "license", "virtual"})
 """Words before ``key`` that make a credential of it, besides those that names end with."""
@@ -45,7 +53,7 @@ def is_known(name: str) -> bool:
     if name in HEADERS or is_named(name) or plain(name) in GATEWAYS:
         return True
     *before, last = _WORD.findall(name) or [""]
-    return last in SECRET or (last == "key" and not KEYS.isdisjoint(before[-1:]))
+    return last in SECRETS or (last == "key" and not KEYS.isdisjoint(before[-1:]))
 
 
 @lru_cache(maxsize=4096)
@@ -88,13 +96,13 @@ def _parts(name: str, value: str) -> tuple[str, ...]:
     if scheme.lower() == "basic":
         return (last, *_of_login(_decoded(last)))
     # Of named values only those that tell of a credential: others, as a digest's ``uri``, stand in any recording.
-    named = [pair["quoted"] or pair["plain"] or "" for pair in _PAIR.finditer(value) if _is_telling(pair["name"])]
+    named = [
+        pair["quoted"] or pair["plain"] or ""
+        for pair in _PAIR.finditer(value)
+        if is_parameter(pair["name"]) or is_telling(pair["name"])
+    ]
     whole = [last, *named] if named else [_SCHEME.sub("", value, count=1), last]
     return tuple(dict.fromkeys([*whole, *(part for each in whole for part in _of_login(each))]))
-
-
-def _is_telling(name: str) -> bool:
-    return is_parameter(name) or is_telling(name)
 
 
 def _of_login(login: str) -> tuple[str, ...]:

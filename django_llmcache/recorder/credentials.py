@@ -35,6 +35,9 @@ POSSIBLE: Final = frozenset({
 })  # fmt: skip
 """Names of credentials and of other things too: the value has to look like one."""
 
+SECRETS: Final = frozenset({"pwd", "secret", "secrets"})
+"""Of these the ones that name nothing else: their value need not look random."""
+
 AROUND: Final = frozenset({"authentication"})
 """Names of objects in which a ``key``, a ``token`` and the like is a credential, besides those of credentials."""
 
@@ -198,7 +201,7 @@ def is_credential(name: str, value: str) -> bool:
         return word in ENDINGS or not any(map(str.isspace, value))
     if word not in POSSIBLE:
         return False
-    if word in ("secret", "secrets", "pwd"):
+    if word in SECRETS:
         return len(value) >= 6 and not any(map(str.isspace, value))
     if word in ("cookie", "cookies", "setcookie"):
         return "=" in value and any(map(looks_random, re.split(r"[=;\s]+", value)))

@@ -119,7 +119,7 @@ REPLAYING_SET_UP = """@override_llmcache(TEST_CACHE={"MODE": "replay"})
         def test_nothing(self):
             pass
 """
-ELSEWHERE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
+SET_UP_TOO = """@override_llmcache(TEST_CACHE=WORDS)
     class Tests(SimpleTestCase):
         @classmethod
         def setUpClass(cls):
@@ -130,17 +130,8 @@ ELSEWHERE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
         def test_first(self):
             ask("first")
 """
-ENABLED = """@override_llmcache(TEST_CACHE={"ENABLED": True})
-    class Tests(SimpleTestCase):
-        @classmethod
-        def setUpClass(cls):
-            super().setUpClass()
-            ask("set up")
-
-        @live_api
-        def test_first(self):
-            ask("first")
-"""
+ELSEWHERE = SET_UP_TOO.replace("WORDS", '{"DIR": "elsewhere"}')
+ENABLED = SET_UP_TOO.replace("WORDS", '{"ENABLED": True}')
 BESIDE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
     class Plain(SimpleTestCase):
         def test_nothing(self):
