@@ -18,11 +18,9 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
-from . import backends, conf, workers
-from .entry import Selector
+from . import conf
 from .exceptions import ConfigurationError
 from .tags import label_of, tag_of, tag_of_object
-from .telemetry import emit_failure
 
 UNWATCHED: Final = frozenset({"admin.logentry", "contenttypes.contenttype", "migrations.migration", "sessions.session"})
 """Models that no answer is made of, and that are written all the time."""
@@ -241,6 +239,10 @@ def _hooks_of(connection: BaseDatabaseWrapper) -> list[Any]:
 
 def _expire(tags: frozenset[str]) -> None:
     """Clear what has one of these tags; a failure is told, and never costs the change that was committed."""
+    from . import backends, workers  # not with the signals: most tests of a project change nothing that is watched
+    from .entry import Selector
+    from .telemetry import emit_failure
+
     try:
         backend = backends.current()
         cleared = backend.expire(tags)

@@ -32,7 +32,26 @@ def of_backend(settings: conf.Settings) -> Iterator[CheckMessage]:
         yield checks.Warning(backend.message, hint=hint, id="llmcache.W009")
 
 
-def of_alias(backend: BaseBackend) -> Iterator[CheckMessage]:
+def of_deployment() -> Iterator[CheckMessage]:
+    """Yield what doesn't fit a deployment: a store that each process has of its own, or one that pickles."""
+    try:
+        backend = backends.current()
+    except Exception:
+        return  # `of_backend` tells of it
+    if not backend.in_process:
+        yield from _of_alias(backend)
+        return
+    yield checks.Warning(
+        f"{type(backend).__name__} keeps answers in the memory of each process.",
+        hint=(
+            "Workers don't share answers, and a restart forgets them. That is right for one worker; with several, "
+            "set LLMCACHE['BACKEND'] to a shared one, or silence llmcache.W001 in SILENCED_SYSTEM_CHECKS."
+        ),
+        id="llmcache.W001",
+    )
+
+
+def _of_alias(backend: BaseBackend) -> Iterator[CheckMessage]:
     """Yield a warning of an alias that pickles what it keeps."""
     alias = getattr(backend, "alias", None)
     if alias is not None and (cure := cure_for_pickle(alias)) is not None:

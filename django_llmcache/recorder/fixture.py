@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .contents import LARGE, SideFile, milliseconds, pack_request, pack_response, unpack_request, unpack_response
-from .exchange import STATUSES, Incoming, Outgoing
+from .exchange import STATUSES, Incoming, Outgoing, Pairs
 from .fields import Fields, FixtureError
 from .layouts import parse
 
@@ -259,7 +259,11 @@ def _read_request(fields: Fields, side: SideFile) -> Callable[[], Outgoing]:
     if not method.isupper():
         raise fields.error("method", f"it is {method!r}; it must be a method such as 'POST'")
     headers, body = fields.pairs("headers"), unpack_request(fields, side)
-    return lambda: Outgoing(method, url, headers, body())
+    return partial(_outgoing, method, url, headers, body)
+
+
+def _outgoing(method: str, url: str, headers: Pairs, body: Callable[[], bytes]) -> Outgoing:
+    return Outgoing(method, url, headers, body())
 
 
 @lru_cache(maxsize=256)

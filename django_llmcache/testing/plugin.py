@@ -258,6 +258,8 @@ def _end(item: pytest.Item) -> None:
         late = _untold(item)
         passed = not (item.stash.get(_failed, True) or late)
     finally:
+        if _session in item.stash:  # pytest keeps every item until the run's end
+            del item.stash[_session], item.stash[_manager]
         blocks = _loaded("testing.blocks")
         if blocks is not None:
             blocks.end(passed=passed, gave_up=item.stash.get(_gave_up, False))

@@ -18,11 +18,12 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 
 from . import summary, unheard
+from .caught import telling_misses
 from .changes import of_class
-from .hooks import on_each_sample, telling_misses
 from .levels import SetUpMissError
 from .options import KNOWN, NAME, names_of, options_from
 from .plugin import SAMPLE
+from .samples import on_each_sample
 from .sessions import recorded
 
 _PACKAGE: Final = Path(__file__).parents[1]

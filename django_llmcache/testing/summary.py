@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -104,8 +105,9 @@ def of_a_run() -> Iterator[None]:
     try:
         with conf.placed({conf.RUN_LOG: path}):
             yield
-        _here.extend(_read(Path(path)))
+        _here.extend(_read(path, Path(path).stat().st_size))
     finally:
+        _read.cache_clear()
         Path(path).unlink(missing_ok=True)
 
 
@@ -205,9 +207,12 @@ def _tokens_of(fixture: Fixture) -> int:
 
 def _lines() -> list[dict[str, Any]]:
     path = conf.environment(conf.RUN_LOG)
-    return [*_here, *(_read(Path(path)) if path else ())]
+    return [*_here, *(_read(path, Path(path).stat().st_size) if path else ())]
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    whole, _, _ = path.read_bytes().rpartition(b"\n")  # others may be at the last line
-    return [orjson.loads(line) for line in whole.splitlines() if line]
+@lru_cache(maxsize=1)  # it is asked several things at the end
+def _read(path: str, size: int) -> tuple[dict[str, Any], ...]:
+    """Return the lines in the first bytes of a log, which only ever grows."""
+    with Path(path).open("rb") as log:
+        whole, _, _ = log.read(size).rpartition(b"\n")  # others may be at the last line
+    return tuple(orjson.loads(line) for line in whole.splitlines() if line)

@@ -293,7 +293,7 @@ class TestStores:
 
 class TestInstrument:
     def test_without_the_library_that_it_needs(self, monkeypatch):
-        monkeypatch.setattr(checks, "find_spec", lambda name: None)
+        monkeypatch.setattr(checks.settings, "find_spec", lambda name: None)
 
         message = only(found(INSTRUMENT=True))
 

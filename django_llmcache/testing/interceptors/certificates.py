@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Final, NamedTuple
 
 from django_llmcache import conf
@@ -22,7 +23,7 @@ from .patching import replace
 _BY_ENVIRONMENT: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _lock = threading.RLock()
 _good: set[_Load] = set()
-"""What could be read: a file that is damaged, or not there, is told of at once."""
+"""What could be read: a file of the user's that is damaged is told of at once. The system's and certifi's are sound."""
 
 
 def install() -> Callable[[], None]:
@@ -65,7 +66,7 @@ def _loading_locations(original: Callable[..., None]) -> Callable[..., None]:
         load = None if cadata else _load_of(cafile, capath)
         if load is None or not _may_wait(self):
             original(self, cafile, capath, cadata)
-        elif load in _good:
+        elif load in _good or cafile in (_system_file(), _certifi_file()):
             _defer(self, load)
         else:
             original(self, cafile, capath)
@@ -83,6 +84,16 @@ def _loading_defaults(original: Callable[..., None]) -> Callable[..., None]:
             original(self)
 
     return set_default_verify_paths
+
+
+@cache
+def _system_file() -> str:
+    return ssl.get_default_verify_paths().openssl_cafile
+
+
+def _certifi_file() -> str | None:
+    certifi = sys.modules.get("certifi")
+    return None if certifi is None else str(certifi.where())
 
 
 def _load_of(cafile: Any, capath: Any) -> _Load | None:
