@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Gather what xdist's workers do, from before they start."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         _gather(session.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Look for no tests among the fixtures, where each question has a folder of its own."""
+    from .pytest_collecting import has_fixtures_alone
+
+    return has_fixtures_alone(str(collection_path), config, _loaded("conf")) or None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -188,11 +197,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Note whether any phase of a test failed; a miss fails it, also where it skips or was expected to fail."""
     report = yield
     misses = _untold(item)
-    if report.skipped and misses and not _expects(item, misses[0]):
-        if call.excinfo is None or call.excinfo.value is not misses[0]:
-            report.longrepr = str(misses[0])
-        report.outcome = "failed"
-        vars(report).pop("wasxfail", None)
+    if report.skipped and misses:
+        from .pytest_items import expects
+
+        if not expects(item, misses[0]):
+            if call.excinfo is None or call.excinfo.value is not misses[0]:
+                report.longrepr = str(misses[0])
+            report.outcome = "failed"
+            vars(report).pop("wasxfail", None)
     expected = hasattr(report, "wasxfail")
     if report.failed or (report.skipped and call.excinfo is not None and (misses or not expected)):
         item.stash[_failed] = True
@@ -214,12 +226,6 @@ def _forget_misses(item: pytest.Item) -> None:
     unheard = _loaded("testing.unheard")
     if unheard is not None:
         unheard.forget()
-
-
-def _expects(item: pytest.Item, miss: BaseException) -> bool:
-    """Return whether a test says of a miss that it is what it is to fail by."""
-    named = [mark.kwargs.get("raises") or () for mark in item.iter_markers("xfail")]
-    return any(isinstance(kinds, type | tuple) and isinstance(miss, kinds) for kinds in named)
 
 
 @pytest.hookimpl(specname="pytest_runtest_makereport")  # no wrapper: a test of unittest's gets its error within those

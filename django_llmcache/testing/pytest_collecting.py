@@ -5,9 +5,12 @@ Used in every project that has the package installed: it imports pytest alone.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Container, Iterator
 from inspect import getattr_static
-from typing import Any, TypeAlias
+from types import ModuleType
+from typing import Any, Final, TypeAlias
 from warnings import catch_warnings, simplefilter
 
 import pytest
@@ -15,6 +18,38 @@ import pytest
 from .plugin import NAME
 
 Within: TypeAlias = dict[pytest.Collector, list[pytest.Item | pytest.Collector]]
+
+_FOLDER_OF_KEY: Final = re.compile(r"[0-9a-f]{12}|\..*")
+"""The name of a question's folder, or of what a file manager leaves beside it."""
+
+_root = pytest.StashKey[str]()
+
+
+def has_fixtures_alone(path: str, config: pytest.Config, conf: ModuleType | None) -> bool:
+    """Return whether a path is the folder of an endpoint, which has nothing but recorded questions.
+
+    pytest takes 0.3 ms to look into one of those. Above it there may be tests, where the fixtures are among them.
+
+    Args:
+        path: what pytest is about to look into.
+        config: of the run.
+        conf: the module of that name, ``None`` where nobody has imported it.
+    """
+    if conf is None:
+        return False
+    root = config.stash.get(_root, None)
+    if root is None:
+        root = config.stash[_root] = _root_of_fixtures(conf)
+    if not path.startswith(root) or path.count(os.sep, len(root)) != 1 or not os.path.isdir(path):  # noqa: PTH112
+        return False  # asked of every file of the project: no Path is made
+    return all(map(_FOLDER_OF_KEY.fullmatch, os.listdir(path)))  # noqa: PTH208 - the same
+
+
+def _root_of_fixtures(conf: ModuleType) -> str:
+    try:
+        return f"{conf.fixture_folder()}{os.sep}"
+    except conf.UNREADABLE:  # whoever needs the settings tells of them
+        return os.devnull + os.sep
 
 
 def mark(item: pytest.Item) -> None:

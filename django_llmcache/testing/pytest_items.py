@@ -99,6 +99,12 @@ def watched(item: Any, session: Session | None) -> Iterator[None]:
         yield
 
 
+def expects(item: pytest.Item, miss: BaseException) -> bool:
+    """Return whether a test says of a miss that it is what it is to fail by."""
+    named = [mark.kwargs.get("raises") or () for mark in item.iter_markers("xfail")]
+    return any(isinstance(kinds, type | tuple) and isinstance(miss, kinds) for kinds in named)
+
+
 def end_where_asked(error: BaseException, root: Path) -> None:
     """Let pytest show of a miss no more than the way to the project's last line: what asked, and then the message.
 

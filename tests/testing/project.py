@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -41,11 +40,6 @@ class Run:
     def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
         self.code = done.returncode
         self.text = done.stdout + done.stderr
-
-    def counted(self, word: str) -> int:
-        """Return how many tests ``passed``, ``failed``, were ``skipped``: as pytest counts."""
-        found = re.search(rf"(\d+) {word}", self.text.splitlines()[-1] if self.text else "")
-        return int(found[1]) if found else 0
 
     def __repr__(self) -> str:
         return f"exit {self.code}\n{self.text}"

@@ -1,0 +1,61 @@
+"""Where pytest looks for tests: not among the recordings, which soon are many."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import ON
+
+FAQ = """
+    import pytest
+    from django_llmcache import chat
+
+    @pytest.mark.live_api
+    @pytest.mark.parametrize("number", range(3))
+    def test_answers(number):
+        assert chat("openai", [{"role": "user", "content": f"Hi {number}"}]).text
+"""
+TELLING = """
+    def pytest_collectstart(collector):
+        print("LOOKED INTO", collector.nodeid)
+"""
+
+
+@pytest.fixture
+def recorded(project):
+    """Return a project with three recordings, and a plugin that says where pytest looks for tests."""
+    project.write("test_faq.py", FAQ)
+    assert project.pytest(**ON).code == 0
+    project.write("telling.py", TELLING)
+    return project
+
+
+def looked_into(done) -> set[str]:
+    return {line.partition("LOOKED INTO ")[2] for line in done.text.splitlines() if "LOOKED INTO" in line}
+
+
+def test_pytest_looks_into_no_folder_of_recorded_questions(recorded):
+    questions = {str(path.parent.relative_to(recorded.folder)) for path in recorded.fixtures}
+
+    done = recorded.pytest("-s", "-p", "telling", **ON)
+
+    assert "3 passed" in done.text, done
+    assert len(questions) == 3
+    assert "tests/llm_fixtures/openai" in looked_into(done)
+    assert not questions & looked_into(done)
+
+
+@pytest.mark.parametrize("above", range(1, 4))
+def test_tests_among_the_recordings_are_found(recorded, above):
+    folder = recorded.fixtures[0].parents[above].relative_to(recorded.folder)
+    recorded.write(f"{folder}/test_more.py", "def test_more():\n    pass\n")
+
+    assert "4 passed" in recorded.pytest(**ON).text
+
+
+def test_without_readable_settings_they_are_looked_for_everywhere(recorded):
+    settings = (recorded.folder / "project_settings.py").read_text()
+    recorded.write("project_settings.py", settings + "\nLLMCACHE['TEST_CACHE'] = {'DIR': 3}\n")
+    recorded.write("test_plain.py", "def test_plain():\n    pass\n")
+
+    assert "1 passed" in recorded.pytest("-k", "plain").text
