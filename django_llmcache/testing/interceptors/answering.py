@@ -73,10 +73,15 @@ def concerns(url: str) -> bool:
     return current is not None and current.setup.provider_of(Outgoing("", url, (), b"").host) is not None
 
 
+def is_replaying() -> bool:
+    """Return whether the session in force answers from recordings alone."""
+    current = session.current()
+    return current is not None and current.mode is Mode.REPLAY
+
+
 def is_replayed(url: str) -> bool:
     """Return whether a request to an address is answered from a recording or not at all, so that nobody connects."""
-    current = session.current()
-    return current is not None and current.mode is Mode.REPLAY and concerns(url)
+    return is_replaying() and concerns(url)
 
 
 def lowered(pairs: Iterable[tuple[str, str]]) -> Pairs:

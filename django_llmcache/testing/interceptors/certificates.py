@@ -1,7 +1,8 @@
 """Lets an SSL context read its certificates when it first connects, and not before.
 
 Each new client of an SDK makes a context, and reading the certificates that it trusts takes 20 ms or more; a client
-whose answers are replayed never connects. Every context stays its owner's alone, and verifies as it ever did.
+whose answers are replayed never connects. Every context that somebody has in hand stays theirs alone, and verifies as
+it ever did; clients that say nothing of it, and never show it, can do with one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from typing import Any, Final, NamedTuple
 
 from django_llmcache import conf
@@ -32,6 +33,17 @@ def install() -> Callable[[], None]:
     ending.callback(replace(ssl.SSLContext, "load_verify_locations", _loading_locations))
     ending.callback(replace(ssl.SSLContext, "set_default_verify_paths", _loading_defaults))
     return ending.close
+
+
+def is_sharable() -> bool:
+    """Return whether a context would trust what the system does: no variable names certificates, which may change."""
+    return not any(map(conf.environment, _BY_ENVIRONMENT))
+
+
+@lru_cache(maxsize=8)
+def shared(make: Callable[..., ssl.SSLContext], trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - as httpx names it
+    """Return the one context of those clients of a library, made as the library makes it."""
+    return make(trust_env=trust_env)
 
 
 class _Load(NamedTuple):
@@ -78,7 +90,7 @@ def _loading_locations(original: Callable[..., None]) -> Callable[..., None]:
 def _loading_defaults(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def set_default_verify_paths(self: ssl.SSLContext) -> None:
-        if _may_wait(self) and not any(map(conf.environment, _BY_ENVIRONMENT)):
+        if _may_wait(self) and is_sharable():
             _defer(self, _Load("set_default_verify_paths"))
         else:
             original(self)
