@@ -142,7 +142,7 @@ class Session:
         """
         written: list[Path] = []
         try:
-            written = self._written() if passed else []
+            written = self._written() if passed and self._tapes else []
         except (LLMCacheError, OSError) as error:
             self._tell_error(error)
             raise
