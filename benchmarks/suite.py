@@ -1,7 +1,9 @@
 """A suite of 200 tests that ask a provider which takes 300 ms: live, replayed by us, and by pytest-recording.
 
 Each run loads pytest-django and its own recorder, and no other plugin that may be installed. "In process" is the same
-200 tests without pytest around them, whose own work for a test takes about as long as a replay.
+200 tests without pytest around them, whose own work for a test takes about as long as a replay. "No recorder" is what
+pytest, Django and the client take alone where one answer comes out of memory: nobody can be quicker. Its start-up
+counts what is installed: the OpenAI SDK imports aiohttp where that is there, and Django Jinja.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
+import requests
+
 from django_llmcache.contrib.demo.standin import StandIn
 
+from .recorders import body
 from .table import table
 
 TESTS = 200
@@ -25,6 +30,7 @@ FASTER, FASTER_IN_PROCESS = 40, 250
 FASTER_WITH_NEW_CLIENTS = 35
 
 OURS = ("live_api", "django_llmcache.testing.plugin")
+NOTHING = ("usefixtures()", "pytest_django.plugin")
 THEIRS = ("vcr", "pytest_recording.plugin")
 
 SETTINGS = """
@@ -86,6 +92,29 @@ def ask(body):
     client = openai.OpenAI(base_url=os.environ["STANDIN"] + "/v1")
     return client.chat.completions.create(**body).choices[0].message.content
 """
+FROM_MEMORY = {
+    BY_REQUESTS: """
+import io, json, requests
+from urllib3 import HTTPResponse
+
+class Memory(requests.adapters.HTTPAdapter):
+    def send(self, request, **options):
+        return self.build_response(request, HTTPResponse(io.BytesIO(KEPT), status=200, preload_content=False))
+""" + BY_REQUESTS + """
+SESSION.mount("http://", Memory())
+""",
+    BY_NEW_CLIENTS: """
+import json, openai
+try:
+    import httpx2 as httpx
+except ImportError:
+    import httpx
+
+MEMORY = httpx.MockTransport(lambda request: httpx.Response(200, json=json.loads(KEPT)))
+""" + BY_NEW_CLIENTS.replace('"/v1")', '"/v1", http_client=httpx.Client(transport=MEMORY))'),
+}  # fmt: skip
+"""The same with no network: ``KEPT`` is the one answer that is given."""
+
 CONFTEST = """
 import pytest
 
@@ -111,6 +140,7 @@ def _compare(title, ask, faster, faster_in_process):
         rows = [("live", *live), ("live_api", *suite.replayed("ours", OURS, "--llmcache-mode={}", "replay"))]
         if find_spec("pytest_recording"):
             rows.append(("pytest-recording", *suite.replayed("theirs", THEIRS, "--record-mode={}", "none")))
+        rows.append(("no recorder, from memory", *suite.from_memory("memory")))
         in_process = suite.in_process("ours")
     cells = [
         (name, f"{whole:.2f} s", f"{live[0] / whole:.0f}", f"{inside:.3f} s", f"{live[1] / inside:.0f}")
@@ -156,6 +186,12 @@ class Suite:
         self._write(name, "test_suite.py", test)
         plugins = ["-p", "no:cacheprovider", "-p", "pytest_django.plugin", "-p", plugin]
         return self._timed(name, "-m", "pytest", "-q", "-s", *plugins, option, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+    def from_memory(self, name):
+        """Return the best of three runs with no recorder at all."""
+        kept = requests.post(f"{self.provider.url}/v1/chat/completions", json=body(0), timeout=60).content
+        memory = Suite(self.folder, f"KEPT = {kept!r}\n{FROM_MEMORY[self.ask]}", self.provider)
+        return min(memory.run(name, NOTHING, "--strict-markers") for _ in range(3))
 
     def in_process(self, name):
         """Return the seconds of the tests that were recorded, called one after the other: the best of three."""
