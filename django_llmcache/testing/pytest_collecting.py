@@ -35,7 +35,7 @@ def has_fixtures_alone(path: str, config: pytest.Config, conf: ModuleType | None
         config: of the run.
         conf: the module of that name, ``None`` where nobody has imported it.
     """
-    if conf is None:
+    if conf is None or not conf.settings.configured:  # a conftest further down may be about to choose them
         return False
     root = config.stash.get(_root, None)
     if root is None:

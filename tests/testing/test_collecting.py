@@ -59,3 +59,14 @@ def test_without_readable_settings_they_are_looked_for_everywhere(recorded):
     recorded.write("test_plain.py", "def test_plain():\n    pass\n")
 
     assert "1 passed" in recorded.pytest("-k", "plain").text
+
+
+def test_a_conftest_further_down_may_configure_the_settings_itself(project):
+    project.write("pytest.ini", "[pytest]\n")
+    project.write("conftest.py", "from django_llmcache.testing import live_api\n")
+    project.write("pkg/conftest.py", "from django.conf import settings\nsettings.configure(SECRET_KEY='made up')\n")
+    project.write("pkg/test_plain.py", "def test_plain():\n    pass\n")
+
+    done = project.pytest("-p", "no:django", DJANGO_SETTINGS_MODULE="project_settings")
+
+    assert "1 passed" in done.text, done
