@@ -1,8 +1,7 @@
-"""Lets an SSL context read its certificates when it first connects, and not before.
+"""Lets an SSL context read its certificates when it first connects, and not before; a client's own be made then.
 
 Each new client of an SDK makes a context, and reading the certificates that it trusts takes 20 ms or more; a client
-whose answers are replayed never connects. Every context that somebody has in hand stays theirs alone, and verifies as
-it ever did; clients that say nothing of it, and never show it, can do with one.
+whose answers are replayed never connects. Every context stays its owner's alone, and verifies as it ever did.
 """
 
 from __future__ import annotations
@@ -11,39 +10,69 @@ import os
 import ssl
 import sys
 import threading
+from _ssl import _SSLContext
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cache, lru_cache, wraps
-from typing import Any, Final, NamedTuple
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_llmcache import conf
 from django_llmcache.recorder import session
 
 from .patching import replace
 
+if TYPE_CHECKING:
+    from ssl import SSLContext as Plain
+else:  # Python's own class, also where truststore's has taken its place
+    Plain = next(kind for kind in ssl.SSLContext.__mro__ if _SSLContext in kind.__bases__)
+
 _BY_ENVIRONMENT: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_USUAL: Final = (ssl.SSLContext, ssl.create_default_context)
 _lock = threading.RLock()
 _good: set[_Load] = set()
-"""What could be read: a file of the user's that is damaged is told of at once. The system's and certifi's are sound."""
+"""What could be read: a file that is damaged, or not there, is told of at once."""
 
 
 def install() -> Callable[[], None]:
     """Let contexts that are made while a session is in force read late; return what ends it."""
     ending = ExitStack()
-    ending.callback(replace(ssl.SSLContext, "load_verify_locations", _loading_locations))
-    ending.callback(replace(ssl.SSLContext, "set_default_verify_paths", _loading_defaults))
+    ending.callback(replace(Plain, "load_verify_locations", _loading_locations))
+    ending.callback(replace(Plain, "set_default_verify_paths", _loading_defaults))
     return ending.close
 
 
-def is_sharable() -> bool:
-    """Return whether a context would trust what the system does: no variable names certificates, which may change."""
-    return not any(map(conf.environment, _BY_ENVIRONMENT))
+def is_usual() -> bool:
+    """Return whether a context is made as ever: nothing names its certificates, and nobody makes it another way."""
+    where = getattr(sys.modules.get("certifi"), "where", None)
+    own = where is None or getattr(where, "__module__", "").partition(".")[0] == "certifi"
+    return own and (ssl.SSLContext, ssl.create_default_context) == _USUAL and not _is_told_by_environment()
 
 
-@lru_cache(maxsize=8)
-def shared(make: Callable[..., ssl.SSLContext], trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - as httpx names it
-    """Return the one context of those clients of a library, made as the library makes it."""
-    return make(trust_env=trust_env)
+class LateContext:
+    """The context of a client that hardly connects: to make one takes 0.2 ms, and it is made when it is looked at.
+
+    Args:
+        make: what makes it.
+    """
+
+    __slots__ = ("_made",)
+
+    _made: Callable[[], ssl.SSLContext]
+
+    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
+        object.__setattr__(self, "_made", cache(make))
+
+    @property  # type: ignore[misc] # to be one for whoever asks
+    def __class__(self) -> Any:
+        return Plain
+
+    def __getattr__(self, name: str) -> Any:
+        with _lock:
+            return getattr(self._made(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        with _lock:
+            setattr(self._made(), name, value)
 
 
 class _Load(NamedTuple):
@@ -54,7 +83,7 @@ class _Load(NamedTuple):
     status: tuple[int, int, int] = (0, 0, 0)
 
 
-class _Late(ssl.SSLContext):
+class _Late(Plain):
     """A context that has yet to read; when it has, it is an ordinary one."""
 
     _loads: list[_Load]
@@ -78,7 +107,7 @@ def _loading_locations(original: Callable[..., None]) -> Callable[..., None]:
         load = None if cadata else _load_of(cafile, capath)
         if load is None or not _may_wait(self):
             original(self, cafile, capath, cadata)
-        elif load in _good or cafile in (_system_file(), _certifi_file()):
+        elif load in _good:
             _defer(self, load)
         else:
             original(self, cafile, capath)
@@ -90,7 +119,7 @@ def _loading_locations(original: Callable[..., None]) -> Callable[..., None]:
 def _loading_defaults(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def set_default_verify_paths(self: ssl.SSLContext) -> None:
-        if _may_wait(self) and is_sharable():
+        if _may_wait(self) and not _is_told_by_environment():
             _defer(self, _Load("set_default_verify_paths"))
         else:
             original(self)
@@ -98,14 +127,8 @@ def _loading_defaults(original: Callable[..., None]) -> Callable[..., None]:
     return set_default_verify_paths
 
 
-@cache
-def _system_file() -> str:
-    return ssl.get_default_verify_paths().openssl_cafile
-
-
-def _certifi_file() -> str | None:
-    certifi = sys.modules.get("certifi")
-    return None if certifi is None else str(certifi.where())
+def _is_told_by_environment() -> bool:
+    return any(map(conf.environment, _BY_ENVIRONMENT))
 
 
 def _load_of(cafile: Any, capath: Any) -> _Load | None:
@@ -122,7 +145,7 @@ def _load_of(cafile: Any, capath: Any) -> _Load | None:
 
 def _may_wait(context: ssl.SSLContext) -> bool:
     # A client's own class, such as truststore's, and a server's context are left alone.
-    plain = type(context) in (ssl.SSLContext, _Late)
+    plain = type(context) in (Plain, _Late)
     return plain and context.protocol is ssl.PROTOCOL_TLS_CLIENT and session.current() is not None
 
 
@@ -137,8 +160,9 @@ def _defer(context: ssl.SSLContext, load: _Load) -> None:
 def _read(late: _Late) -> ssl.SSLContext:
     """Let a context read what it was told to, and be an ordinary one from now on."""
     with _lock:
-        for load in vars(late).pop("_loads", ()):
-            getattr(super(ssl.SSLContext, late), load.name)(*load.args)
+        for load in vars(late).get("_loads", ()):
+            getattr(super(Plain, late), load.name)(*load.args)
+        vars(late).pop("_loads", None)  # now: one that can't be read is not forgotten
         context: Any = late
-        context.__class__ = ssl.SSLContext
+        context.__class__ = Plain
     return late

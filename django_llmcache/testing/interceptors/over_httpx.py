@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, aclosing, closing
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from importlib import import_module
 from typing import Any, Final
 
@@ -27,7 +29,7 @@ from .answering import (
     lowered,
     spoiled,
 )
-from .certificates import is_sharable, shared
+from .certificates import LateContext, is_usual
 from .mocks import is_mocked
 from .patching import replace, replace_unless_mocked
 from .sockets import watch
@@ -44,7 +46,7 @@ def install() -> Callable[[], None]:
         ending.callback(replace_unless_mocked(library.HTTPTransport, _SYNC, streams.sync))
         ending.callback(replace_unless_mocked(library.AsyncHTTPTransport, _ASYNC, streams.asynchronous))
         for transport in (library.HTTPTransport, library.AsyncHTTPTransport):
-            ending.callback(replace(transport, "__init__", streams.sharing))
+            ending.callback(replace_unless_mocked(transport, "__init__", streams.late))
         core = import_module("httpcore2" if library.__name__ == "httpx2" else "httpcore")
         ending.callback(replace(core.HTTPConnection, _SYNC, _connected))
         ending.callback(replace(core.AsyncHTTPConnection, _ASYNC, _connected))
@@ -61,23 +63,28 @@ class _Streams:
 
     def __init__(self, library: Any) -> None:
         self.library = library
+        self._make_context: Callable[..., ssl.SSLContext] = library.create_ssl_context
         self._replayed: Any = type("ReplayedStream", (_Replayed, library.SyncByteStream, library.AsyncByteStream), {})
         self._taped: Any = type("TapedStream", (_Taped, library.SyncByteStream), {})
         self._taped_async: Any = type("TapedAsyncStream", (_TapedAsync, library.AsyncByteStream), {})
 
-    def sharing(self, original: Callable[..., Any]) -> Callable[..., None]:
-        """Let transports that are made in a replay, and hardly connect, have one context: to make one takes 0.2 ms."""
+    def late(self, original: Callable[..., Any]) -> Callable[..., None]:
+        """Let transports that are made in a replay, and hardly connect, have their context when it is looked at."""
 
         @wraps(original)
         def make(transport: Any, *args: Any, **options: Any) -> None:
-            plain = (
-                not args and options.get("verify", True) is True and not (options.get("cert") or options.get("http2"))
-            )
-            if plain and is_replaying() and is_sharable():
-                options["verify"] = shared(self.library.create_ssl_context, options.get("trust_env", True))
+            plain = not args and options.get("verify", True) is True and not options.get("cert")
+            if plain and is_replaying() and is_usual() and self._makes_as_ever():
+                # No variable names certificates now, and none is to do so then.
+                options["verify"] = LateContext(partial(self._make_context, trust_env=False))
             original(transport, *args, **options)
 
         return make
+
+    def _makes_as_ever(self) -> bool:
+        """Return whether the library's transports make contexts themselves, and no test has put a mock in the way."""
+        home = sys.modules.get(f"{self.library.__name__}._transports.default")
+        return getattr(home, "create_ssl_context", None) is self._make_context
 
     def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)

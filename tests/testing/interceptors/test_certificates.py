@@ -6,9 +6,8 @@ import socket
 import ssl
 
 import certifi
-import httpx
-import httpx2
 import pytest
+import truststore
 
 from django_llmcache.testing import interceptors
 
@@ -31,20 +30,12 @@ class Reads:
         return counting
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch) -> None:
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def reads(monkeypatch) -> Reads:
     """Return the count; asked for before ``lab``, whose recorder is armed above it."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
     return Reads(monkeypatch)
-
-
-def context_of(client) -> ssl.SSLContext:
-    return client._transport._pool._ssl_context
 
 
 def plain() -> ssl.SSLContext:
@@ -55,70 +46,7 @@ def trusted(context: ssl.SSLContext) -> list[bytes]:
     return sorted(context.get_ca_certs(binary_form=True))
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
-def test_clients_that_are_made_in_a_replay_read_no_certificates(reads, lab, library):
-    with lab.replaying():
-        for _ in range(5):
-            library.Client().close()
-
-    assert reads.count == 0
-
-
-@pytest.fixture(params=[httpx, httpx2], ids=lambda library: library.__name__)
-def library(request):
-    return request.param
-
-
-@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
-def test_clients_that_are_made_in_a_replay_have_one_context(lab, library, kind):
-    make = getattr(library, kind)
-    with lab.replaying():
-        first, second = context_of(make()), context_of(make())
-
-    assert first is second
-
-
-def test_a_client_verifies_by_the_context_that_it_shares(lab, library):
-    with lab.replaying():
-        context = context_of(library.Client())
-    by_bio(context)
-
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert context.cert_store_stats() == context_of(library.Client()).cert_store_stats()
-
-
-def test_what_a_client_says_of_its_context_holds_for_it_alone(lab, library):
-    own = plain()
-    with lab.replaying():
-        shared = context_of(library.Client())
-        unverified = context_of(library.Client(verify=False))
-        given = context_of(library.Client(verify=own))
-        by_http2 = context_of(library.Client(transport=library.HTTPTransport(http2=True)))
-
-    assert given is own
-    assert unverified.verify_mode is ssl.CERT_NONE
-    assert shared not in (unverified, given, by_http2)
-
-
-def test_a_file_that_the_environment_names_is_trusted_by_the_next_client(lab, library, tmp_path, monkeypatch):
-    path = tmp_path / "trusted.pem"
-    path.write_text(ssl.DER_cert_to_PEM_cert(trusted(plain())[0]))
-    with lab.replaying():
-        library.Client()
-        monkeypatch.setenv("SSL_CERT_FILE", str(path))
-        context = context_of(library.Client())
-
-    assert len(trusted(context)) == 1
-
-
-def test_clients_that_may_connect_have_each_its_own(lab, library):
-    with lab.recording():
-        first, second = context_of(library.Client()), context_of(library.Client())
-
-    assert first is not second
-
-
-def test_a_file_of_ones_own_is_read_once(reads, lab, tmp_path):
+def test_a_file_is_read_once_for_contexts_that_never_connect(reads, lab, tmp_path):
     path = tmp_path / "trusted.pem"
     path.write_text(ssl.DER_cert_to_PEM_cert(trusted(plain())[0]))
     before = reads.count
@@ -244,3 +172,28 @@ def test_without_a_session_nothing_waits(lab):
     plain()
 
     assert type(plain()) is ssl.SSLContext
+
+
+def test_a_file_that_is_gone_when_it_is_to_be_read_is_told_of_each_time(lab, tmp_path):
+    path = tmp_path / "trusted.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(trusted(plain())[0]))
+    with lab.replaying():
+        for _ in range(2):
+            context = ssl.create_default_context(cafile=str(path))
+    path.unlink()
+
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            by_bio(context)
+
+
+def test_truststore_may_take_the_place_of_pythons_own(lab):
+    truststore.inject_into_ssl()
+    try:
+        with lab.replaying():
+            contexts = [plain() for _ in range(2)]
+            by_bio(contexts[-1])
+    finally:
+        truststore.extract_from_ssl()
+
+    assert all(type(context) is truststore.SSLContext for context in contexts)
