@@ -77,7 +77,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         _gather(session.config)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)  # whoever has a word of their own comes first
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Look for no tests among the fixtures, where each question has a folder of its own."""
     from .pytest_collecting import has_fixtures_alone

@@ -19,8 +19,7 @@ from .plugin import NAME
 
 Within: TypeAlias = dict[pytest.Collector, list[pytest.Item | pytest.Collector]]
 
-_FOLDER_OF_KEY: Final = re.compile(r"[0-9a-f]{12}|\..*")
-"""The name of a question's folder, or of what a file manager leaves beside it."""
+_FOLDER_OF_KEY: Final = re.compile(r"[0-9a-f]{12}")
 
 _root = pytest.StashKey[str]()
 
@@ -28,7 +27,8 @@ _root = pytest.StashKey[str]()
 def has_fixtures_alone(path: str, config: pytest.Config, conf: ModuleType | None) -> bool:
     """Return whether a path is the folder of an endpoint, which has nothing but recorded questions.
 
-    pytest takes 0.3 ms to look into one of those. Above it there may be tests, where the fixtures are among them.
+    pytest takes 0.3 ms to look into one of those. Above it there may be tests, where the fixtures are among them; and a
+    project's own hook may make a test of each recording.
 
     Args:
         path: what pytest is about to look into.
@@ -42,6 +42,10 @@ def has_fixtures_alone(path: str, config: pytest.Config, conf: ModuleType | None
         root = config.stash[_root] = _root_of_fixtures(conf)
     if not path.startswith(root) or path.count(os.sep, len(root)) != 1 or not os.path.isdir(path):  # noqa: PTH112
         return False  # asked of every file of the project: no Path is made
+    if any(
+        not each.function.__module__.startswith("_pytest.") for each in config.hook.pytest_collect_file.get_hookimpls()
+    ):
+        return False
     return all(map(_FOLDER_OF_KEY.fullmatch, os.listdir(path)))  # noqa: PTH208 - the same
 
 

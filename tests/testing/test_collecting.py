@@ -53,6 +53,28 @@ def test_tests_among_the_recordings_are_found(recorded, above):
     assert "4 passed" in recorded.pytest(**ON).text
 
 
+def test_a_projects_own_checks_of_its_recordings_are_run(recorded):
+    recorded.write(
+        "conftest.py",
+        """
+        import pytest
+
+        class Check(pytest.Item):
+            def runtest(self):
+                assert "made-up" not in self.path.read_text()
+
+        class Recording(pytest.File):
+            def collect(self):
+                yield Check.from_parent(self, name="holds_no_key")
+
+        def pytest_collect_file(file_path, parent):
+            return Recording.from_parent(parent, path=file_path) if file_path.suffix == ".json" else None
+        """,
+    )
+
+    assert "6 passed" in recorded.pytest(**ON).text
+
+
 def test_without_readable_settings_they_are_looked_for_everywhere(recorded):
     settings = (recorded.folder / "project_settings.py").read_text()
     recorded.write("project_settings.py", settings + "\nLLMCACHE['TEST_CACHE'] = {'DIR': 3}\n")
