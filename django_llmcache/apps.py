@@ -33,19 +33,20 @@ class LLMCacheConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, instrument, and hook unittest for ``live_api`` as soon as tests are imported."""
-        from . import checks, invalidation
+        # What has the entries and the counts is one for the whole process, also where a test patches `sys.modules`.
+        from . import backends, checks, invalidation, telemetry  # noqa: F401
 
         checks.connect()
         invalidation.connect()
         _instrument()
         setting_changed.connect(_instrument, dispatch_uid="django_llmcache.instrument")
         if arrivals.is_here(TESTS):
-            _hook_unittest()
+            hook_unittest()
         else:  # `manage.py test`, a script of one's own around a test runner: never a server
-            arrivals.wait_for([TESTS], _hook_unittest)
+            arrivals.wait_for([TESTS], hook_unittest)
 
 
-def _hook_unittest() -> None:
+def hook_unittest() -> None:
     """Let ``live_api`` tests be answered for under Django's runner; under pytest our plugin does that."""
     if "django_llmcache.testing.plugin" not in sys.modules:
         from .testing import hooks

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast, overload
 
 from django.test import tag
 
+from django_llmcache.apps import hook_unittest
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.session import Session, current, is_own
 from django_llmcache.recorder.setup import Options
@@ -74,6 +75,7 @@ class LiveAPI:
     def __call__(self, target: Target) -> Target:
         """Return the test, marked, and recorded where no test runner sees to it."""
         if isclass(target):
+            hook_unittest()  # as the app does, which may not be installed, or not be ready where a worker is spawned
             setattr(target, WORDS, {**(vars(target).get(WORDS) or {}), **self.words})
             return cast("Target", _marked(tag(NAME)(target), self.words))
         if isgeneratorfunction(target) or isasyncgenfunction(target):

@@ -16,7 +16,7 @@ from unittest.util import strclass
 
 from .levels import Hold, Level
 from .options import options_from, options_of, words_of
-from .setups import under_django
+from .setups import refuse_outside_tests, under_django, under_pytest
 
 Handler = Callable[..., Any]
 
@@ -70,8 +70,13 @@ def _class_set_up(handle: Handler) -> Handler:
     def set_up(self: TestSuite, test: Any, result: TestResult) -> Any:
         kind = type(test)
         begins = kind is not getattr(result, "_previousTestClass", None)
-        if not (begins and _is_tests(kind) and under_django()):
+        if not (begins and _is_tests(kind)) or under_pytest():
             return handle(self, test, result)
+        if not under_django():
+            if words_of(kind) is None:
+                return handle(self, test, result)
+            with patch.object(kind, "setUpClass", refuse_outside_tests):
+                return handle(self, test, result)
         level, whole = level_of(kind)
         if level is None:
             return handle(self, test, result)

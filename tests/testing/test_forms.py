@@ -409,3 +409,45 @@ def test_outside_a_test_run_nothing_is_armed_and_production_goes_on(project, pro
     assert "outside a test run" in armed.text
     assert checked.code == 0, checked
     assert "llmcache.W004" in checked.text
+
+
+def test_outside_a_test_run_a_class_is_refused(project, provider):
+    project.write(
+        "test_forms.py",
+        """
+        import django
+
+        django.setup()
+        import unittest
+        from django_llmcache import chat
+        from django_llmcache.testing import live_api
+
+
+        @live_api
+        class Tests(unittest.TestCase):
+            def test_answers(self):
+                chat("openai", [{"role": "user", "content": "Hi"}])
+        """,
+    )
+
+    done = project.run("-m", "unittest", "test_forms", **ON, DJANGO_SETTINGS_MODULE="project_settings")
+
+    assert "ImproperlyConfigured" in done.text, done
+    assert "errors=1" in done.text
+    assert provider.calls == 0
+
+
+def test_a_class_is_answered_for_also_where_the_app_is_not_installed(project, provider):
+    settings = (project.folder / "project_settings.py").read_text()
+    project.write("project_settings.py", settings.replace('["django_llmcache"]', "[]"))
+    project.write("test_forms.py", UNITTEST)
+
+    off, recorded = project.manage("test"), project.manage("test", **ON)
+    asked = provider.calls
+    replayed = project.manage("test", **ON, LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert "skipped=" in off.text, off
+    assert recorded.code == 0, recorded
+    assert asked == len(project.fixtures) > 0
+    assert replayed.code == 0, replayed
+    assert provider.calls == asked

@@ -29,3 +29,31 @@ def test_each_test_asks_anew_and_counts_from_zero(project, provider, runner):
 
     assert done.code == 0, done
     assert provider.calls == 2
+
+
+BY_ONE_THAT_PATCHES_MODULES = """
+    import sys
+    from unittest import mock
+
+    HI = [{"role": "user", "content": "Hi"}]
+
+    def ask():
+        from django_llmcache import chat
+
+        return chat("openai", HI).from_cache
+
+    def test_one():
+        with mock.patch.dict(sys.modules, {"numpy": None}):
+            assert not ask()
+
+    def test_two():
+        assert not ask()
+"""
+
+
+def test_a_test_that_patches_what_is_imported_leaves_no_answer_to_the_next(project):
+    project.write("test_faq.py", BY_ONE_THAT_PATCHES_MODULES)
+
+    done = project.pytest(OPENAI_API_KEY="made-up")
+
+    assert done.code == 0, done
