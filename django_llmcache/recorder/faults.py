@@ -17,8 +17,10 @@ KNOWN: Final = (
     '"429", "500x2", "429(retry_after=2)", "timeout", "refused", "cut@3", "garble@2", '
     '"slow(ttft=2)", "slow(ttft=2, wait=true)"'
 )
-_STATUS: Final = re.compile(r"(?P<status>[45]\d\d)(?:x(?P<times>\d+))?(?:\(\s*retry_after\s*=\s*(?P<after>\d+)\s*\))?")
-_NAMED: Final = re.compile(r"(?P<kind>timeout|refused)(?:x(?P<times>\d+))?")
+_STATUS: Final = re.compile(
+    r"(?P<status>[45]\d\d)(?:x(?P<times>[1-9]\d*))?(?:\(\s*retry_after\s*=\s*(?P<after>\d+)\s*\))?"
+)
+_NAMED: Final = re.compile(r"(?P<kind>timeout|refused)(?:x(?P<times>[1-9]\d*))?")
 _AT: Final = re.compile(r"(?P<kind>cut|garble)@(?P<at>\d+)")
 _SLOW: Final = re.compile(
     r"slow\(\s*ttft\s*=\s*(?P<ttft>\d+(?:\.\d+)?)\s*(?:,\s*wait\s*=\s*(?P<wait>true|false)\s*)?\)"

@@ -194,6 +194,8 @@ def _kind(line: Mapping[str, Any], stopped: Collection[str]) -> str:
     calls = line["calls"]
     if calls["missed"] or (line["test"] in stopped and not line.get("passed")):  # it may have run again since
         return "failed on a miss"
+    if line.get("leaks") and not calls["recorded"]:
+        return "live"
     return next((kind for kind in ("recorded", "live", "replayed") if calls[kind]), "without a call")
 
 

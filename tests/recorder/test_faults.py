@@ -42,7 +42,7 @@ class TestParse:
     def test_its_forms(self, text, fault):
         assert Fault.parse(text) == fault
 
-    @pytest.mark.parametrize("text", ["", "200", "42", "cut@0", "garble", "slow", "slow(ttft=-1)", "429 x2"])
+    @pytest.mark.parametrize("text", ["", "200", "42", "cut@0", "garble", "slow", "slow(ttft=-1)", "429 x2", "429x0"])
     def test_anything_else_is_an_error_that_shows_them(self, text):
         with pytest.raises(ConfigurationError, match=r'give one such as "429"'):
             Fault.parse(text)

@@ -212,6 +212,12 @@ class TestLines:
 
         assert "saved: 3,000 tokens, 5.0 s" in summary.lines()
 
+    def test_one_that_was_asked_past_the_recorder_is_live(self, session):
+        session.leaks = ["urllib connected to api.openai.com"]
+        summary.add(session, [], passed=True)
+
+        assert summary.lines()[0] == "live_api: 1 tests: 1 live"
+
     def test_what_was_left_and_what_leaked_is_listed(self, session, tmp_path):
         session.leaks = ["requests connected to api.openai.com"]
         summary.add(session, [tmp_path / "new.json"], passed=True)

@@ -40,6 +40,8 @@ class Command(BaseCommand):
             help=f"seconds to wait for the workers, at least 1 ({workers.TIMEOUT:g})",
         )
         clear.add_argument("--fixtures", action="store_true", help="clear the test cache instead: its fixtures")
+        clear.add_argument("--dry-run", action="store_true", help="with --fixtures: only say what would be done")
+        clear.add_argument("--json", action="store_true", help="with --fixtures: print one JSON object")
         stats = commands.add_parser("stats", help="show what the running workers hold and did")
         stats.add_argument("--json", action="store_true", help="print one JSON object")
         demo = commands.add_parser("demo", help="see the cache work, offline and without a key")
@@ -71,8 +73,11 @@ class Command(BaseCommand):
         if empty := [name for name, value in conditions.items() if not value]:
             raise CommandError(f"--{empty[0]} is empty, so nothing was removed. Leave it out to clear whatever it is.")
         if options["fixtures"]:
-            self._clear_fixtures(conditions, interactive=options["interactive"])
+            self._clear_fixtures(conditions, options)
             return
+        if of_fixtures := [name for name in ("dry_run", "json") if options[name]]:
+            option = of_fixtures[0].replace("_", "-")
+            raise CommandError(f"--{option} goes with --fixtures alone, so nothing was removed.")
         if options["interactive"] and not self._agreed(clearing.question(conditions)):
             raise CommandError("Nothing was removed.")
         outcome = clearing.clear(conditions, timeout=options["timeout"])
@@ -80,11 +85,10 @@ class Command(BaseCommand):
         if outcome.problem:
             raise CommandError(outcome.problem)
 
-    def _clear_fixtures(self, conditions: dict[str, Any], *, interactive: bool) -> None:
-        provider = conditions.pop("provider", None)
-        if conditions:
-            raise CommandError(f"--{next(iter(conditions))} is of the response cache alone, so nothing was removed.")
-        self._tell(running.clear(provider, self._agreed if interactive else None))
+    def _clear_fixtures(self, conditions: dict[str, Any], options: dict[str, Any]) -> None:
+        if others := [name for name in conditions if name != "provider"]:
+            raise CommandError(f"--{others[0]} is of the response cache alone, so nothing was removed.")
+        self._tell(running.run("clear", options, self._agreed), as_json=options["json"])
 
     def _fixtures(self, options: dict[str, Any]) -> None:
         self._tell(running.run(options["action"], options, self._agreed), as_json=options["json"])
