@@ -9,24 +9,9 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
-from .credentials import (
-    HARMLESS,
-    HEADERS,
-    POSSIBLE,
-    SECRETS,
-    TELLING,
-    is_named,
-    is_parameter,
-    is_telling,
-    looks_random,
-    plain,
-)
+from django_llmcache.naming import TELLING, names_credential, plain
 
-GATEWAYS: Final = frozenset({"heliconeauth", "xgatewaytoken", "xllmkey"})
-"""Headers of gateways that are credentials, as ``plain`` has them."""
-
-KEYS: Final = frozenset({"admin", "license", "virtual"})
-"""Words before ``key`` that make a credential of it, besides those that names end with."""
+from .credentials import HARMLESS, HEADERS, POSSIBLE, is_parameter, is_telling, looks_random
 
 PLACES: Final = HARMLESS | frozenset({
     "correlation", "dedup", "dedupe", "deduplication", "feature", "foreign", "group", "idempotency", "index",
@@ -57,11 +42,8 @@ _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 @lru_cache(maxsize=4096)
 def is_known(name: str) -> bool:
-    """Return whether a header of this name, in lower case, is a credential whatever its value."""
-    if name in HEADERS or is_named(name) or plain(name) in GATEWAYS:
-        return True
-    *before, last = _WORD.findall(name) or [""]
-    return last in SECRETS or (last == "key" and not KEYS.isdisjoint(before[-1:]))
+    """Return whether a header of this name, in lower case, is a credential whatever its value, or names an account."""
+    return name in HEADERS or names_credential(name)
 
 
 @lru_cache(maxsize=4096)
