@@ -7,9 +7,12 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from secrets import token_bytes
 from typing import Final
 from urllib.parse import parse_qsl
+
+from .naming import TELLING, names_credential
 
 SHORTEST: Final = 8
 """Characters from which a credential in an answer is one, and not a word by chance."""
@@ -19,11 +22,8 @@ REDACTED: Final = "[redacted]"
 PARAMETERS: Final = frozenset({"access_token", "api-key", "api_key", "key", "sig", "subscription-key", "token"})
 """Query parameters that carry a credential: they are in no key."""
 
-_WORDS: Final = frozenset({
-    "apikey", "auth", "authorization", "cookie", "credential", "key", "password", "secret", "signature", "token",
-})  # fmt: skip
+_WORDS: Final = TELLING | {"key", "signature"}
 _ACCOUNTS: Final = frozenset({"account", "organization", "project", "tenant", "workspace"})
-_NAMING: Final = _WORDS | _ACCOUNTS
 _SECRET: Final = token_bytes()
 _ESCAPED: Final = {'"': b'\\"', "\\": b"\\\\", "/": b"\\/"}
 _USER: Final = re.compile(r"//[^/@\s]*@")
@@ -71,9 +71,10 @@ class Credentials:
         return f"<Credentials {len(self._texts)}>"
 
 
+@lru_cache(maxsize=4096)
 def carries(header: str) -> bool:
     """Return whether a request header of this name carries a credential, as ``x-api-key`` does."""
-    return not _WORDS.isdisjoint(_words_of(header))
+    return not _WORDS.isdisjoint(_words_of(header)) or names_credential(header.lower())
 
 
 def account_of(headers: Mapping[str, str], url: str) -> bytes:
@@ -85,7 +86,7 @@ def account_of(headers: Mapping[str, str], url: str) -> bytes:
         headers: of the request, by their lower-case names.
         url: where it goes.
     """
-    said = sorted(pair for pair in headers.items() if not _NAMING.isdisjoint(_words_of(pair[0])))
+    said = sorted(pair for pair in headers.items() if carries(pair[0]) or not _ACCOUNTS.isdisjoint(_words_of(pair[0])))
     queried = sorted(pair for pair in parse_qsl(url.partition("?")[2]) if pair[0].lower() in PARAMETERS)
     named = repr((said, queried, _USER.findall(url))).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(named, key=_SECRET, digest_size=16).digest()

@@ -17,9 +17,9 @@ FLOORS = (
     {
         "admission", "arrivals", "bodies", "bodyrequest", "cacheinfo", "canonical", "conditions", "control", "counting",
         "counts", "credentials", "digests", "durations", "endings", "endpoints", "entry", "errorcopy", "events",
-        "exceptions", "explanation", "flight", "headers", "keys", "locks", "messages", "outages", "parsing", "policies",
-        "pulse", "request", "response", "rules", "shapes", "singleflight", "spelling", "tags", "typedsettings",
-        "upstream", "users",
+        "exceptions", "explanation", "flight", "headers", "keys", "locks", "messages", "naming", "outages", "parsing",
+        "policies", "pulse", "request", "response", "rules", "shapes", "singleflight", "spelling", "tags",
+        "typedsettings", "upstream", "users",
     },
     {"conf", "signals", "telemetry"},
     {"backends", "recorder", "workers"},

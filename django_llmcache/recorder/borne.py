@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote
 
-from .credentials import (
-    HARMLESS,
-    HEADERS,
-    POSSIBLE,
-    SECRETS,
-    TELLING,
-    is_named,
-    is_parameter,
-    is_telling,
-    looks_random,
-    plain,
-)
+from django_llmcache.naming import TELLING, names_credential, plain
 
-GATEWAYS: Final = frozenset({"heliconeauth", "xgatewaytoken", "xllmkey"})
-"""Headers of gateways that are credentials, as ``plain`` has them."""
-
-KEYS: Final = frozenset({"admin", "license", "virtual"})
-"""Words before ``key`` that make a credential of it, besides those that names end with."""
+from .credentials import HARMLESS, HEADERS, POSSIBLE, is_parameter, is_telling, looks_random
 
 PLACES: Final = HARMLESS | frozenset({
     "correlation", "dedup", "dedupe", "deduplication", "feature", "foreign", "group", "idempotency", "index",
@@ -36,7 +23,9 @@ PLACES: Final = HARMLESS | frozenset({
 _WORD: Final = re.compile("[a-z]+")
 _SCHEME: Final = re.compile(r"(?:api-?key|basic|bearer|key|token)\s+", re.IGNORECASE)
 _SCHEMED: Final = re.compile(r"(?:basic|bearer)\s+\S", re.IGNORECASE)
-_BETWEEN: Final = re.compile(r"[-_.~+/=]+")
+_SIGNS: Final = dict.fromkeys(map(ord, "!#$%&*?@^|"), "-")
+_BETWEEN: Final = re.compile(r"(?:%[0-9A-Fa-f]{2}|[-_.~+/=!#$%&*?@^|])+")
+_MAIL: Final = re.compile(r"[^@]+@[\w-]+(?:\.[\w-]+)+")
 _PLAIN: Final = re.compile(
     r"""
     (?:[a-z]*(?:[A-Z][a-z]{2,})*|[a-z]?[A-Z]{1,5})\d{0,8}(?:[a-z]{0,6}|[A-Z]{0,2})  # support, Llama3, 20240718, 4o, 70B
@@ -44,16 +33,17 @@ _PLAIN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_PAIR: Final = re.compile(r'(?P<name>[\w-]+)=(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s,;]+))')
+_PAIR: Final = re.compile(r"""(?<![\w-])(?P<name>[\w-]+)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,=][^\s,]*)""")
+_FIRST: Final = re.compile(r"\A[^\s,]+\s+")
+_ENDS: Final = str.maketrans("&;", "  ")
+_ESCAPE: Final = re.compile(r"\\(?:(?P<octal>[0-3][0-7]{2})|(?P<sign>.))", re.DOTALL)
+_URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 @lru_cache(maxsize=4096)
 def is_known(name: str) -> bool:
-    """Return whether a header of this name, in lower case, is a credential whatever its value."""
-    if name in HEADERS or is_named(name) or plain(name) in GATEWAYS:
-        return True
-    *before, last = _WORD.findall(name) or [""]
-    return last in SECRETS or (last == "key" and not KEYS.isdisjoint(before[-1:]))
+    """Return whether a header of this name, in lower case, is a credential whatever its value, or names an account."""
+    return name in HEADERS or names_credential(name)
 
 
 @lru_cache(maxsize=4096)
@@ -72,7 +62,11 @@ def is_bearing(name: str) -> bool:
 
 def looks_made(value: str) -> bool:
     """Return whether a text looks random, and is not made of words and numbers: a model's name, a date, a version."""
-    return looks_random(value) and not all(map(_PLAIN.fullmatch, _BETWEEN.split(value)))
+    return (
+        looks_random(value.translate(_SIGNS))
+        and not all(map(_PLAIN.fullmatch, _BETWEEN.split(value)))
+        and not _MAIL.fullmatch(value)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -83,26 +77,43 @@ def borne(name: str, value: str) -> tuple[str, ...]:
 
     Args:
         name: in lower case.
-        value: as it is sent.
+        value: as it is sent, its bytes read as Latin-1.
     """
-    parts = _parts(name, value)
+    value = value.strip()
+    parts = tuple(dict.fromkeys(part for text in (value, *_read_anew(value)) for part in _parts(name, text)))
     return parts if is_known(name) or _SCHEMED.match(value) else tuple(filter(looks_made, parts))
 
 
-def _parts(name: str, value: str) -> tuple[str, ...]:
-    scheme, _, last = value.rpartition(" ")
+def _parts(name: str, value: str) -> list[str]:
+    scheme, _, behind = value.partition(" ")
+    last = value.rpartition(" ")[2]
     if name == "cookie":
-        return (last, *(pair.partition("=")[2].strip() for pair in value.split(";")))
+        cookies = [pair.partition("=")[2] for pair in value.split(";")]
+        return [last, *map(_bare, cookies), *(_bare(unquote(cookie)) for cookie in cookies)]
     if scheme.lower() == "basic":
-        return (last, *_of_login(_decoded(last)))
-    # Of named values only those that tell of a credential: others, as a digest's ``uri``, stand in any recording.
-    named = [
-        pair["quoted"] or pair["plain"] or ""
-        for pair in _PAIR.finditer(value)
-        if is_parameter(pair["name"]) or is_telling(pair["name"])
-    ]
-    whole = [last, *named] if named else [_SCHEME.sub("", value, count=1), last]
-    return tuple(dict.fromkeys([*whole, *(part for each in whole for part in _of_login(each))]))
+        return [last, *(part for login in _decoded(last) for part in _of_login(login))]
+    named = list(_named(value))
+    whole = [] if named else [_SCHEME.sub("", value, count=1), behind if name.endswith("authorization") else ""]
+    whole = [_bare(each) for each in (*whole, *named, *_unnamed(value))]
+    return [*whole, *(part for each in whole for part in _of_login(each))]
+
+
+def _named(value: str) -> Iterator[str]:
+    """Yield of named values those that tell of a credential: others, as a digest's ``uri``, stand in any recording."""
+    for text in dict.fromkeys((value, value.translate(_ENDS))):  # a & or ; may be a part of a value, or end it
+        for pair in _PAIR.finditer(text):
+            if is_parameter(pair["name"]) or is_telling(pair["name"]):
+                yield pair["value"]
+
+
+def _unnamed(value: str) -> Iterator[str]:
+    """Yield the last word before each comma that no name stands before, and the last of all if it may be no name."""
+    rest = _PAIR.sub(",", value)
+    for each in (rest if rest == value else _FIRST.sub("", rest)).split(","):
+        yield each.rstrip().rpartition(" ")[2]
+    last = value.rpartition(" ")[2]
+    if "=" in last:
+        yield last
 
 
 def _of_login(login: str) -> tuple[str, ...]:
@@ -113,8 +124,33 @@ def _of_login(login: str) -> tuple[str, ...]:
     return (password,) if password and not looks_random(user) else (password, user)
 
 
-def _decoded(login: str) -> str:
+def _decoded(login: str) -> tuple[str, ...]:
     try:
-        return b64decode(login).decode()
+        return _readings(b64decode(login.translate(_URL_SAFE) + "=="))
     except ValueError:
-        return ""
+        return ()
+
+
+def _read_anew(value: str) -> tuple[str, ...]:
+    """Return how a server may read a header's value, besides as it is."""
+    try:
+        return () if value.isascii() else _readings(value.encode("latin-1"))
+    except ValueError:
+        return ()
+
+
+def _readings(data: bytes) -> tuple[str, ...]:
+    """Return what bytes may mean: clients write, and servers read, either charset."""
+    latin = data.decode("latin-1")
+    try:
+        return (data.decode(), latin)
+    except ValueError:
+        return (latin,)
+
+
+def _bare(text: str) -> str:
+    """Return a text less the white space, the quotes and the escapes in them that a header may have it in."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return _ESCAPE.sub(lambda found: chr(int(found["octal"], 8)) if found["octal"] else found["sign"], text[1:-1])
+    return text

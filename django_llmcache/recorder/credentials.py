@@ -9,6 +9,8 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from django_llmcache.naming import ENDINGS, SECRETS, TELLING, is_named, plain
+
 REDACTED: Final = "REDACTED"
 """What stands where a credential was."""
 
@@ -19,24 +21,11 @@ OPAQUE: Final = frozenset({
 })  # fmt: skip
 """Names, in lower case, of what means something to its provider alone, who needs it back as it was."""
 
-ENDINGS: Final = (
-    "accesskey", "accesskeyid", "accesstoken", "accountkey", "apikey", "apikeys", "apikeystring", "apisecret",
-    "apitoken", "appsecret", "authkey", "authorization", "authorizationtoken", "authtoken", "bearertoken",
-    "clientsecret", "connectionstring", "consumersecret", "encryptionkey", "idtoken", "masterkey", "passphrase",
-    "passwd", "password", "passwords", "privatekey", "refreshtoken", "secretaccesskey", "secretkey", "securitytoken",
-    "servicekey", "sessiontoken", "sharedaccesskey", "sharedsecret", "signingkey", "signingsecret", "subscriptionkey",
-    "webhooksecret",
-)  # fmt: skip
-"""How the names of credentials end, less case and punctuation."""
-
 POSSIBLE: Final = frozenset({
     "auth", "bearer", "cookie", "cookies", "credential", "credentials", "jwt", "pwd", "secret", "secrets", "sessionkey",
     "setcookie", "token", "xauth",
 })  # fmt: skip
 """Names of credentials and of other things too: the value has to look like one."""
-
-SECRETS: Final = frozenset({"pwd", "secret", "secrets"})
-"""Of these the ones that name nothing else: their value need not look random."""
 
 AROUND: Final = frozenset({"authentication"})
 """Names of objects in which a ``key``, a ``token`` and the like is a credential, besides those of credentials."""
@@ -65,12 +54,6 @@ HEADERS: Final = frozenset({
     "x-auth-token", "x-goog-api-key", "x-goog-user-project", "xi-api-key",
 })  # fmt: skip
 """Headers that are credentials, or name an account."""
-
-TELLING: Final = frozenset({
-    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "jwt", "passwd", "password",
-    "pwd", "secret", "secrets", "token",
-})  # fmt: skip
-"""Words in a name that tell of a credential."""
 
 KINDS_OF_KEY: Final = frozenset({
     "access", "account", "admin", "api", "auth", "client", "encryption", "license", "master", "private", "secret",
@@ -139,18 +122,6 @@ class Span(NamedTuple):
     start: int
     end: int
     replacement: str = REDACTED
-
-
-@lru_cache(maxsize=4096)
-def plain(name: str) -> str:
-    """Return a name less case and punctuation."""
-    return "".join(filter(str.isalnum, name)).lower()
-
-
-@lru_cache(maxsize=4096)
-def is_named(name: str) -> bool:
-    """Return whether a field of this name is a credential, whatever its value."""
-    return plain(name).endswith(ENDINGS)
 
 
 @lru_cache(maxsize=4096)

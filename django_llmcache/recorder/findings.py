@@ -10,12 +10,13 @@ from urllib.parse import quote_plus, unquote_plus
 
 import orjson
 
+from django_llmcache.naming import is_named
+
 from .credentials import (
     REDACTED,
     Span,
     is_around,
     is_credential,
-    is_named,
     is_opaque,
     is_parameter,
     is_telling,

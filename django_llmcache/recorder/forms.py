@@ -18,9 +18,10 @@ import orjson
 
 from django_llmcache.canonical import OPTIONS, canonical_body, counted_in, less, steps_of
 from django_llmcache.exceptions import UncacheableRequest
+from django_llmcache.naming import is_named
 from django_llmcache.parsing import exactly, may_be_long
 
-from .credentials import REDACTED, is_named, is_parameter
+from .credentials import REDACTED, is_parameter
 from .layouts import too_deep
 
 _FILE: Final = "filename"

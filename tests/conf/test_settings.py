@@ -116,6 +116,16 @@ def test_a_wrong_value_is_refused_by_name(name, value):
     assert f"settings.LLMCACHE['{name}']" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["x-foo-pwd", "x-team-secrets", "X-Passwd", "x-user-passphrase", "x-foo-bearer", "x-foo-jwt", "x-credentials",
+     "X-AccessKey", "xapikey", "x-authtoken", "xgatewaytoken", "x_foo_clientsecret"],
+)  # fmt: skip
+def test_no_header_that_the_test_cache_takes_for_a_credential_counts_in_a_key(name):
+    with override_settings(LLMCACHE={"KEY_HEADERS": [name]}), pytest.raises(ConfigurationError, match="a credential"):
+        conf.current()
+
+
 def test_a_number_or_a_text_may_be_the_version_of_the_keys():
     with override_settings(LLMCACHE={"KEY_VERSION": 7}):
         assert read("KEY_VERSION") == 7
