@@ -19,7 +19,7 @@ _LAST: Final = (b"r", b"R", b"c", b"C")
 _START: Final = re.compile(
     rb"sk-|nvapi-|xai-|pplx-|tvly-|pk-lf-|(?:gsk|hf|r8|fw|ek|jina|npm|dop_v1|whsec|shpat|pcsk|tgp_v1|[sr]k|lsv2)_"
     rb"|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|xapp-|AIza|ya29\.|AQ\.|1//0|A(?:KIA|SIA|BIA|CCA|BSK)|dapi[0-9a-f]"
-    rb"|SG\.|eyJ[A-Za-z0-9_-]{8,}\."
+    rb"|SG\.|eyJ[A-Za-z0-9_-]{8,}\.|pypi-|pa-|SK[0-9a-f]{32}|AA[A-Za-z0-9_-]{33}|[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\."
 )
 _LOGIN: Final = re.compile(rb":\\*/\\*/[^\s/:\"'<>]*:(?:[^\s/\"'<>]+|[^\s\"'<>]{1,1200})@")
 _PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])")
