@@ -75,7 +75,7 @@ def _finish(session: Session, *, passed: bool) -> None:
     written = session.end(passed=passed)
     if session.is_test:
         blocks.wrote(session, written)
-    if session.misses and session.label == blocks.running_test():
+    if session.misses and session.label == (blocks.running_test() or ""):
         unheard.note(session.misses[0])
     summary.add(session, written, passed=passed)
     for leak in session.leaks:

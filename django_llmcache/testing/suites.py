@@ -14,6 +14,9 @@ from unittest.mock import patch
 from unittest.suite import TestSuite
 from unittest.util import strclass
 
+from django_llmcache.recorder.misses import FixtureMiss
+
+from . import unheard
 from .levels import Hold, Level
 from .options import options_from, options_of, words_of
 from .setups import refuse_outside_tests, under_django, under_pytest
@@ -77,13 +80,13 @@ def _class_set_up(handle: Handler) -> Handler:
                 return handle(self, test, result)
             with patch.object(kind, "setUpClass", refuse_outside_tests):
                 return handle(self, test, result)
-        level, whole = level_of(kind)
-        if level is None:
-            return handle(self, test, result)
-        if whole and level.off:
-            _skip(kind, level.off)
-            return handle(self, test, result)
-        with patch.object(kind, "setUpClass", _held(level, kind, "setUpClass", "tearDownClass")):
+        with _listening(self, result, "setUpClass", strclass(kind)), ExitStack() as stack:
+            level, whole = level_of(kind)
+            if level is not None and whole and level.off:
+                _skip(kind, level.off)
+            elif level is not None:
+                held = _held(level, kind, "setUpClass", "tearDownClass")
+                stack.enter_context(patch.object(kind, "setUpClass", held))
             return handle(self, test, result)
 
     return set_up
@@ -142,9 +145,11 @@ def _class_torn_down(handle: Handler) -> Handler:
         level, _ = level_of(kind)
         try:
             if level is None or getattr(kind, "__unittest_skip__", False):
-                handle(self, test, result)
+                with _listening(self, result, "tearDownClass", strclass(kind)):
+                    handle(self, test, result)
                 return
             with (
+                _listening(self, result, "tearDownClass", strclass(kind)),
                 _reported(self, result, "tearDownClass", strclass(kind)),
                 level.held("tear-down") as hold,
                 patch.object(kind, "tearDownClass", hold.telling(kind.tearDownClass)),
@@ -162,11 +167,13 @@ def _module_set_up(handle: Handler) -> Handler:
     def set_up(self: TestSuite, test: Any, result: TestResult) -> Any:
         name = type(test).__module__
         module = _beginning(self, name, result)
-        level = level_of_module(name, type(test)) if module else None
-        if module is None or level is None:
+        if module is None:
             return handle(self, test, result)
-        act = _nothing if _is_idle(module) else _held(level, module, "setUpModule", "tearDownModule")
-        with patch.object(module, "setUpModule", act):
+        with _listening(self, result, "setUpModule", name), ExitStack() as stack:
+            level = level_of_module(name, type(test))
+            if level is not None:
+                act = _nothing if _is_idle(module) else _held(level, module, "setUpModule", "tearDownModule")
+                stack.enter_context(patch.object(module, "setUpModule", act))
             return handle(self, test, result)
 
     return set_up
@@ -191,16 +198,38 @@ def _module_torn_down(handle: Handler) -> Handler:
         name = self._get_previous_module(result)
         module = sys.modules.get(name) if name and under_django() else None
         level = level_of_module(name) if module else None
-        if module is None or level is None:
+        if module is None:
             handle(self, result)
             return
+        if level is None:
+            with _listening(self, result, "tearDownModule", name):
+                handle(self, result)
+            return
         original = getattr(module, "tearDownModule", _nothing)
-        with _reported(self, result, "tearDownModule", name), level.held("tear-down") as hold:
+        with (
+            _listening(self, result, "tearDownModule", name),
+            _reported(self, result, "tearDownModule", name),
+            level.held("tear-down") as hold,
+        ):
             act = _nothing if _is_idle(module) else hold.telling(original)
             with patch.object(module, "tearDownModule", act, create=True):
                 handle(self, result)
 
     return tear_down
+
+
+@contextmanager
+def _listening(suite: Any, result: TestResult, name: str, parent: str) -> Iterator[None]:
+    """Let the miss of a block in it that nobody hears of be an error of what tests share; they run all the same."""
+    unheard.begin()
+    yield
+    misses = unheard.misses_at_end()
+    unheard.forget()
+    if misses:
+        try:
+            raise misses[0]
+        except FixtureMiss as miss:
+            suite._createClassOrModuleLevelException(result, miss, name, parent)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Misses of blocks that end where the running test does not hear of it: in a thread, or a task that nobody awaits."""
+"""Misses of blocks that end where the running test does not hear of it.
+
+That is in a thread, with a loop of its own or not, in a task that nobody awaits, or in what a loop calls back.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,20 @@ from contextlib import suppress
 from contextvars import ContextVar
 from traceback import walk_stack
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
 from django_llmcache.recorder.misses import FixtureMiss
 
-_in_threads: list[tuple[frozenset[CodeType], FixtureMiss]] = []
-"""With what is under way in the thread as the block ends."""
+_caught: list[tuple[frozenset[CodeType], FixtureMiss]] = []
+"""With whose catching it last tells the test nothing: what is under way in the thread, or what calls back."""
 
 _left: list[FixtureMiss] = []
-"""Of those in threads the ones of which a test has not heard by its end."""
+"""Of those the ones of which a test has not heard by its end."""
 
-_in_tasks: list[tuple[asyncio.Task[Any], FixtureMiss]] = []
+_in_tasks: list[tuple[asyncio.Task[Any], bool, FixtureMiss]] = []
+"""With whether the task hands its error on to another thread."""
+
+_CALLS_BACK: Final = frozenset({asyncio.Handle._run.__code__})
 
 _hears: ContextVar[bool] = ContextVar("llmcache_test_hears", default=False)
 """Whether what is raised comes to the test: a copy of its context, as of ``to_thread``, has this; a bare thread not."""
@@ -35,28 +41,30 @@ def begin() -> None:
 def note(miss: FixtureMiss) -> None:
     """Note what a block raises as it ends, unless the test itself has to see to that."""
     task = _task()
-    if task is not None:
-        _in_tasks.append((task, miss))
-    elif not _hears.get():
-        _in_threads.append((frozenset([frame.f_code for frame, _ in walk_stack(sys._getframe())]), miss))
+    if not _hears.get():
+        _caught.append((frozenset([frame.f_code for frame, _ in walk_stack(sys._getframe())]), miss))
+    elif task is None:
+        _caught.append((_CALLS_BACK, miss))
+    else:
+        _in_tasks.append((task, _hands_on(task), miss))
 
 
 def misses() -> list[FixtureMiss]:
     """Return what the test has not heard of so far."""
-    in_threads = [miss for thread, miss in _in_threads if not _came_out(miss, thread)]
-    return [*_left, *in_threads, *(miss for task, miss in _in_tasks if _is_left_alone(task))]
+    stayed = [miss for where, miss in _caught if not _came_out(miss, where)]
+    return [*_left, *stayed, *(miss for task, on, miss in _in_tasks if _is_left_alone(task, miss, handed_on=on))]
 
 
 def misses_at_end() -> list[FixtureMiss]:
     """Return what the test has not heard of as it ends; it stays so when one of them is raised."""
-    _left.extend(miss for thread, miss in _in_threads if not _came_out(miss, thread))
-    _in_threads.clear()
+    _left.extend(miss for where, miss in _caught if not _came_out(miss, where))
+    _caught.clear()
     return misses()
 
 
 def forget() -> None:
     """Forget them: they are told, or their test is over."""
-    _in_threads.clear()
+    _caught.clear()
     _left.clear()
     _in_tasks.clear()
 
@@ -67,15 +75,26 @@ def _task() -> asyncio.Task[Any] | None:
     return None
 
 
-def _came_out(miss: FixtureMiss, thread: frozenset[CodeType]) -> bool:
-    """Return whether somebody caught a miss who is not of its thread, as a test does that asks a pool for the result.
+def _hands_on(task: asyncio.Task[Any]) -> bool:
+    """Return whether a task is one of ``run_coroutine_threadsafe``: its loop asks for its error, to hand it on."""
+    callbacks = getattr(task, "_callbacks", None) or ()
+    return any(getattr(each, "__qualname__", "").startswith("_chain_future.") for each, _ in callbacks)
+
+
+def _came_out(miss: FixtureMiss, where: frozenset[CodeType | None]) -> bool:
+    """Return whether somebody else caught a miss, as a test does that asks a pool for the result.
 
     The place where it was caught last is the first of its traceback, which ``assertRaises`` takes away.
     """
     caught = miss.__traceback__
-    return caught is None or caught.tb_frame.f_code not in thread
+    return caught is None or caught.tb_frame.f_code not in where
 
 
-def _is_left_alone(task: asyncio.Task[Any]) -> bool:
+def _is_left_alone(task: asyncio.Task[Any], miss: FixtureMiss, *, handed_on: bool) -> bool:
     """Return whether a task has failed, and nobody has asked for its error: asyncio itself knows, to log it."""
-    return task.done() and bool(getattr(task, "_log_traceback", False))
+    if not task.done() or task.cancelled():
+        return False
+    if handed_on:
+        own = frozenset({getattr(task.get_coro(), "cr_code", None)}) - {None}
+        return task.exception() is miss and not _came_out(miss, own)
+    return bool(getattr(task, "_log_traceback", False))

@@ -295,9 +295,10 @@ NAMES = {"test_skips": True, "test_fails": False, "test_fails_after_a_block": Fa
 UNHEARD = """
     import asyncio
     import threading
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor, wait
     from unittest import IsolatedAsyncioTestCase, expectedFailure
 
+    from asgiref.sync import async_to_sync
     from django.test import SimpleTestCase
     from django_llmcache import achat, chat
     from django_llmcache.recorder.misses import FixtureMiss
@@ -350,6 +351,34 @@ LEFT = """async def test_it(self):
     await asyncio.wait([left])
 """
 RETRIEVED = LEFT.replace("await asyncio.wait([left])", "await asyncio.gather(left, return_exceptions=True)")
+HANDED_ON = """def test_it(self):
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asked = asyncio.run_coroutine_threadsafe(task(), loop)
+    wait([asked])
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+"""
+CALLED_BACK = """def test_it(self):
+    async def main():
+        loop = asyncio.get_running_loop()
+        called = loop.create_future()
+        loop.call_soon(block)
+        loop.call_soon(called.set_result, None)
+        await called
+    asyncio.run(main())
+"""
+WHEN_DONE = """async def test_it(self):
+    loop = asyncio.get_running_loop()
+    done, called = loop.create_future(), loop.create_future()
+    done.add_done_callback(lambda _: block())
+    done.add_done_callback(called.set_result)
+    done.set_result(None)
+    await called
+"""
+EXPECTED_IN_A_CALLBACK = CALLED_BACK.replace("call_soon(block)", "call_soon(missing)")
 
 
 @pytest.mark.parametrize(
@@ -377,6 +406,18 @@ RETRIEVED = LEFT.replace("await asyncio.wait([left])", "await asyncio.gather(lef
         ),
         pytest.param(LEFT, "class Tests(IsolatedAsyncioTestCase):", id="task"),
         pytest.param(LEFT, "class Tests(SimpleTestCase):", id="task of Django's"),
+        pytest.param(
+            "def test_it(self):\n    in_a_thread(lambda: asyncio.run(task()))", "class Tests(SimpleTestCase):",
+            id="loop in a thread",
+        ),
+        pytest.param(
+            "def test_it(self):\n    in_a_thread(async_to_sync(task))", "class Tests(SimpleTestCase):",
+            id="async_to_sync in a thread",
+        ),
+        pytest.param(HANDED_ON, "class Tests(SimpleTestCase):", id="handed on to a thread's loop"),
+        pytest.param(CALLED_BACK, "class Tests(SimpleTestCase):", id="callback"),
+        pytest.param(WHEN_DONE, "class Tests(IsolatedAsyncioTestCase):", id="done callback"),
+        pytest.param(WHEN_DONE, "class Tests(SimpleTestCase):", id="done callback of Django's"),
     ],
 )  # fmt: skip
 def test_a_miss_out_of_its_hearing_fails_a_test(project, run, method, kind):
@@ -422,6 +463,25 @@ def test_a_miss_out_of_its_hearing_fails_a_test(project, run, method, kind):
             "class Tests(IsolatedAsyncioTestCase):",
             id="to_thread",
         ),
+        pytest.param(
+            "async def test_it(self):\n    with self.assertRaises(FixtureMiss):\n"
+            "        await asyncio.get_running_loop().run_in_executor(None, lambda: asyncio.run(task()))",
+            "class Tests(SimpleTestCase):",
+            id="loop in an executor",
+        ),
+        pytest.param(
+            "def test_it(self):\n    with ThreadPoolExecutor() as pool:\n"
+            "        asked = pool.submit(asyncio.run, task())\n    try:\n        asked.result()\n"
+            "    except FixtureMiss:\n        pass",
+            "class Tests(SimpleTestCase):",
+            id="loop in a pool",
+        ),
+        pytest.param(
+            HANDED_ON.replace("wait([asked])", "try:\n        asked.result()\n    except FixtureMiss:\n        pass"),
+            "class Tests(SimpleTestCase):",
+            id="handed on to a thread's loop",
+        ),
+        pytest.param(EXPECTED_IN_A_CALLBACK, "class Tests(SimpleTestCase):", id="callback"),
     ],
 )
 def test_one_that_the_test_itself_expects_does_not(project, run, method, kind):
@@ -458,3 +518,56 @@ def test_it_fails_no_other_test(project, run):
 
     assert "test_it" in done.text
     assert "1 failed, 1 passed" in done.text or "FAILED (failures=1)" in done.text, done
+
+
+SHARED_ACTS = """
+    import threading
+
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def block():
+        with live_api(mode="replay"):
+            chat("openai", [{"role": "user", "content": "Hi"}])
+
+
+    def in_a_thread():
+        thread = threading.Thread(target=block)
+        thread.start()
+        thread.join()
+
+
+    MODULE
+
+
+    class Tests(SimpleTestCase):
+        CLASS
+
+        def test_it(self):
+            pass
+"""
+OF_A_CLASS = """@classmethod
+        def {0}(cls):
+            in_a_thread()
+            super().{0}()"""
+
+
+@pytest.mark.parametrize(
+    ("module", "of_a_class"),
+    [
+        pytest.param("", OF_A_CLASS.format("setUpClass"), id="setUpClass"),
+        pytest.param("", OF_A_CLASS.format("tearDownClass"), id="tearDownClass"),
+        pytest.param("setUpModule = in_a_thread", "", id="setUpModule"),
+        pytest.param("tearDownModule = in_a_thread", "", id="tearDownModule"),
+    ],
+)
+def test_one_out_of_the_hearing_of_what_tests_share_fails_the_run_once(project, run, module, of_a_class):
+    project.write("test_faq.py", SHARED_ACTS.replace("MODULE", module).replace("CLASS", of_a_class))
+
+    done = run(**ON)
+
+    assert done.code == 1, done
+    assert "1 error in" in done.text or "1 failed" in done.text or "FAILED (errors=1)" in done.text, done
+    assert "Nothing is recorded for this request" in done.text
