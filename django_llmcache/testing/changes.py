@@ -26,14 +26,15 @@ _looking = 0
 def of_class(kind: type | None) -> Iterator[None]:
     """Put in force what a class overrides of ``LLMCACHE``, as its ``setUpClass`` does, where that has not run yet.
 
-    For a session that begins before it; it must be left again before ``setUpClass`` runs.
+    For a session that begins before it; it must be left again before ``setUpClass`` runs. What that sets itself is
+    over what the class overrides, and stays so.
 
     Args:
         kind: the class, ``None`` for a test that has none.
     """
     global _looking
     own = getattr(kind, "_overridden_settings", None) or {}
-    if _NAME not in own or conf.raw() is own[_NAME]:
+    if _NAME not in own or _has_begun(kind, own[_NAME]):
         yield
         return
     _looking += 1
@@ -42,6 +43,12 @@ def of_class(kind: type | None) -> Iterator[None]:
             yield
     finally:
         _looking -= 1
+
+
+def _has_begun(kind: Any, written: Any) -> bool:
+    """Return whether a class has what it overrides to put back at its end, also where it is covered by now."""
+    entered = [each for _, args, _ in kind._class_cleanups for each in args if isinstance(each, override_settings)]
+    return any(each.options.get(_NAME) is written for each in entered)
 
 
 def follow(*, setting: str, enter: bool, **_: Any) -> None:

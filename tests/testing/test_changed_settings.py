@@ -143,6 +143,26 @@ BESIDE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
         def test_nothing(self):
             pass
 """
+SET_BY_SET_UP = """@override_llmcache(DEFAULT_TTL=60)
+    class Tests(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            cls.enterClassContext(override_llmcache(TEST_CACHE=WORDS))
+
+        @live_api
+        def test_first(self):
+            ask("first")
+
+        @live_api
+        def test_second(self):
+            ask("second")
+
+        @classmethod
+        def tearDownClass(cls):
+            ask("tear down")
+            super().tearDownClass()
+"""
 REPLAYING_METHODS = """class Tests(SimpleTestCase):
         @live_api
         @override_llmcache(TEST_CACHE={"MODE": "replay"})
@@ -192,6 +212,12 @@ class TestOfTheTestCache:
         assert done.code == 0, done
         assert len(list((project.folder / "elsewhere").rglob("*.json"))) == 2
         assert project.fixtures == []
+
+    def test_what_set_up_sets_over_those_of_its_class_holds_until_it_is_torn_down(self, run, provider):
+        done = run(SET_BY_SET_UP.replace("WORDS", '{"MODE": "replay"}'))
+
+        assert "calls: 3 missed" in done.text, done
+        assert provider.calls == 0
 
     def test_one_that_turns_it_on_is_set_up_and_run(self, run):
         done = run(ENABLED, OPENAI_API_KEY="made-up")
