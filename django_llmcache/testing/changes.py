@@ -75,7 +75,7 @@ def follow(*, setting: str, enter: bool, **_: Any) -> None:
     for session, names in changed:
         if names:
             session.setup.warn(
-                f"{session.filed()} sets TEST_CACHE[{names}] while it runs, which is not followed: "
+                f"{session.filed()} sets {names} while it runs, which is not followed: "
                 "set it on the class, or for the run"
             )
             break  # the others are of the same test
@@ -87,13 +87,20 @@ def _follow_mode(session: Session, named: dict[str, Any]) -> None:
 
 
 def _not_followed(session: Session, named: dict[str, Any]) -> str:
-    setup, now = session.setup, conf.current().test_cache
+    setup, now, decision = session.setup, conf.current(), decide(session.options.mode)
+    words = now.test_cache
     both = {
         "DIR": (setup.store.folder, conf.fixture_folder()),
-        "EXPIRED": (setup.expired, now.expired),
-        "FALLBACK": (setup.fallback, now.fallback),
-        "IGNORE_PATHS": (setup.ignore, now.ignore_paths),
-        "MODE": (session.mode, decide(session.options.mode).mode),
-        "TTL": ((setup.ttl, setup.ttls), (now.ttl, now.ttls)),
+        "ENABLED": (True, decision.skip is None),
+        "EXPIRED": (setup.expired, words.expired),
+        "FALLBACK": (setup.fallback, words.fallback),
+        "IGNORE_PATHS": (setup.ignore, words.ignore_paths),
+        "MAX_FIXTURE_BYTES": (setup.store.max_bytes, words.max_fixture_bytes),
+        "MODE": (session.mode, decision.mode),
+        "TTL": ((setup.ttl, setup.ttls), (words.ttl, words.ttls)),
     }
-    return ", ".join([repr(name) for name, (then, current) in both.items() if name in named and then != current])
+    changed = ", ".join([repr(name) for name, (then, current) in both.items() if name in named and then != current])
+    told = [f"TEST_CACHE[{changed}]"] if changed else []
+    if "KEY_HEADERS" in conf.raw() and setup.headers != now.key_headers:
+        told.append("KEY_HEADERS")
+    return " and ".join(told)

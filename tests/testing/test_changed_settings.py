@@ -233,12 +233,12 @@ class TestOfTheTestCache:
 class TestWhileATestRuns:
     @pytest.fixture
     def told(self, fixtures, tmp_path):
-        """Return what a test is told that sets some words of ``TEST_CACHE`` while it runs."""
+        """Return what a test is told that sets some words of ``TEST_CACHE``, or other keys, while it runs."""
 
-        def of(**words):
+        def of(keys=None, **words):
             with live_api(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                with override_llmcache(TEST_CACHE=words):
+                with override_llmcache(TEST_CACHE=words, **(keys or {})):
                     pass
             return [str(each.message) for each in caught]
 
@@ -250,12 +250,27 @@ class TestWhileATestRuns:
             ({"DIR": "elsewhere"}, "'DIR'"),
             ({"MODE": "refresh"}, "'MODE'"),
             ({"TTL": 60, "FALLBACK": "error"}, "'FALLBACK', 'TTL'"),
+            ({"ENABLED": False}, "'ENABLED'"),
+            ({"MAX_FIXTURE_BYTES": 10}, "'MAX_FIXTURE_BYTES'"),
         ],
     )
     def test_it_is_warned_of_what_is_not_followed(self, told, words, names):
         (warning,) = told(**words)
 
         assert f"sets TEST_CACHE[{names}] while it runs, which is not followed: set it on the class" in warning
+
+    @pytest.mark.parametrize(
+        ("words", "named"), [({}, "KEY_HEADERS"), ({"TTL": 60}, "TEST_CACHE['TTL'] and KEY_HEADERS")]
+    )
+    def test_nor_is_a_header_that_counts(self, told, words, named):
+        (warning,) = told({"KEY_HEADERS": ["x-tenant"]}, **words)
+
+        assert f" sets {named} while it runs, which is not followed" in warning
+
+    def test_what_the_environment_turns_on_no_settings_turn_off(self, told, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_ENABLED", "true")
+
+        assert told(ENABLED=False) == []
 
     def test_in_several_blocks_once(self, told):
         with live_api():
