@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from django.test.utils import override_settings
@@ -55,7 +55,8 @@ def follow(*, setting: str, enter: bool, **_: Any) -> None:
     """Let the sessions in force know of the settings that a test has just set, or put back.
 
     The hosts are followed, and ``MODE`` to ``replay``, which asks nobody. Of the rest a test that sets it is warned:
-    what it has recorded so far is of the settings that it began with.
+    what it has recorded so far is of the settings that it began with. Where they can't be read nobody is asked: a test
+    may only look at what the checks say of them.
 
     Args:
         setting: which of Django's.
@@ -64,13 +65,18 @@ def follow(*, setting: str, enter: bool, **_: Any) -> None:
     if setting != _NAME or _looking or recorder.current() is None:
         return
     sessions, changed = list(recorder.all_in_force()), []
-    with suppress(Exception):  # settings that can't be read are told of by the call that reads them
+    unreadable = ""
+    try:
         hosts = provider_hosts()
         named = conf.raw().get("TEST_CACHE") or {}
         for session in sessions:
             session.take_hosts(hosts)
             _follow_mode(session, named)
         changed = [(session, _not_followed(session, named)) for session in sessions] if enter else []
+    except Exception as error:  # a provider of the project's own may raise anything
+        unreadable = f"{type(error).__name__}: {error}"
+    for session in sessions:
+        session.setup = session.setup._replace(unreadable=unreadable)
     # A warning may be an error, which is the test's, and comes when all of them have followed.
     for session, names in changed:
         if names:

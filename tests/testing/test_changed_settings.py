@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import urllib.request
 import warnings
 
+import httpx
 import pytest
+import requests
 
+from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.testing import live_api, override_llmcache
 
@@ -174,6 +178,20 @@ REPLAYING_METHODS = """class Tests(SimpleTestCase):
         def test_outside(self):
             ask("outside")
 """
+UNREADABLE = """class Tests(SimpleTestCase):
+        @live_api
+        @override_llmcache(TEST_CACHE={"MOED": "replay"})
+        def test_asks(self):
+            ask("first")
+
+        @live_api
+        @override_llmcache(TEST_CACHE={"MOED": "replay"})
+        def test_swallows(self):
+            try:
+                ask("second")
+            except BaseException:
+                pass
+"""
 
 
 class TestOfTheTestCache:
@@ -228,6 +246,13 @@ class TestOfTheTestCache:
         done = run(BESIDE)
 
         assert "which is not followed" not in done.text, done
+
+    def test_where_it_sets_what_cannot_be_read_none_is_asked(self, run, provider):
+        done = run(UNREADABLE)
+
+        assert "calls: 2 missed" in done.text, done
+        assert "has 'MOED'; it may have" in done.text, done
+        assert provider.calls == 0
 
 
 class TestWhileATestRuns:
@@ -296,3 +321,40 @@ class TestWhileATestRuns:
     def test_the_mode_that_the_test_names_goes_before(self, fixtures):
         with live_api(mode="once") as session, override_llmcache(TEST_CACHE={"MODE": "replay"}):
             assert session.mode is Mode.ONCE
+
+
+class TestThatCannotBeRead:
+    """Who is a provider then nobody knows, nor whether one may be asked."""
+
+    @pytest.fixture
+    def wrong(self, fixtures):
+        """Return a context in which a provider's settings have a key that there is not."""
+        return override_llmcache(PROVIDERS={"anthropic": {"BASEURL": "x"}})
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            pytest.param(lambda url: requests.post(url, data=iter([b"{}"]), timeout=5), id="requests"),
+            pytest.param(lambda url: httpx.post(url, json={}), id="httpx"),
+            pytest.param(lambda url: urllib.request.urlopen(url, timeout=5), id="urllib"),
+        ],
+    )
+    def test_no_host_is_asked(self, wrong, provider, ask):
+        with pytest.raises(FixtureMiss, match="'BASEURL'"), live_api(), wrong:
+            ask(provider.url.replace("127.0.0.1", "localhost"))
+
+        assert provider.calls == 0
+
+    def test_who_asks_nobody_is_told_nothing(self, wrong):
+        with live_api() as session, wrong:
+            pass
+
+        assert session.misses == []
+
+    def test_when_they_are_back_it_goes_on(self, wrong, provider):
+        with live_api(mode="once"):
+            with wrong:
+                pass
+            requests.post(f"{provider.url}/v1/chat/completions", json={"model": "m"}, timeout=5)
+
+        assert provider.calls == 1
