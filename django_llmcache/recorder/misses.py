@@ -90,6 +90,19 @@ def explain_damage(error: Exception, *, test: str, command: str) -> str:
     return "\n".join(lines)
 
 
+def explain_unreadable(error: str, asked: Outgoing, *, test: str) -> str:
+    """Return what to show of a request that goes nowhere, as the settings don't say whom a test may ask.
+
+    Args:
+        error: says what is wrong with them.
+        asked: the request, redacted.
+        test: the id of the test that asked.
+    """
+    shown = masked(asked)
+    lines = ["Nobody is asked while the settings can't be read", f"{shown.method} {shown.url}"]
+    return "\n".join([": ".join(lines), f"  test     {test}", error])
+
+
 def explain_miss(
     asked: Outgoing,
     candidates: Iterable[Fixture],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from secrets import token_hex
@@ -34,6 +35,11 @@ def file_stem(seconds: float) -> str:
 def take_name(seconds: float) -> str:
     """Return a new name for a take: the UTC time, and four random hex characters."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H-%M-%SZ}-{token_hex(2)}"
+
+
+def filed_name(test: str, redacted: Callable[[str], str]) -> str:
+    """Return a test's id as it stands in files and messages: the value of a parameter may be a credential."""
+    return redacted(test) if "[" in test else test
 
 
 def other_stem(stem: str) -> str:

@@ -17,8 +17,8 @@ from .fixture import Fixture, FixtureError
 from .leaks import masked
 from .matcher import Matcher, endpoint_of
 from .missed import Missed
-from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, line_for
-from .names import take_name
+from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, explain_unreadable, line_for
+from .names import filed_name, take_name
 from .nest import Nest
 from .queues import Asked, Queues, RefusedError
 from .redaction import REQUEST_HEADERS, Redactor
@@ -70,7 +70,7 @@ class Session:
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = ObjectLock()
         # Not by self.filed: a session that is over must go without waiting for the collector of cycles.
-        self._queues = Queues(partial(_filed, test, self._redactor), setup, options)
+        self._queues = Queues(partial(filed_name, test, self._redactor.text), setup, options)
         self.calls = Calls()
         self._tapes = Tapes(
             self._redactor, record_errors=options.record_errors, during=self.calls.under_way, now=setup.now
@@ -85,8 +85,10 @@ class Session:
             timeout: seconds that the client would wait for the first byte, where it is known.
 
         Raises:
-            FixtureMiss: nothing is recorded, in ``replay``.
+            FixtureMiss: nothing is recorded, in ``replay``; or nobody knows whom the settings let be asked.
         """
+        if self.setup.unreadable:
+            raise self.refuse(outgoing)
         providers = self.setup.providers_of(outgoing)
         if not providers:
             return None
@@ -167,8 +169,8 @@ class Session:
         return [path for _, path in written]
 
     def filed(self) -> str:
-        """Return the test's id as it stands in files and messages: the value of a parameter may be a credential."""
-        return _filed(self.test, self._redactor)
+        """Return the test's id as it stands in files and messages."""
+        return filed_name(self.test, self._redactor.text)
 
     def _tell_error(self, error: Exception, key: str | None = None) -> None:
         self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})
@@ -192,6 +194,11 @@ class Session:
         )  # fmt: skip
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
         return self._missed.note(FixtureMiss(text), provider, masked(asked))
+
+    def refuse(self, asked: Outgoing) -> FixtureMiss:
+        """Note a request that goes nowhere while the settings can't be read, and return the error to raise."""
+        text = explain_unreadable(self.setup.unreadable, self._redactor.request(asked), test=self.filed())
+        return self._missed.note(FixtureMiss(text))
 
     def _damaged(self, damage: FixtureError, key: str) -> FixtureMiss:
         text = explain_damage(damage, test=self.filed(), command=self._command("damaged"))
@@ -290,7 +297,3 @@ def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Tapin
     if session is None or is_inside.get():
         return None
     return session.begin(outgoing, timeout=timeout)
-
-
-def _filed(test: str, redactor: Redactor) -> str:
-    return redactor.text(test) if "[" in test else test

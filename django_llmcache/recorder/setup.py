@@ -80,6 +80,8 @@ class Setup(NamedTuple):
         version: of this package, for ``recorded_by``.
         placeholder: stands for an API key where there is none; never sent.
         now: seconds since the epoch.
+        unreadable: what is wrong with the settings in force, ``""`` where they can be read. Else whoever is asked may
+            be a provider, and nobody is.
     """
 
     store: FixtureStore
@@ -100,6 +102,7 @@ class Setup(NamedTuple):
     version: str = ""
     placeholder: str = ""
     now: Callable[[], float] = time.time
+    unreadable: str = ""
 
     def stands_in(self, asked: Outgoing) -> bool:
         """Return whether a request bears the placeholder of a key: it is sent nowhere."""

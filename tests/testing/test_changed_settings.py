@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import urllib.request
 import warnings
 
+import httpx
 import pytest
+import requests
 
+from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.testing import live_api, override_llmcache
 
@@ -143,6 +147,26 @@ BESIDE = """@override_llmcache(TEST_CACHE={"DIR": "elsewhere"})
         def test_nothing(self):
             pass
 """
+SET_BY_SET_UP = """@override_llmcache(DEFAULT_TTL=60)
+    class Tests(SimpleTestCase):
+        @classmethod
+        def setUpClass(cls):
+            super().setUpClass()
+            cls.enterClassContext(override_llmcache(TEST_CACHE=WORDS))
+
+        @live_api
+        def test_first(self):
+            ask("first")
+
+        @live_api
+        def test_second(self):
+            ask("second")
+
+        @classmethod
+        def tearDownClass(cls):
+            ask("tear down")
+            super().tearDownClass()
+"""
 REPLAYING_METHODS = """class Tests(SimpleTestCase):
         @live_api
         @override_llmcache(TEST_CACHE={"MODE": "replay"})
@@ -153,6 +177,20 @@ REPLAYING_METHODS = """class Tests(SimpleTestCase):
         @live_api
         def test_outside(self):
             ask("outside")
+"""
+UNREADABLE = """class Tests(SimpleTestCase):
+        @live_api
+        @override_llmcache(TEST_CACHE={"MOED": "replay"})
+        def test_asks(self):
+            ask("first")
+
+        @live_api
+        @override_llmcache(TEST_CACHE={"MOED": "replay"})
+        def test_swallows(self):
+            try:
+                ask("second")
+            except BaseException:
+                pass
 """
 
 
@@ -193,6 +231,12 @@ class TestOfTheTestCache:
         assert len(list((project.folder / "elsewhere").rglob("*.json"))) == 2
         assert project.fixtures == []
 
+    def test_what_set_up_sets_over_those_of_its_class_holds_until_it_is_torn_down(self, run, provider):
+        done = run(SET_BY_SET_UP.replace("WORDS", '{"MODE": "replay"}'))
+
+        assert "calls: 3 missed" in done.text, done
+        assert provider.calls == 0
+
     def test_one_that_turns_it_on_is_set_up_and_run(self, run):
         done = run(ENABLED, OPENAI_API_KEY="made-up")
 
@@ -203,16 +247,23 @@ class TestOfTheTestCache:
 
         assert "which is not followed" not in done.text, done
 
+    def test_where_it_sets_what_cannot_be_read_none_is_asked(self, run, provider):
+        done = run(UNREADABLE)
+
+        assert "calls: 2 missed" in done.text, done
+        assert "has 'MOED'; it may have" in done.text, done
+        assert provider.calls == 0
+
 
 class TestWhileATestRuns:
     @pytest.fixture
     def told(self, fixtures, tmp_path):
-        """Return what a test is told that sets some words of ``TEST_CACHE`` while it runs."""
+        """Return what a test is told that sets some words of ``TEST_CACHE``, or other keys, while it runs."""
 
-        def of(**words):
+        def of(keys=None, **words):
             with live_api(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                with override_llmcache(TEST_CACHE=words):
+                with override_llmcache(TEST_CACHE=words, **(keys or {})):
                     pass
             return [str(each.message) for each in caught]
 
@@ -224,12 +275,27 @@ class TestWhileATestRuns:
             ({"DIR": "elsewhere"}, "'DIR'"),
             ({"MODE": "refresh"}, "'MODE'"),
             ({"TTL": 60, "FALLBACK": "error"}, "'FALLBACK', 'TTL'"),
+            ({"ENABLED": False}, "'ENABLED'"),
+            ({"MAX_FIXTURE_BYTES": 10}, "'MAX_FIXTURE_BYTES'"),
         ],
     )
     def test_it_is_warned_of_what_is_not_followed(self, told, words, names):
         (warning,) = told(**words)
 
         assert f"sets TEST_CACHE[{names}] while it runs, which is not followed: set it on the class" in warning
+
+    @pytest.mark.parametrize(
+        ("words", "named"), [({}, "KEY_HEADERS"), ({"TTL": 60}, "TEST_CACHE['TTL'] and KEY_HEADERS")]
+    )
+    def test_nor_is_a_header_that_counts(self, told, words, named):
+        (warning,) = told({"KEY_HEADERS": ["x-tenant"]}, **words)
+
+        assert f" sets {named} while it runs, which is not followed" in warning
+
+    def test_what_the_environment_turns_on_no_settings_turn_off(self, told, monkeypatch):
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_ENABLED", "true")
+
+        assert told(ENABLED=False) == []
 
     def test_in_several_blocks_once(self, told):
         with live_api():
@@ -255,3 +321,40 @@ class TestWhileATestRuns:
     def test_the_mode_that_the_test_names_goes_before(self, fixtures):
         with live_api(mode="once") as session, override_llmcache(TEST_CACHE={"MODE": "replay"}):
             assert session.mode is Mode.ONCE
+
+
+class TestThatCannotBeRead:
+    """Who is a provider then nobody knows, nor whether one may be asked."""
+
+    @pytest.fixture
+    def wrong(self, fixtures):
+        """Return a context in which a provider's settings have a key that there is not."""
+        return override_llmcache(PROVIDERS={"anthropic": {"BASEURL": "x"}})
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            pytest.param(lambda url: requests.post(url, data=iter([b"{}"]), timeout=5), id="requests"),
+            pytest.param(lambda url: httpx.post(url, json={}), id="httpx"),
+            pytest.param(lambda url: urllib.request.urlopen(url, timeout=5), id="urllib"),
+        ],
+    )
+    def test_no_host_is_asked(self, wrong, provider, ask):
+        with pytest.raises(FixtureMiss, match="'BASEURL'"), live_api(), wrong:
+            ask(provider.url.replace("127.0.0.1", "localhost"))
+
+        assert provider.calls == 0
+
+    def test_who_asks_nobody_is_told_nothing(self, wrong):
+        with live_api() as session, wrong:
+            pass
+
+        assert session.misses == []
+
+    def test_when_they_are_back_it_goes_on(self, wrong, provider):
+        with live_api(mode="once"):
+            with wrong:
+                pass
+            requests.post(f"{provider.url}/v1/chat/completions", json={"model": "m"}, timeout=5)
+
+        assert provider.calls == 1

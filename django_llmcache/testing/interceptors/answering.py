@@ -65,12 +65,14 @@ def refuse_cassette(outgoing: Outgoing) -> None:
 
 
 def concerns(url: str) -> bool:
-    """Return whether the session in force has a part in requests to an address.
+    """Return whether the session in force has a part in requests to an address, or may have.
 
     Asked before a body is read that is a stream, and would be read into memory in vain.
     """
     current = session.current()
-    return current is not None and current.setup.provider_of(Outgoing("", url, (), b"").host) is not None
+    if current is None or current.setup.unreadable:
+        return current is not None
+    return current.setup.provider_of(Outgoing("", url, (), b"").host) is not None
 
 
 def is_replaying() -> bool:

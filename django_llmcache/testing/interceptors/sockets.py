@@ -101,22 +101,23 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
             host, port = self._tunnel_host or self.host, self._tunnel_port or self.port
             if to_proxy is not None and to_proxy.hostname:
                 host, port = to_proxy.hostname, to_proxy.port or to_proxy.scheme
-            watch(host, port)
+            watch(host, port, is_request=True)
         return original(self, method, url, *args, **kwargs)
 
     return putrequest
 
 
-def watch(host: Any, port: Any, *, client: str = "") -> None:
+def watch(host: Any, port: Any, *, client: str = "", is_request: bool = False) -> None:
     """Refuse a connection to a provider in a replay, and note it in the other modes, unless the recorder knows of it.
 
     Args:
         host: as the client says it.
         port: a number, a service's name, or neither.
-        client: the library that connects, where it is not on the stack itself.
+        client: the library that connects, where it is not on the stack itself; it makes requests.
+        is_request: whether a request is about to be sent. Any other connection may be to a database.
 
     Raises:
-        FixtureMiss: it is refused.
+        FixtureMiss: it is refused, also where a request may be to a provider, as the settings can't be read.
     """
     current = session.current()
     if current is None or not isinstance(host, str | bytes):
@@ -124,9 +125,12 @@ def watch(host: Any, port: Any, *, client: str = "") -> None:
     name = (host.decode("ascii", "replace") if isinstance(host, bytes) else host).lower().rstrip(".")
     scheme = _SCHEMES.get(port, "https")
     wanted = Outgoing("CONNECT", f"{scheme}://{_bracketed(name)}" + _port(port), (), b"")
-    provider = current.setup.provider_of(wanted.host)
-    if provider is None or any(map(session.is_calling, _names(wanted))):
+    provider = current.setup.provider_of(wanted.host) or ""
+    refused = current.setup.unreadable and (provider or client or is_request)
+    if not (provider or refused) or any(map(session.is_calling, _names(wanted))):
         return
+    if refused:
+        raise current.refuse(wanted._replace(method=f"{_client(client)} connects to"))
     refuse_cassette(wanted)
     if current.mode is Mode.REPLAY:
         raise current.miss(wanted._replace(method=f"{_client(client)} connects to"), provider, "blocked")
