@@ -61,6 +61,14 @@ def wrote(session: Session, paths: Iterable[Path]) -> None:
         _written.extend((session, path) for path in paths)
 
 
+def is_expected(session: Session) -> bool:
+    """Return whether an error that leaves a session is what its test expects, which decides by how it ends.
+
+    So it is with a fault in a block. An error without one may make the test try again, and ask anew.
+    """
+    return session.options.fault is not None and session.label == running_test() and _is_called()
+
+
 def end(*, passed: bool, gave_up: bool) -> None:
     """Take back what the blocks have written, unless the test has passed.
 

@@ -88,18 +88,26 @@ def beside(found: Container[pytest.Item], within: Within) -> list[pytest.Item]:
     return left_out
 
 
-def _is_live(kind: type) -> bool:
-    """Return whether a class, one above it or something in it has the marker or the tag."""
+def _is_live(kind: type, seen: set[int] | None = None) -> bool:
+    """Return whether a class, one above it or something in it has the marker or the tag.
+
+    A class in it need not be written there: pytest takes its tests all the same.
+
+    Args:
+        kind: the class.
+        seen: which were looked into before, as one may name another that names it; a class may say what it is equal to.
+    """
+    seen = set() if seen is None else seen
+    seen.add(id(kind))
     return any(
-        NAME in _names_on(target) or (_is_inner(target, base) and _is_live(target))
+        NAME in _names_on(target) or (_is_class(target) and id(target) not in seen and _is_live(target, seen))
         for base in kind.__mro__
         for target in (base, *vars(base).values())
     )
 
 
-def _is_inner(target: Any, base: type) -> bool:
-    """Return whether a class is written inside another: one that is merely named there may name that one again."""
-    return issubclass(type(target), type) and target.__qualname__.startswith(f"{base.__qualname__}.")
+def _is_class(target: Any) -> bool:
+    return issubclass(type(target), type)
 
 
 def _names_on(target: Any) -> Iterator[Any]:

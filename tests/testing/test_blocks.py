@@ -106,6 +106,104 @@ def test_nothing_stays_where_the_tear_down_fails(project, run):
     assert project.fixtures == []
 
 
+LEFT_BY_A_FAULT = """
+    import asyncio
+    import os
+    from unittest import IsolatedAsyncioTestCase
+
+    from django.test import SimpleTestCase
+    from django_llmcache import achat, chat
+    from django_llmcache.exceptions import LLMCacheError
+    from django_llmcache.testing import live_api
+
+    HI = [{"role": "user", "content": "Hi"}]
+
+
+    @live_api(fault="garble@1")
+    def faulty():
+        chat("openai", HI)
+
+
+    KIND
+        METHOD
+            if os.environ.get("FAILING"):
+                self.fail("at its end")
+"""
+LEAVING = {
+    "fault in a block": """def test_it(self):
+            with self.assertRaises(LLMCacheError), live_api(fault="garble@1"):
+                chat("openai", HI)""",
+    "fault in a function": """def test_it(self):
+            with self.assertRaises(LLMCacheError):
+                faulty()""",
+    "fault in an async block": """async def test_it(self):
+            with self.assertRaises(LLMCacheError):
+                async with live_api(fault="garble@1"):
+                    await achat("openai", HI)""",
+    "fault in what is called off": """async def test_it(self):
+            with self.assertRaises(asyncio.CancelledError):
+                async with live_api(fault="garble@1"):
+                    with self.assertRaises(LLMCacheError):
+                        await achat("openai", HI)
+                    raise asyncio.CancelledError""",
+}
+
+
+@pytest.fixture(params=LEAVING)
+def left(request, project):
+    """Return a project with a test that expects what leaves a block, and fails where it is told to."""
+    kind = "IsolatedAsyncioTestCase" if "async def" in LEAVING[request.param] else "SimpleTestCase"
+    code = LEFT_BY_A_FAULT.replace("KIND", f"class Tests({kind}):").replace("METHOD", LEAVING[request.param])
+    project.write("test_faq.py", code)
+    return project
+
+
+def test_what_one_has_recorded_stays_that_is_left_by_a_fault_which_its_test_expects(left, provider, run):
+    recorded, replayed = run(**ON), run(**ON, LLMCACHE_TEST_CACHE_MODE="replay")
+
+    assert (recorded.code, replayed.code) == (0, 0), (recorded, replayed)
+    assert provider.calls == len(left.fixtures) == 1
+    assert "1 recorded" in recorded.text, recorded
+
+
+def test_nothing_stays_of_it_where_the_test_fails(left, provider, run):
+    done = run(**ON, FAILING="yes")
+
+    assert "at its end" in done.text, done
+    assert provider.calls == 1
+    assert left.fixtures == []
+
+
+AFTER_A_MISS = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.exceptions import LLMCacheError
+    from django_llmcache.recorder.misses import FixtureMiss
+    from django_llmcache.testing import live_api
+
+    STANDS_IN = "llmcache-has-no-key"  # and so it can't be recorded
+
+
+    class Tests(SimpleTestCase):
+        def test_it(self):
+            with self.assertRaises(FixtureMiss), live_api(fault="garble@1"):
+                try:
+                    chat("openai", [{"role": "user", "content": "Hi"}])
+                except LLMCacheError:
+                    chat("anthropic", [{"role": "user", "content": "Hi"}], model="claude", api_key=STANDS_IN)
+"""
+
+
+def test_nothing_stays_of_one_that_is_left_by_a_miss(project, provider, run):
+    project.write("test_faq.py", AFTER_A_MISS)
+
+    done = run(**ON)
+
+    assert done.code == 0, done
+    assert provider.calls == 1
+    assert project.fixtures == []
+
+
 RERUN = """
     import pytest
     from _pytest.runner import runtestprotocol

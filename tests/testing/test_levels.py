@@ -437,6 +437,32 @@ def test_a_class_with_live_api_tests_tells_of_nothing_odd_beside_one_that_is_pic
     assert "1 passed in" in done.text, done
 
 
+UNLIKE = """
+    class Meta(type):
+        def __hash__(cls):
+            print("asked what it is like")
+            return 1
+
+
+    class TestOuter:
+        class Other(metaclass=Meta):
+            pass
+
+
+    def test_one():
+        pass
+"""
+
+
+def test_a_class_in_one_beside_that_is_picked_is_not_asked_what_it_is_like(project):
+    project.write("test_unlike.py", UNLIKE)
+
+    done = project.pytest("-s", "test_unlike.py::test_one")
+
+    assert "1 passed" in done.text, done
+    assert "asked what it is like" not in done.text
+
+
 FORMS = {
     "class": """
         @live_api
@@ -459,6 +485,29 @@ FORMS = {
                 @pytest.mark.live_api
                 def test_live(place):
                     pass
+    """,
+    "written elsewhere": """
+        class Inner:
+            @pytest.mark.live_api
+            def test_live(self, place):
+                pass
+
+        class TestOuter:
+            TestInner = Inner
+
+        Inner.outer = TestOuter
+    """,
+    "made": """
+        def made():
+            class Tests:
+                @pytest.mark.live_api
+                def test_live(self, place):
+                    pass
+
+            return Tests
+
+        class TestOuter:
+            TestInner = made()
     """,
 }
 
