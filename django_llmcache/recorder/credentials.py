@@ -85,7 +85,7 @@ _TOKEN: Final = re.compile(
     | A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![A-Za-z0-9]) | ABSK[A-Za-z0-9+/]{40,}={0,2}
     | lsv2_[a-z]{2}_[A-Za-z0-9_]{16,} | dapi[0-9a-f]{32} | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}
     | pypi-AgE[A-Za-z0-9_-]{16,} | pa-(?=[a-z0-9_-]*[A-Z])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{40,}   # PyPI, Voyage
-    | SK[0-9a-f]{32}(?![A-Za-z0-9]) | \d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])   # Twilio, Telegram
+    | SK[0-9a-f]{32}(?![A-Za-z0-9]) | (?:bot)?\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])   # Twilio, Telegram
     | [MNO](?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}   # Discord
     | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}   # JSON Web Token
     )

@@ -109,6 +109,19 @@ class Level(NamedTuple):
                 yield hold
 
 
+def missing_as_error(act: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that raises an ordinary error in place of a miss."""
+
+    @wraps(act)
+    def acting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return act(*args, **kwargs)
+        except FixtureMiss as miss:
+            raise SetUpMissError(str(miss)).with_traceback(miss.__traceback__) from None
+
+    return acting
+
+
 class Hold:
     """The session of one set-up or tear-down.
 

@@ -46,7 +46,10 @@ def has_fixtures_alone(path: str, config: pytest.Config, conf: ModuleType | None
         not each.function.__module__.startswith("_pytest.") for each in config.hook.pytest_collect_file.get_hookimpls()
     ):
         return False
-    return all(map(_FOLDER_OF_KEY.fullmatch, os.listdir(path)))  # noqa: PTH208 - the same
+    try:
+        return all(map(_FOLDER_OF_KEY.fullmatch, os.listdir(path)))  # noqa: PTH208 - the same
+    except OSError:  # pytest tells of it
+        return False
 
 
 def _root_of_fixtures(conf: ModuleType) -> str:

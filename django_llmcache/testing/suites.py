@@ -17,7 +17,7 @@ from unittest.util import strclass
 from django_llmcache.recorder.misses import FixtureMiss
 
 from . import unheard
-from .levels import Hold, Level
+from .levels import Hold, Level, missing_as_error
 from .options import options_from, options_of, words_of
 from .setups import refuse_outside_tests, under_django, under_pytest
 
@@ -87,6 +87,8 @@ def _class_set_up(handle: Handler) -> Handler:
             elif level is not None:
                 held = _held(level, kind, "setUpClass", "tearDownClass")
                 stack.enter_context(patch.object(kind, "setUpClass", held))
+            else:
+                stack.enter_context(_missing_as_errors(kind, "setUpClass", "setUpTestData"))
             return handle(self, test, result)
 
     return set_up
@@ -145,7 +147,10 @@ def _class_torn_down(handle: Handler) -> Handler:
         level, _ = level_of(kind)
         try:
             if level is None or getattr(kind, "__unittest_skip__", False):
-                with _listening(self, result, "tearDownClass", strclass(kind)):
+                with (
+                    _listening(self, result, "tearDownClass", strclass(kind)),
+                    _missing_as_errors(kind, "tearDownClass"),
+                ):
                     handle(self, test, result)
                 return
             with (
@@ -174,6 +179,8 @@ def _module_set_up(handle: Handler) -> Handler:
             if level is not None:
                 act = _nothing if _is_idle(module) else _held(level, module, "setUpModule", "tearDownModule")
                 stack.enter_context(patch.object(module, "setUpModule", act))
+            else:
+                stack.enter_context(_missing_as_errors(module, "setUpModule"))
             return handle(self, test, result)
 
     return set_up
@@ -202,7 +209,7 @@ def _module_torn_down(handle: Handler) -> Handler:
             handle(self, result)
             return
         if level is None:
-            with _listening(self, result, "tearDownModule", name):
+            with _listening(self, result, "tearDownModule", name), _missing_as_errors(module, "tearDownModule"):
                 handle(self, result)
             return
         original = getattr(module, "tearDownModule", _nothing)
@@ -230,6 +237,18 @@ def _listening(suite: Any, result: TestResult, name: str, parent: str) -> Iterat
             raise misses[0]
         except FixtureMiss as miss:
             suite._createClassOrModuleLevelException(result, miss, name, parent)
+
+
+@contextmanager
+def _missing_as_errors(owner: Any, *names: str) -> Iterator[None]:
+    """Let a miss of a block in these functions be an ordinary error: after any other unittest ends the whole run."""
+    with ExitStack() as stack:
+        for name in names:
+            if hasattr(owner, name):
+                stack.enter_context(patch.object(owner, name, missing_as_error(getattr(owner, name))))
+        if _is_tests(owner):
+            owner._class_cleanups[:] = [(missing_as_error(act), *said) for act, *said in owner._class_cleanups]
+        yield
 
 
 @contextmanager

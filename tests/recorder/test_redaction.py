@@ -60,6 +60,7 @@ TOKENS = {
     "discord": "MTIz" + WORD + ".Ga1b2c." + WORD + "Ab3dE9f",
     "pypi": "pypi-" + "AgEIcHlwaS5vcmc" + WORD * 2,
     "telegram": "1234567890:" + "AA" + (WORD * 2)[:33],
+    "telegram-in-an-address": "bot1234567890:" + "AA" + (WORD * 2)[:33],
     "twilio": "SK" + "0a1b2c3d" * 4,
     "voyage": "pa-" + (WORD * 3)[:43],
     "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0In0." + WORD + "_-x",

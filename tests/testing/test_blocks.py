@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from textwrap import dedent
+
 import pytest
 
 from django_llmcache.contrib.demo.standin import Reply
@@ -669,3 +672,34 @@ def test_one_out_of_the_hearing_of_what_tests_share_fails_the_run_once(project, 
     assert done.code == 1, done
     assert "1 error in" in done.text or "1 failed" in done.text or "FAILED (errors=1)" in done.text, done
     assert "Nothing is recorded for this request" in done.text
+
+
+OTHERS = """
+
+    class Others(SimpleTestCase):
+        def test_other(self):
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "of_a_class"),
+    [
+        pytest.param("", OF_A_CLASS.format("setUpClass"), id="setUpClass"),
+        pytest.param("", OF_A_CLASS.format("tearDownClass"), id="tearDownClass"),
+        pytest.param(
+            "", "setUpClass = classmethod(lambda cls: cls.addClassCleanup(in_a_thread))", id="clean-up of a class"
+        ),
+        pytest.param("tearDownModule = in_a_thread", "", id="tearDownModule"),
+    ],
+)
+def test_a_miss_in_what_tests_share_is_the_error_of_that_and_the_others_run(project, module, of_a_class):
+    acts = SHARED_ACTS.replace("MODULE", module).replace("CLASS", of_a_class)
+    project.write("test_faq.py", re.sub("(?<!def )in_a_thread", "block", acts))
+    project.write("test_others.py", "from django.test import SimpleTestCase\n" + dedent(OTHERS))
+
+    done = project.manage("test", "-v", "2", **ON)
+
+    assert "FAILED (errors=1)" in done.text, done
+    assert "Nothing is recorded for this request" in done.text
+    assert "test_other (test_others.Others.test_other) ... ok" in done.text

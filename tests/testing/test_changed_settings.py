@@ -345,6 +345,12 @@ class TestThatCannotBeRead:
 
         assert provider.calls == 0
 
+    def test_what_an_sdk_tells_of_itself_meanwhile_fails_no_test(self, wrong, provider):
+        with live_api(mode="replay") as session, wrong:
+            requests.post(f"{provider.url}/v1/traces/ingest", json={}, timeout=5)
+
+        assert session.misses == []
+
     def test_who_asks_nobody_is_told_nothing(self, wrong):
         with live_api() as session, wrong:
             pass

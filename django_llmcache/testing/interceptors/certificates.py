@@ -27,7 +27,7 @@ else:  # Python's own class, also where truststore's has taken its place
     Plain = next(kind for kind in ssl.SSLContext.__mro__ if _SSLContext in kind.__bases__)
 
 _BY_ENVIRONMENT: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_USUAL: Final = (ssl.SSLContext, ssl.create_default_context)
+_CREATE: Final = ssl.create_default_context
 _lock = threading.RLock()
 _good: set[_Load] = set()
 """What could be read: a file that is damaged, or not there, is told of at once."""
@@ -45,7 +45,8 @@ def is_usual() -> bool:
     """Return whether a context is made as ever: nothing names its certificates, and nobody makes it another way."""
     where = getattr(sys.modules.get("certifi"), "where", None)
     own = where is None or getattr(where, "__module__", "").partition(".")[0] == "certifi"
-    return own and (ssl.SSLContext, ssl.create_default_context) == _USUAL and not _is_told_by_environment()
+    usual = (ssl.SSLContext, ssl.create_default_context) == (Plain, _CREATE)
+    return own and usual and not _is_told_by_environment()
 
 
 class LateContext:
