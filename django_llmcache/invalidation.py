@@ -18,9 +18,11 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
-from . import conf
+from . import backends, conf
+from .entry import Selector
 from .exceptions import ConfigurationError
 from .tags import label_of, tag_of, tag_of_object
+from .telemetry import emit_failure
 
 UNWATCHED: Final = frozenset({"admin.logentry", "contenttypes.contenttype", "migrations.migration", "sessions.session"})
 """Models that no answer is made of, and that are written all the time."""
@@ -239,10 +241,6 @@ def _hooks_of(connection: BaseDatabaseWrapper) -> list[Any]:
 
 def _expire(tags: frozenset[str]) -> None:
     """Clear what has one of these tags; a failure is told, and never costs the change that was committed."""
-    from . import backends, workers  # not with the signals: most tests of a project change nothing that is watched
-    from .entry import Selector
-    from .telemetry import emit_failure
-
     try:
         backend = backends.current()
         cleared = backend.expire(tags)
@@ -250,6 +248,8 @@ def _expire(tags: frozenset[str]) -> None:
         emit_failure(error, _expire, key=None, operation="clear")
         return
     if backend.in_process:
+        from . import workers  # not with the signals: most tests of a project change nothing that is watched
+
         listed = _concrete(conf.current().tag_models or frozenset())
         for tag in tags:
             if tag in cleared or tag.partition(":")[0] in listed:

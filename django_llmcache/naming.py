@@ -46,9 +46,14 @@ def is_named(name: str) -> bool:
     return plain(name).endswith(ENDINGS)
 
 
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in lower case, one empty one where it has none."""
+    return _WORD.findall(name) or [""]
+
+
 def names_credential(header: str) -> bool:
     """Return whether a header of this name, in lower case, is a credential whatever its value."""
     if is_named(header) or plain(header) in GATEWAYS:
         return True
-    *before, last = _WORD.findall(header) or [""]
+    *before, last = words_of(header)
     return last in SECRETS or (last == "key" and not KEYS.isdisjoint(before[-1:]))

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
-from django_llmcache.naming import TELLING, names_credential, plain
+from django_llmcache.naming import TELLING, names_credential, plain, words_of
 
 from .credentials import HARMLESS, HEADERS, POSSIBLE, is_parameter, is_telling, looks_random
 
@@ -20,7 +20,6 @@ PLACES: Final = HARMLESS | frozenset({
 })  # fmt: skip
 """Words that make the name of a thing, or its place, of a ``key``."""
 
-_WORD: Final = re.compile("[a-z]+")
 _SCHEME: Final = re.compile(r"(?:api-?key|basic|bearer|key|token)\s+", re.IGNORECASE)
 _SCHEMED: Final = re.compile(r"(?:basic|bearer)\s+\S", re.IGNORECASE)
 _SIGNS: Final = dict.fromkeys(map(ord, "!#$%&*?@^|"), "-")
@@ -54,7 +53,7 @@ def is_bearing(name: str) -> bool:
     """
     if is_known(name) or is_telling(name) or plain(name) in POSSIBLE:
         return True
-    *before, last = _WORD.findall(name) or [""]
+    *before, last = words_of(name)
     if last == "key":
         return PLACES.isdisjoint(before)
     return last in TELLING and (last != "token" or HARMLESS.isdisjoint(before))

@@ -146,21 +146,18 @@ def _class_torn_down(handle: Handler) -> Handler:
             return
         level, _ = level_of(kind)
         try:
-            if level is None or getattr(kind, "__unittest_skip__", False):
+            with _listening(self, result, "tearDownClass", strclass(kind)):
+                if level is None or getattr(kind, "__unittest_skip__", False):
+                    with _missing_as_errors(kind, "tearDownClass"):
+                        handle(self, test, result)
+                    return
                 with (
-                    _listening(self, result, "tearDownClass", strclass(kind)),
-                    _missing_as_errors(kind, "tearDownClass"),
+                    _reported(self, result, "tearDownClass", strclass(kind)),
+                    level.held("tear-down") as hold,
+                    patch.object(kind, "tearDownClass", hold.telling(kind.tearDownClass)),
                 ):
+                    hold.tell_clean_ups(kind)
                     handle(self, test, result)
-                return
-            with (
-                _listening(self, result, "tearDownClass", strclass(kind)),
-                _reported(self, result, "tearDownClass", strclass(kind)),
-                level.held("tear-down") as hold,
-                patch.object(kind, "tearDownClass", hold.telling(kind.tearDownClass)),
-            ):
-                hold.tell_clean_ups(kind)
-                handle(self, test, result)
         finally:
             _unskip(kind)
 
@@ -204,23 +201,20 @@ def _module_torn_down(handle: Handler) -> Handler:
     def tear_down(self: Any, result: TestResult) -> None:
         name = self._get_previous_module(result)
         module = sys.modules.get(name) if name and under_django() else None
-        level = level_of_module(name) if module else None
         if module is None:
             handle(self, result)
             return
-        if level is None:
-            with _listening(self, result, "tearDownModule", name), _missing_as_errors(module, "tearDownModule"):
-                handle(self, result)
-            return
-        original = getattr(module, "tearDownModule", _nothing)
-        with (
-            _listening(self, result, "tearDownModule", name),
-            _reported(self, result, "tearDownModule", name),
-            level.held("tear-down") as hold,
-        ):
-            act = _nothing if _is_idle(module) else hold.telling(original)
-            with patch.object(module, "tearDownModule", act, create=True):
-                handle(self, result)
+        level = level_of_module(name)
+        with _listening(self, result, "tearDownModule", name):
+            if level is None:
+                with _missing_as_errors(module, "tearDownModule"):
+                    handle(self, result)
+                return
+            original = getattr(module, "tearDownModule", _nothing)
+            with _reported(self, result, "tearDownModule", name), level.held("tear-down") as hold:
+                act = _nothing if _is_idle(module) else hold.telling(original)
+                with patch.object(module, "tearDownModule", act, create=True):
+                    handle(self, result)
 
     return tear_down
 

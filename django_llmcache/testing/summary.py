@@ -105,9 +105,9 @@ def of_a_run() -> Iterator[None]:
     try:
         with conf.placed({conf.RUN_LOG: path}):
             yield
-        _here.extend(_read(path, Path(path).stat().st_size))
+        _here.extend(_read(path))
     finally:
-        _read.cache_clear()
+        _parsed.cache_clear()
         Path(path).unlink(missing_ok=True)
 
 
@@ -209,11 +209,15 @@ def _tokens_of(fixture: Fixture) -> int:
 
 def _lines() -> list[dict[str, Any]]:
     path = conf.environment(conf.RUN_LOG)
-    return [*_here, *(_read(path, Path(path).stat().st_size) if path else ())]
+    return [*_here, *(_read(path) if path else ())]
+
+
+def _read(path: str) -> tuple[dict[str, Any], ...]:
+    return _parsed(path, Path(path).stat().st_size)
 
 
 @lru_cache(maxsize=1)  # it is asked several things at the end
-def _read(path: str, size: int) -> tuple[dict[str, Any], ...]:
+def _parsed(path: str, size: int) -> tuple[dict[str, Any], ...]:
     """Return the lines in the first bytes of a log, which only ever grows."""
     with Path(path).open("rb") as log:
         whole, _, _ = log.read(size).rpartition(b"\n")  # others may be at the last line

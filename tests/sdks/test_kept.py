@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import ssl
-import subprocess
 
 import pytest
 from django.test import override_settings
@@ -15,7 +14,7 @@ from django_llmcache import policy
 from django_llmcache.contrib.demo.standin import Reply, Stall
 from django_llmcache.transports import cached_async_client, cached_client, wrap
 from tests.recordings import load
-from tests.transports.loopback import LONG, Loopback, whole
+from tests.transports.loopback import LONG, Loopback, self_signed, whole
 
 from .asking import HI
 
@@ -169,16 +168,6 @@ def test_a_proxy_of_the_client_is_asked(standin):
     assert proxy.requests[0].startswith(f"POST {standin.url}/v1/chat/completions ".encode())
     assert (len(proxy.requests), standin.calls) == (1, 0)
     assert again == live
-
-
-def self_signed(folder):
-    """Return the file of a key and a certificate for this machine."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate]
-    subprocess.run(["openssl", "req", *made, *names], check=True, capture_output=True, timeout=60)
-    certificate.write_bytes(key.read_bytes() + certificate.read_bytes())
-    return certificate
 
 
 def test_the_clients_own_trust_holds(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from textwrap import dedent
 
 import pytest
 
@@ -675,6 +674,8 @@ def test_one_out_of_the_hearing_of_what_tests_share_fails_the_run_once(project, 
 
 
 OTHERS = """
+    from django.test import SimpleTestCase
+
 
     class Others(SimpleTestCase):
         def test_other(self):
@@ -696,7 +697,7 @@ OTHERS = """
 def test_a_miss_in_what_tests_share_is_the_error_of_that_and_the_others_run(project, module, of_a_class):
     acts = SHARED_ACTS.replace("MODULE", module).replace("CLASS", of_a_class)
     project.write("test_faq.py", re.sub("(?<!def )in_a_thread", "block", acts))
-    project.write("test_others.py", "from django.test import SimpleTestCase\n" + dedent(OTHERS))
+    project.write("test_others.py", OTHERS)
 
     done = project.manage("test", "-v", "2", **ON)
 

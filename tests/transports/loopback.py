@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 Answer = bytes | Callable[[socket.socket], None]
@@ -125,6 +127,16 @@ def chunked_head(content_type: str) -> bytes:
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def self_signed(folder: Path) -> Path:
+    """Return the file of a key and a certificate for this machine."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", "req", *made, *names], check=True, capture_output=True, timeout=60)
+    certificate.write_bytes(key.read_bytes() + certificate.read_bytes())
+    return certificate
 
 
 def _read(connection: socket.socket) -> bytes:

@@ -70,9 +70,10 @@ def concerns(url: str) -> bool:
     Asked before a body is read that is a stream, and would be read into memory in vain.
     """
     current = session.current()
-    if current is None or current.setup.unreadable:
-        return current is not None
-    return current.setup.provider_of(Outgoing("", url, (), b"").host) is not None
+    if current is None:
+        return False
+    setup = current.setup
+    return bool(setup.unreadable) or setup.provider_of(Outgoing("", url, (), b"").host) is not None
 
 
 def is_replaying() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 
 import certifi
 import httpx
@@ -12,7 +11,7 @@ import httpx2
 import pytest
 import truststore
 
-from tests.transports.loopback import Loopback, whole
+from tests.transports.loopback import Loopback, self_signed, whole
 
 
 @pytest.fixture(params=[httpx, httpx2], ids=lambda library: library.__name__)
@@ -28,14 +27,7 @@ def _environment(monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """Return the file of a certificate and its key for ``localhost``, which nobody knows."""
-    folder = tmp_path_factory.mktemp("certificate")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate]
-    subprocess.run(["openssl", "req", *made, *names], check=True, capture_output=True, timeout=60)
-    certificate.write_bytes(key.read_bytes() + certificate.read_bytes())
-    return certificate
+    return self_signed(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture
