@@ -197,22 +197,20 @@ def gemini_stream(client):
     return [without_head(part) for part in client.models.generate_content_stream(**gemini_words("plain"))]
 
 
-def _mistral(url: str) -> Any:
-    from mistralai.client import Mistral
-
-    return Mistral(api_key="made-up", server_url=url, client=cached_client(), async_client=cached_async_client())
-
-
 @contextmanager
 def mistral_client(url: str) -> Iterator[Any]:
-    with _mistral(url) as client:
-        yield client
+    from mistralai.client import Mistral
+
+    with cached_client() as http:  # it closes none that it is given
+        yield Mistral(api_key="made-up", server_url=url, client=http)
 
 
 @asynccontextmanager
 async def mistral_aclient(url: str) -> AsyncIterator[Any]:
-    async with _mistral(url) as client:
-        yield client
+    from mistralai.client import Mistral
+
+    async with cached_async_client() as http:
+        yield Mistral(api_key="made-up", server_url=url, async_client=http)
 
 
 def mistral_words(kind: str) -> dict[str, Any]:
@@ -287,23 +285,20 @@ def litellm_stream(base):
     ]
 
 
-def _langchain(url: str) -> Any:
-    from langchain_openai import ChatOpenAI
-
-    return ChatOpenAI(
-        model="gpt-4o-mini", base_url=f"{url}/v1", max_retries=0, http_client=cached_client(),
-        http_async_client=cached_async_client(),
-    )  # fmt: skip
-
-
 @contextmanager
 def langchain_client(url: str) -> Iterator[Any]:
-    yield _langchain(url)
+    from langchain_openai import ChatOpenAI
+
+    with cached_client() as http:  # it has no way to close one
+        yield ChatOpenAI(model="gpt-4o-mini", base_url=f"{url}/v1", max_retries=0, http_client=http)
 
 
 @asynccontextmanager
 async def langchain_aclient(url: str) -> AsyncIterator[Any]:
-    yield _langchain(url)
+    from langchain_openai import ChatOpenAI
+
+    async with cached_async_client() as http:
+        yield ChatOpenAI(model="gpt-4o-mini", base_url=f"{url}/v1", max_retries=0, http_async_client=http)
 
 
 def _langchain_way(model: Any, kind: str) -> Any:
