@@ -59,12 +59,17 @@ def _stamp(status: os.stat_result) -> Stamp:
 
 def folders_in(parent: Path) -> list[Path]:
     """Return the folders in a folder, sorted; links are none."""
+    # Sorted as texts, in a fifth of the time that it takes to compare paths.
+    return [parent / name for name in sorted(folder_names_in(parent))]
+
+
+def folder_names_in(parent: Path) -> set[str]:
+    """Return the names of the folders in a folder; links are none."""
     try:
         with os.scandir(parent) as entries:
-            # Sorted as texts, in a fifth of the time that it takes to compare paths.
-            return [Path(path) for path in sorted(one.path for one in entries if one.is_dir(follow_symlinks=False))]
+            return {one.name for one in entries if one.is_dir(follow_symlinks=False)}
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return set()
 
 
 def key_folders(provider: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from django_llmcache import conf, providers
 from django_llmcache.locks import fork_safe_lock
-from django_llmcache.recorder.files import folders_in
+from django_llmcache.recorder.files import folder_names_in
 from django_llmcache.recorder.names import folder_name
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode
@@ -94,7 +94,7 @@ def placeholders(session: Session) -> dict[str, str]:
     """Return keys for SDKs that refuse to start without one; the session sends none of them anywhere."""
     if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
         return {}
-    recorded = {folder.name for folder in folders_in(session.setup.store.folder)}
+    recorded = folder_names_in(session.setup.store.folder)
     missing = [name for name in _variables(session, recorded) if not _is_given(name)]
     names = [name for name in missing if not any(map(_is_given, ALIASES.get(name, ())))]
     if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():

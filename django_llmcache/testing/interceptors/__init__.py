@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django_llmcache import arrivals
+
+from .patching import put_back
 
 
 class Interceptor(NamedTuple):
@@ -51,7 +53,8 @@ INTERCEPTORS: Final = (
 _lock = threading.RLock()
 _armed = 0
 _installing = False
-_put_back: list[Callable[[], Any]] = []
+_waiting: list[Callable[[], None]] = []
+"""What ends that libraries are waited for."""
 
 
 def arm() -> None:
@@ -64,7 +67,7 @@ def arm() -> None:
         _armed += 1
         if _armed == 1:
             libraries = {name for one in INTERCEPTORS for name in (one.library, one.engine) if name}
-            _put_back.append(arrivals.wait_for(libraries, _install))
+            _waiting.append(arrivals.wait_for(libraries, _install))
             _install()
 
 
@@ -73,8 +76,9 @@ def disarm() -> None:
     global _armed
     with _lock:
         _armed = max(0, _armed - 1)
-        while _armed == 0 and _put_back:
-            _put_back.pop()()
+        if _armed == 0 and _waiting:
+            put_back()
+            _waiting.pop()()
 
 
 @contextmanager
@@ -95,8 +99,8 @@ def _install() -> None:
             return
         _installing = True
         try:
-            names = dict.fromkeys(one.name for one in INTERCEPTORS if _is_ready(one))
-            _put_back.extend([_installer(name)() for name in names])
+            for name in dict.fromkeys(one.name for one in INTERCEPTORS if _is_ready(one)):
+                _installer(name)()
         finally:
             _installing = False
 
@@ -123,6 +127,6 @@ def _is_installed(library: str) -> bool:
 
 
 @cache
-def _installer(name: str) -> Callable[[], Callable[[], None]]:
-    install: Callable[[], Callable[[], None]] = import_module(f"{__name__}.{name}").install
+def _installer(name: str) -> Callable[[], None]:
+    install: Callable[[], None] = import_module(f"{__name__}.{name}").install
     return install

@@ -12,7 +12,6 @@ import sys
 import threading
 from _ssl import _SSLContext
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -33,12 +32,10 @@ _good: set[_Load] = set()
 """What could be read: a file that is damaged, or not there, is told of at once."""
 
 
-def install() -> Callable[[], None]:
-    """Let contexts that are made while a session is in force read late; return what ends it."""
-    ending = ExitStack()
-    ending.callback(replace(Plain, "load_verify_locations", _loading_locations))
-    ending.callback(replace(Plain, "set_default_verify_paths", _loading_defaults))
-    return ending.close
+def install() -> None:
+    """Let contexts that are made while a session is in force read late."""
+    replace(Plain, "load_verify_locations", _loading_locations)
+    replace(Plain, "set_default_verify_paths", _loading_defaults)
 
 
 def is_usual() -> bool:

@@ -41,9 +41,9 @@ from .patching import replace_unless_mocked
 _LIMIT: Final = 65536
 
 
-def install() -> Callable[[], None]:
-    """Let aiohttp pass by the recorder; return what ends it."""
-    return replace_unless_mocked(BaseConnector, "connect", _connecting)
+def install() -> None:
+    """Let aiohttp pass by the recorder."""
+    replace_unless_mocked(BaseConnector, "connect", _connecting)
 
 
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:

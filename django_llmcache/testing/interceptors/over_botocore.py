@@ -20,9 +20,9 @@ from .patching import replace_unless_mocked
 from .wire import replayed, taped
 
 
-def install() -> Callable[[], None]:
-    """Let botocore pass by the recorder; return what ends it."""
-    return replace_unless_mocked(URLLib3Session, "send", _sending)
+def install() -> None:
+    """Let botocore pass by the recorder."""
+    replace_unless_mocked(URLLib3Session, "send", _sending)
 
 
 def _sending(original: Callable[..., Any]) -> Callable[..., Any]:

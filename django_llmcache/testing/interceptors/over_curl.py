@@ -6,7 +6,7 @@ It records none of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,13 +24,11 @@ _told: Final[WeakKeyDictionary[Any, str]] = WeakKeyDictionary()
 """The address that a handle was told last: of one without a scheme, it tells nothing itself."""
 
 
-def install() -> Callable[[], None]:
-    """Watch the calls, also those of a handle from before; return what ends it."""
-    ending = ExitStack()
-    ending.callback(replace(Curl, "setopt", _telling))
-    ending.callback(replace(Curl, "perform", _performing))
-    ending.callback(replace(AsyncCurl, "add_handle", _adding))
-    return ending.close
+def install() -> None:
+    """Watch the calls, also those of a handle from before."""
+    replace(Curl, "setopt", _telling)
+    replace(Curl, "perform", _performing)
+    replace(AsyncCurl, "add_handle", _adding)
 
 
 def _telling(original: Callable[..., Any]) -> Callable[..., Any]:

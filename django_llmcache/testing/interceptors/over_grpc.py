@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import wraps
 from typing import Any, Final
 
@@ -33,14 +32,12 @@ _KINDS: Final = tuple(
 _CALLS: Final = ("__call__", "with_call", "future")
 
 
-def install() -> Callable[[], None]:
-    """Watch the calls, also those on a channel from before; return what ends it."""
-    ending = ExitStack()
+def install() -> None:
+    """Watch the calls, also those on a channel from before."""
     for kind in _kinds():
         for name in _CALLS:
             if name in vars(kind):
-                ending.callback(replace(kind, name, _calling))
-    return ending.close
+                replace(kind, name, _calling)
 
 
 def _kinds() -> Iterator[type]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import wraps
 from importlib import import_module
 from typing import Any
@@ -15,13 +14,11 @@ from .patching import replace
 from .sockets import watch
 
 
-def install() -> Callable[[], None]:
-    """Watch each request at its connection, as far as the libraries are imported; return what ends it."""
-    ending = ExitStack()
+def install() -> None:
+    """Watch each request at its connection, as far as the libraries are imported."""
     for core in [import_module(name) for name in ("httpcore2", "httpcore") if is_here(name)]:
-        ending.callback(replace(core.HTTPConnection, "handle_request", _connected))
-        ending.callback(replace(core.AsyncHTTPConnection, "handle_async_request", _connected))
-    return ending.close
+        replace(core.HTTPConnection, "handle_request", _connected)
+        replace(core.AsyncHTTPConnection, "handle_async_request", _connected)
 
 
 def _connected(original: Callable[..., Any]) -> Callable[..., Any]:

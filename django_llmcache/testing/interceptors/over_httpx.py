@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, closing
 from functools import cache, wraps
 from importlib import import_module
 from typing import Any, Final
@@ -34,16 +34,14 @@ _SYNC: Final = "handle_request"
 _ASYNC: Final = "handle_async_request"
 
 
-def install() -> Callable[[], None]:
-    """Let both libraries, as far as they are imported, pass by the recorder; return what ends it."""
-    ending = ExitStack()
+def install() -> None:
+    """Let both libraries, as far as they are imported, pass by the recorder."""
     for streams in [_streams(name) for name in ("httpx2", "httpx") if is_here(name)]:
         library = streams.library  # may be the other one under an alias: `replace` does nothing twice
-        ending.callback(replace_unless_mocked(library.HTTPTransport, _SYNC, streams.sync))
-        ending.callback(replace_unless_mocked(library.AsyncHTTPTransport, _ASYNC, streams.asynchronous))
+        replace_unless_mocked(library.HTTPTransport, _SYNC, streams.sync)
+        replace_unless_mocked(library.AsyncHTTPTransport, _ASYNC, streams.asynchronous)
         for transport in (library.HTTPTransport, library.AsyncHTTPTransport):
-            ending.callback(replace_unless_mocked(transport, "__init__", streams.pools.late))
-    return ending.close
+            replace_unless_mocked(transport, "__init__", streams.pools.late)
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Final
@@ -30,13 +29,11 @@ _ANY: Final = re.compile("")
 _POSITIONAL: Final = ("stream", "timeout", "verify", "cert", "proxies")
 
 
-def install() -> Callable[[], None]:
-    """Let requests pass by the recorder; return what ends it."""
-    ending = ExitStack()
-    ending.callback(replace_unless_mocked(HTTPAdapter, "send", _engine_over))
-    ending.callback(replace(requests.sessions, "get_environ_proxies", _proxies_over))
-    ending.callback(replace(requests.sessions, "get_netrc_auth", _login_over))
-    return ending.close
+def install() -> None:
+    """Let requests pass by the recorder."""
+    replace_unless_mocked(HTTPAdapter, "send", _engine_over)
+    replace(requests.sessions, "get_environ_proxies", _proxies_over)
+    replace(requests.sessions, "get_netrc_auth", _login_over)
 
 
 def _proxies_over(real: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -15,13 +14,11 @@ from .patching import replace
 from .sockets import looking_up_on_a_loop, watch
 
 
-def install() -> Callable[[], None]:
-    """Watch the loops, also those from before; return what ends it."""
-    ending = ExitStack()
+def install() -> None:
+    """Watch the loops, also those from before."""
     # The class is Python's own, over the one in C: what is set there holds for each loop, whoever makes it.
     for name, make in (("create_connection", _connecting), ("getaddrinfo", looking_up_on_a_loop)):
-        ending.callback(replace(uvloop.Loop, name, make))
-    return ending.close
+        replace(uvloop.Loop, name, make)
 
 
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,23 +8,24 @@ from typing import Any, Final
 
 from .mocks import is_mocked, package_of
 
-_installed: Final[dict[tuple[Any, str], Any]] = {}
+_installed: Final[dict[tuple[Any, str], tuple[Any, Any, bool]]] = {}
+"""What is ours, what was there before, and whether that was inherited."""
+
 _made: Final[dict[tuple[Any, str, Any], tuple[Any, Any]]] = {}
 """What ``make`` returned, with the original: the same one is set again in the next test."""
 
 
-def replace_unless_mocked(owner: type, name: str, make: Callable[[Any], Any]) -> Callable[[], None]:
+def replace_unless_mocked(owner: type, name: str, make: Callable[[Any], Any]) -> None:
     """Replace a method as ``replace`` does, unless a mock is in its place: then that answers, and nobody else.
 
     It is not covered for as long as it is there; what it passes on is seen by whoever watches the connections.
     """
-    if (owner, name) not in _installed and is_mocked(owner, name):
-        return lambda: None
-    return replace(owner, name, make)
+    if (owner, name) in _installed or not is_mocked(owner, name):
+        replace(owner, name, make)
 
 
-def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], None]:
-    """Set an attribute to what ``make`` returns for the original; return what puts the original back.
+def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Set an attribute to what ``make`` returns for the original, until ``put_back``.
 
     Where others have put theirs on top of ours, ours stays below it, and isn't set a second time: with no session in
     force it does nothing but call the original. Where one of them has put back what was there before, ours is gone, and
@@ -40,21 +41,18 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], N
         setattr(owner, name, ours)
         _installed[owner, name] = (ours, original, inherited)
 
-    def put_back() -> None:
-        ours, original, inherited = _installed.get((owner, name), (None, None, False))
-        if ours is None:
-            return
+
+def put_back() -> None:
+    """Put back all that was replaced, but what others have put theirs on top of: it stays below that."""
+    for (owner, name), (ours, original, inherited) in [*_installed.items()]:
         if vars(owner).get(name) is not ours:
-            if _is_gone(owner, name):
-                del _installed[owner, name]
-            return
-        del _installed[owner, name]
-        if inherited:
+            if not _is_gone(owner, name):
+                continue
+        elif inherited:
             delattr(owner, name)
         else:
             setattr(owner, name, original)
-
-    return put_back
+        del _installed[owner, name]
 
 
 def _is_gone(owner: Any, name: str) -> bool:

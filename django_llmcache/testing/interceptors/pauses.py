@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import wraps
 from types import FrameType, ModuleType
 from typing import Any, Final
@@ -33,16 +32,14 @@ _met = threading.local()
 """``session``: the one whose fault was the last answer in this thread, else ``None``; ``pauses``: how many are due."""
 
 
-def install() -> Callable[[], None]:
-    """Shorten what SDKs sleep after a fault; return what ends it."""
-    ending = ExitStack()
+def install() -> None:
+    """Shorten what SDKs sleep after a fault."""
     places: list[tuple[ModuleType, Callable[..., Any]]] = [(time, _Sleep), (asyncio, _sleeping_on_a_loop)]
     if arrivals.is_here("anyio"):
         places.append((sys.modules["anyio"], _sleeping_on_a_loop))
     for module, make in places:
         if not isinstance(module.sleep, NonCallableMock):  # a test's own, which it asks afterwards
-            ending.callback(replace(module, "sleep", make))
-    return ending.close
+            replace(module, "sleep", make)
 
 
 def note(answer: Replay | Taping | None) -> None:

@@ -11,7 +11,6 @@ import http.client
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import wraps
 from types import FrameType
 from typing import Any, Final
@@ -37,9 +36,8 @@ _let_pass: Final[list[tuple[Any, Any]]] = []
 """The hosts and ports that loops are looking up: each was watched in the task, which tells whose session it is."""
 
 
-def install() -> Callable[[], None]:
-    """Watch connections and look-ups of names; return what ends it."""
-    ending = ExitStack()
+def install() -> None:
+    """Watch connections and look-ups of names."""
     for owner, name, make in (
         (socket.socket, "connect", _connecting),
         (socket.socket, "connect_ex", _connecting),
@@ -49,8 +47,7 @@ def install() -> Callable[[], None]:
         # On a connection from before, or through a proxy; urllib, urllib3 and botocore send with it too.
         (http.client.HTTPConnection, "putrequest", _sending),
     ):
-        ending.callback(replace(owner, name, make))
-    return ending.close
+        replace(owner, name, make)
 
 
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ import responses
 from requests.adapters import HTTPAdapter
 
 from django_llmcache.testing import interceptors
-from django_llmcache.testing.interceptors.patching import replace
+from django_llmcache.testing.interceptors.patching import put_back, replace
 from tests.transports.loopback import LONG, Loopback, whole
 
 PATCHED = (
@@ -113,7 +113,7 @@ def louder(original):
 
 
 def test_what_a_class_inherits_is_inherited_again_afterwards():
-    put_back = replace(Child, "who", louder)
+    replace(Child, "who", louder)
     replaced = Child().who()
     put_back()
 
@@ -123,10 +123,10 @@ def test_what_a_class_inherits_is_inherited_again_afterwards():
 
 def test_what_is_replaced_already_is_not_replaced_again():
     replace(Child, "who", louder)
-    put_back = replace(Child, "who", lambda original: lambda self: original(self) + "!")
+    replace(Child, "who", lambda original: lambda self: original(self) + "!")
     twice = Child().who()
     put_back()
-    put_back()
+    put_back()  # does nothing
 
     assert twice == "BASE"
     assert Child().who() == "base"
