@@ -37,8 +37,6 @@ INTERCEPTORS: Final = (
     Interceptor("over_requests", "requests", "responses"),
     Interceptor("over_httpx", "httpx2"),
     Interceptor("over_httpx", "httpx"),
-    Interceptor("over_httpcore", "httpcore2"),
-    Interceptor("over_httpcore", "httpcore"),
     Interceptor("over_aiohttp", "aiohttp"),
     Interceptor("over_botocore", "botocore"),
     Interceptor("over_grpc", "grpc"),

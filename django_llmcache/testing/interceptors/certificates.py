@@ -1,4 +1,4 @@
-"""Lets an SSL context read its certificates when it first connects, and not before.
+"""Lets an SSL context read its certificates when it first connects, and not before; a client's own be made then.
 
 Each new client of an SDK makes a context, and reading the certificates that it trusts takes 20 ms or more; a client
 whose answers are replayed never connects. Every context stays its owner's alone, and verifies as it ever did.
@@ -12,7 +12,7 @@ import sys
 import threading
 from _ssl import _SSLContext
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_llmcache import conf
@@ -44,6 +44,33 @@ def is_usual() -> bool:
     own = where is None or getattr(where, "__module__", "").partition(".")[0] == "certifi"
     usual = (ssl.SSLContext, ssl.create_default_context) == (Plain, _CREATE)
     return own and usual and not _is_told_by_environment()
+
+
+class LateContext:
+    """The context of a client that hardly connects: to make one takes 0.2 ms, and it is made when it is looked at.
+
+    Args:
+        make: what makes it.
+    """
+
+    __slots__ = ("_made",)
+
+    _made: Callable[[], ssl.SSLContext]
+
+    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
+        object.__setattr__(self, "_made", cache(make))
+
+    @property  # type: ignore[misc] # to be one for whoever asks
+    def __class__(self) -> Any:
+        return Plain
+
+    def __getattr__(self, name: str) -> Any:
+        with _lock:
+            return getattr(self._made(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        with _lock:
+            setattr(self._made(), name, value)
 
 
 class _Load(NamedTuple):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from importlib import import_module
 from typing import Any, Final
 
@@ -22,13 +24,15 @@ from .answering import (
     begin,
     concerns,
     headers_of,
+    is_replaying,
     latin,
     lowered,
     spoiled,
 )
+from .certificates import LateContext, is_usual
 from .mocks import is_mocked
-from .patching import replace_unless_mocked
-from .pools import Pools
+from .patching import replace, replace_unless_mocked
+from .sockets import watch
 
 _SYNC: Final = "handle_request"
 _ASYNC: Final = "handle_async_request"
@@ -41,7 +45,10 @@ def install() -> None:
         replace_unless_mocked(library.HTTPTransport, _SYNC, streams.sync)
         replace_unless_mocked(library.AsyncHTTPTransport, _ASYNC, streams.asynchronous)
         for transport in (library.HTTPTransport, library.AsyncHTTPTransport):
-            replace_unless_mocked(transport, "__init__", streams.pools.late)
+            replace_unless_mocked(transport, "__init__", streams.late)
+        core = import_module("httpcore2" if library.__name__ == "httpx2" else "httpcore")
+        replace(core.HTTPConnection, _SYNC, _connected)
+        replace(core.AsyncHTTPConnection, _ASYNC, _connected)
 
 
 @cache
@@ -54,15 +61,33 @@ class _Streams:
 
     def __init__(self, library: Any) -> None:
         self.library = library
-        self.pools = Pools(library, "httpcore2" if library.__name__ == "httpx2" else "httpcore")
+        self._make_context: Callable[..., ssl.SSLContext] = library.create_ssl_context
         self._replayed: Any = type("ReplayedStream", (_Replayed, library.SyncByteStream, library.AsyncByteStream), {})
         self._taped: Any = type("TapedStream", (_Taped, library.SyncByteStream), {})
         self._taped_async: Any = type("TapedAsyncStream", (_TapedAsync, library.AsyncByteStream), {})
 
+    def late(self, original: Callable[..., Any]) -> Callable[..., None]:
+        """Let transports that are made in a replay, and hardly connect, have their context when it is looked at."""
+
+        @wraps(original)
+        def make(transport: Any, *args: Any, **options: Any) -> None:
+            plain = not args and options.get("verify", True) is True and not options.get("cert")
+            if plain and is_replaying() and is_usual() and self._makes_as_ever():
+                # No variable names certificates now, and none is to do so then.
+                options["verify"] = LateContext(partial(self._make_context, trust_env=False))
+            original(transport, *args, **options)
+
+        return make
+
+    def _makes_as_ever(self) -> bool:
+        """Return whether the library's transports make contexts themselves, and no test has put a mock in the way."""
+        home = sys.modules.get(f"{self.library.__name__}._transports.default")
+        return getattr(home, "create_ssl_context", None) is self._make_context
+
     def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def handle_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request) or self._is_mocked(transport, _SYNC):
+            if session.current() is None or not self._readable(request) or _is_mocked(transport, _SYNC):
                 return original(transport, request)
             request.read()
             exchange = _begin(request)
@@ -89,7 +114,7 @@ class _Streams:
     def asynchronous(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         async def handle_async_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request) or self._is_mocked(transport, _ASYNC):
+            if session.current() is None or not self._readable(request) or _is_mocked(transport, _ASYNC):
                 return await original(transport, request)
             await request.aread()
             exchange = _begin(request)
@@ -116,11 +141,6 @@ class _Streams:
     def _readable(self, request: Any) -> bool:
         """Return whether the body is at hand, or worth reading."""
         return isinstance(request.stream, self.library.ByteStream) or concerns(str(request.url))
-
-    def _is_mocked(self, transport: Any, name: str) -> bool:
-        """Return whether a mock below the transport answers: respx puts its own into the pool of connections."""
-        kind = self.pools.kind_of(transport)
-        return kind is not None and is_mocked(kind, name)
 
     def _answer(self, replay: Replay, request: Any) -> Any:
         if replay.failure == "timeout":
@@ -209,6 +229,23 @@ class _TapedAsync:
     async def aclose(self) -> None:
         self._tape.ended(complete=False)  # says nothing new where the end was reached
         await self._stream.aclose()
+
+
+def _connected(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Watch what a mock of the pool passes on, over a connection from before too, which no socket shows."""
+
+    @wraps(original)
+    def handle(connection: Any, request: Any) -> Any:  # awaited by whoever asked, on a loop
+        if session.current() is not None:
+            watch(request.url.host, request.url.port or request.url.scheme.decode(), client="httpx")
+        return original(connection, request)
+
+    return handle
+
+
+def _is_mocked(transport: Any, name: str) -> bool:
+    """Return whether a mock below the transport answers: respx puts its own into the pool of connections."""
+    return is_mocked(type(getattr(transport, "_pool", None)), name)
 
 
 def _begin(request: Any) -> Replay | Taping | None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
+import subprocess
+import sys
+import textwrap
 
-from .interpreter import run
+import pytest
 
 LIBRARIES = {
     "requests": "requests.adapters.HTTPAdapter.send",
     "responses": "requests.adapters.HTTPAdapter.send",
     "httpx": "httpx.HTTPTransport.handle_request",
     "httpx2": "httpx2.HTTPTransport.handle_request",
-    "httpcore": "httpcore.HTTPConnection.handle_request",
-    "httpcore2": "httpcore2.HTTPConnection.handle_request",
     "aiohttp": "aiohttp.BaseConnector.connect",
     "botocore": "botocore.httpsession.URLLib3Session.send",
 }
+
+
+def run(script: str) -> str:
+    """Return what a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_arming_imports_no_library():

@@ -1,23 +1,17 @@
-"""A client of httpx that is made in a replay has its connections when somebody looks at them; its own, as ever."""
+"""A client of httpx that is made in a replay has its TLS context when somebody looks at it; it is its own, as ever."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from concurrent.futures import ThreadPoolExecutor
-from unittest.mock import Mock
 
 import certifi
-import httpcore
-import httpcore2
 import httpx
 import httpx2
 import pytest
 import truststore
 
 from tests.transports.loopback import Loopback, self_signed, whole
-
-from .interpreter import run
 
 
 @pytest.fixture(params=[httpx, httpx2], ids=lambda library: library.__name__)
@@ -48,102 +42,14 @@ def context_of(client) -> ssl.SSLContext:
     return client._transport._pool._ssl_context
 
 
-def has_connections(client) -> bool:
-    return "_pool" in vars(client._transport)
-
-
-def use_and_close(library) -> list[bool]:
-    """Return whether clients have connections: one that is closed, one in a block."""
-    clients = [library.Client(), library.Client()]
-    clients[0].close()
-    with clients[1]:
-        pass
-    return [has_connections(client) for client in clients]
-
-
-async def use_and_close_on_a_loop(library) -> list[bool]:
-    clients = [library.AsyncClient(), library.AsyncClient()]
-    await clients[0].aclose()
-    async with clients[1]:
-        pass
-    return [has_connections(client) for client in clients]
-
-
-def test_one_that_never_connects_has_none(lab, library):
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_none_is_made_for_one_that_never_connects(lab, library, kind, monkeypatch):
+    read = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *args, **kwargs: read.append(args))
     with lab.replaying():
-        sync, asynchronous = use_and_close(library), asyncio.run(use_and_close_on_a_loop(library))
+        getattr(library, kind)()
 
-    assert sync == asynchronous == [False, False]
-
-
-def test_nothing_is_imported_for_one_that_never_connects(library, tmp_path):
-    script = f"""
-        import pathlib, sys
-        import {library.__name__} as library
-        from django_llmcache.testing import interceptors
-        from tests.testing.interceptors.conftest import Lab
-
-        with interceptors.armed(), Lab(pathlib.Path({str(tmp_path)!r})).replaying(), library.Client():
-            print([name for name in ("httpcore", "httpcore2") if name in sys.modules])
-    """
-
-    assert run(script) == "[]"
-
-
-def test_they_are_what_the_client_said(lab, library):
-    with lab.replaying():
-        client = library.Client(limits=library.Limits(max_connections=3), http2=False)
-
-    assert client._transport._pool._max_connections == 3
-    assert type(client._transport) is library.HTTPTransport
-
-
-def test_threads_that_look_at_once_see_the_same(lab, library):
-    with lab.replaying():
-        transport = library.Client()._transport
-    with ThreadPoolExecutor(8) as threads:
-        pools = list(threads.map(lambda _: transport._pool, range(8)))
-
-    assert len(set(map(id, pools))) == 1
-
-
-def test_what_a_transport_has_not_it_has_not(lab, library):
-    with lab.replaying():
-        transport = library.Client()._transport
-
-    with pytest.raises(AttributeError, match="'HTTPTransport' object has no attribute 'made_up'"):
-        transport.made_up  # noqa: B018 - it is asked for
-
-
-def test_a_transport_that_is_told_nonsense_says_so_at_once(lab, library):
-    with lab.replaying(), pytest.raises(ValueError, match="nonsense"):
-        library.HTTPTransport(proxy="nonsense://127.0.0.1")
-
-
-def test_a_class_of_its_own_has_them_at_once(lab, library):
-    class Own(library.HTTPTransport):
-        def __init__(self, **options) -> None:
-            super().__init__(**options)
-            self.pool = vars(self)["_pool"]
-
-    with lab.replaying():
-        transport = Own(limits=library.Limits())
-
-    assert transport.pool is transport._pool
-
-
-@pytest.mark.parametrize("way", ["in its place", "in the place of how it is made"])
-def test_a_mock_of_the_pool_is_used(lab, library, way, monkeypatch):
-    core = {httpx: httpcore, httpx2: httpcore2}[library]
-    pool = Mock(return_value=None)
-    if way == "in its place":
-        monkeypatch.setattr(core, "ConnectionPool", pool)
-    else:
-        monkeypatch.setattr(core.ConnectionPool, "__init__", pool)
-    with lab.replaying():
-        library.Client()
-
-    assert pool.call_args.kwargs["max_connections"] == 100
+    assert read == []
 
 
 def test_it_looks_like_any(lab, library):
