@@ -6,7 +6,6 @@ session has no part in a request, or none is in force.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +14,7 @@ from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 from django_llmcache import arrivals
+from django_llmcache.locks import fork_safe_lock
 
 from .patching import put_back
 
@@ -48,7 +48,7 @@ INTERCEPTORS: Final = (
     Interceptor("sockets"),
 )
 
-_lock = threading.RLock()
+_lock = fork_safe_lock()
 _armed = 0
 _installing = False
 _waiting: list[Callable[[], None]] = []
@@ -75,8 +75,8 @@ def disarm() -> None:
     with _lock:
         _armed = max(0, _armed - 1)
         if _armed == 0 and _waiting:
-            put_back()
             _waiting.pop()()
+            put_back()
 
 
 @contextmanager

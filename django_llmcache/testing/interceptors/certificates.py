@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-import threading
 from _ssl import _SSLContext
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_llmcache import conf
+from django_llmcache.locks import fork_safe_lock
 from django_llmcache.recorder import session
 
 from .patching import replace
@@ -27,7 +27,7 @@ else:  # Python's own class, also where truststore's has taken its place
 
 _BY_ENVIRONMENT: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _CREATE: Final = ssl.create_default_context
-_lock = threading.RLock()
+_lock = fork_safe_lock()
 _good: set[_Load] = set()
 """What could be read: a file that is damaged, or not there, is told of at once."""
 

@@ -53,7 +53,7 @@ def install() -> None:
 
 @cache
 def _streams(name: str) -> _Streams:
-    return _Streams(import_module(name))
+    return _Streams(sys.modules[name])  # to import it would wait for a thread that imports it and waits for us
 
 
 class _Streams:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .mocks import is_mocked, package_of
 
-_installed: Final[dict[tuple[Any, str], tuple[Any, Any, bool]]] = {}
-"""What is ours, what was there before, and whether that was inherited."""
 
-_made: Final[dict[tuple[Any, str, Any], tuple[Any, Any]]] = {}
-"""What ``make`` returned, with the original: the same one is set again in the next test."""
+class _Replaced(NamedTuple):
+    """What is ours, what was there before, and whether that was inherited."""
+
+    ours: Any
+    original: Any
+    inherited: bool
+
+
+_installed: Final[dict[tuple[Any, str], _Replaced]] = {}
+_made: Final[dict[tuple[Any, str, Any], _Replaced]] = {}
+"""With what ``make`` returned, so that the same is set again in the next test."""
 
 
 def replace_unless_mocked(owner: type, name: str, make: Callable[[Any], Any]) -> None:
@@ -31,15 +38,17 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     force it does nothing but call the original. Where one of them has put back what was there before, ours is gone, and
     set again.
     """
-    if (owner, name) not in _installed or _is_gone(owner, name):
+    if (owner, name) in _installed and not _is_gone(owner, name):
+        return
+    found = getattr(owner, name, None)
+    if found is None:  # a test has deleted it, so that nobody calls it
+        return
+    kept = _made.get((owner, name, make))
+    if kept is None or not (found is kept.original or found is kept.ours):  # ours: a test had deleted it for a while
         # From the class itself: what it inherits is deleted again, not copied.
-        original = getattr(owner, name)
-        inherited = name not in vars(owner)
-        kept = _made.get((owner, name, make))
-        ours = kept[1] if kept and kept[0] is original else make(original)
-        _made[owner, name, make] = (original, ours)
-        setattr(owner, name, ours)
-        _installed[owner, name] = (ours, original, inherited)
+        kept = _made[owner, name, make] = _Replaced(make(found), found, name not in vars(owner))
+    setattr(owner, name, kept.ours)
+    _installed[owner, name] = kept
 
 
 def put_back() -> None:
@@ -56,9 +65,9 @@ def put_back() -> None:
 
 
 def _is_gone(owner: Any, name: str) -> bool:
-    """Return whether ours was there, and now what the library itself has is, with nobody's wrapper around it."""
-    function = getattr(owner, name)
-    if function is _installed[owner, name][0]:
+    """Return whether ours was there, and now nothing is, or what the library itself has, with no wrapper around it."""
+    function = getattr(owner, name, None)
+    if function is _installed[owner, name].ours:
         return False
     if isinstance(function, BuiltinFunctionType):
         return bool(function.__module__ == owner.__name__)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
+import time
 from contextlib import contextmanager
 
 import httpx
@@ -97,6 +99,27 @@ def test_a_mock_from_before_that_ends_inside_leaves_the_next_test_recorded():
 
     assert seen
     assert HTTPAdapter.send is before
+
+
+DELETED = [(HTTPAdapter, "send"), (socket, "getaddrinfo"), (time, "sleep")]
+
+
+@pytest.mark.parametrize(("owner", "name"), DELETED, ids=lambda one: getattr(one, "__name__", one))
+@pytest.mark.parametrize("when", ["before", "inside"])
+def test_what_a_test_has_deleted_for_a_while_is_there_again_as_it_was(owner, name, when, monkeypatch):
+    before, finders, original = now(), [*sys.meta_path], getattr(owner, name)
+    if when == "before":
+        monkeypatch.delattr(owner, name)
+    with interceptors.armed():
+        if when == "inside":
+            monkeypatch.delattr(owner, name)
+    monkeypatch.undo()
+    with interceptors.armed():
+        seen = getattr(owner, name) is not original
+
+    assert seen
+    assert getattr(owner, name) is original
+    assert (now(), sys.meta_path) == (before, finders)
 
 
 class Base:

@@ -107,6 +107,30 @@ def test_one_that_fails_to_import_fails_as_ever_and_may_come_later(tmp_path):
     assert said.splitlines() == ["not today", "True"]
 
 
+def test_one_that_arrives_in_a_thread_stops_nobody_who_looks_for_others_meanwhile():
+    said = run(
+        """
+        import faulthandler, sys, threading
+        import httpx2
+        from django_llmcache import arrivals
+        from django_llmcache.testing import interceptors
+
+        faulthandler.dump_traceback_later(20, exit=True)
+        with interceptors.armed():
+            with interceptors._lock:  # as whoever has it for whom another library has just arrived
+                other = threading.Thread(target=__import__, args=("httpx",))
+                other.start()
+                while not (hasattr(sys.modules.get("httpx"), "Client") and arrivals.is_here("httpx")):
+                    pass
+                interceptors._install()
+            other.join()
+            print(sys.modules["httpx"].HTTPTransport.handle_request.__code__.co_filename[-13:])
+        """
+    )
+
+    assert said == "over_httpx.py"
+
+
 def test_nothing_is_left_behind():
     said = run(
         """
