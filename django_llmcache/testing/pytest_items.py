@@ -114,7 +114,7 @@ def end_where_asked(error: BaseException, root: Path) -> None:
         error: what a test failed by; any but a miss is left as it is.
         root: the project's folder.
     """
-    if not isinstance(error, FixtureMiss):
+    if not isinstance(error, FixtureMiss | SetUpMissError):
         return
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     if not any(is_within(root, frame.f_code) for frame in frames):

@@ -123,6 +123,35 @@ def test_of_a_miss_pytest_shows_what_asked_and_then_the_message(project):
     assert "session.py" in project.pytest("--full-trace", **ON).text
 
 
+SHARED = """
+    from django.test import TestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    class Tests(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            chat("openai", [{"role": "user", "content": "Hi"}])  # asks
+
+        def test_one(self):
+            pass
+"""
+
+
+def test_of_a_miss_in_what_tests_share_it_shows_no_more(project):
+    project.write("test_missing.py", SHARED)
+
+    done = project.pytest("--llmcache-mode=replay", **ON)
+
+    assert "1 error" in done.text, done
+    assert "# asks" in done.text
+    assert "Nothing is recorded for this request" in done.text
+    assert "session.py" not in done.text
+    assert "session.py" in project.pytest("--llmcache-mode=replay", "--full-trace", **ON).text
+
+
 def test_of_any_other_error_it_shows_all(project):
     project.write("test_missing.py", MISSING.replace('"openai"', '"nobody"'))
 
