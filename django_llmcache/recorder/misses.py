@@ -12,7 +12,7 @@ from .exchange import Outgoing
 from .fixture import Fixture
 from .leaks import masked, masked_beside
 from .matcher import Matcher
-from .nearest import model_of, nearest_to
+from .nearest import model_of, moved_from, nearest_to
 from .wording import short, word_diff
 
 
@@ -51,6 +51,10 @@ NO_KEY: Final = "no_key"
 _SHOWN: Final = 6
 _OTHER_KEY: Final = (
     "the same request: its fixture has a key of old, which `manage.py llmcache fixtures rekey` makes anew"
+)
+_MOVED: Final = (
+    "the same request, recorded of {host}: write the new address into the url of what is recorded there, and run "
+    "`manage.py llmcache fixtures rekey`"
 )
 _UNSEEN: Final = "the bodies differ in what does not show here, such as the type of a file or how a number is written"
 _BYTES: Final = "counts byte by byte: it has an integer beyond 64 bits, or is not exactly JSON"
@@ -135,8 +139,12 @@ def explain_miss(
     nowhere = why in ("none", "fault", NO_KEY)
     if nowhere and matcher.counts_bytes(asked) and not isinstance(matcher.body_of(asked), str):
         lines.append(f"  body     {_BYTES}")
-    nearest = nearest_to(asked, candidates, matcher, test=test) if nowhere else None
-    if nearest is None:
+    there = list(candidates) if nowhere else []
+    nearest = nearest_to(asked, there, matcher, test=test)
+    moved = None if nearest else moved_from(asked, there, matcher)
+    if moved is not None:
+        lines += [f"  moved?   {moved.path}", f"    {_MOVED.format(host=moved.request.host)}"]
+    elif nearest is None:
         lines.append(f"  fixtures {folder}" + (" (none of this provider, host and model)" if nowhere else ""))
     else:
         lines.append(f"  nearest  {nearest.path}")

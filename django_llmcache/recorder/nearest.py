@@ -36,6 +36,19 @@ def nearest_to(asked: Outgoing, candidates: Iterable[Fixture], matcher: Matcher,
     return None
 
 
+def moved_from(asked: Outgoing, candidates: Iterable[Fixture], matcher: Matcher) -> Fixture | None:
+    """Return a recording of the same body by another host, where the provider may have been asked before.
+
+    Args:
+        asked: the request, redacted.
+        candidates: what is recorded of the same provider.
+        matcher: says what of a body counts.
+    """
+    body = matcher.body_of(asked)
+    there = (fixture for fixture in candidates if fixture.request.host != asked.host)
+    return next((fixture for fixture in there if body and matcher.body_of(fixture.request) == body), None)
+
+
 def model_of(asked: Outgoing, matcher: Matcher) -> str:
     """Return which model a request asks: of the body, else of the address, ``""`` where neither names one."""
     return _model(asked, matcher.body_of(asked))

@@ -139,6 +139,13 @@ class TestText:
     def test_where_nothing_is_near_it_says_where_it_looked(self):
         assert f"  fixtures {FOLDER} (none of this provider, host and model)" in explained(body("Hi"))
 
+    def test_where_the_same_is_recorded_of_another_host_it_says_how_to_follow_there(self):
+        moved = recorded(body("Hi"), url="https://gateway.example/v1/chat/completions")
+        lines = explained(body("Hi"), recorded(body("Ho"), url="https://other.example/"), moved)
+
+        assert lines[3] == f"  moved?   {FOLDER / 'one.json'}"
+        assert lines[4].startswith("    the same request, recorded of gateway.example: write the new address")
+
     def test_of_many_differences_it_shows_a_few(self):
         many = [f"word {number}" for number in range(20)]
         lines = explained(body(*many), recorded(body(*(each.upper() for each in many))))
