@@ -19,6 +19,7 @@ from django_llmcache.recorder.fixture import Fixture
 from django_llmcache.recorder.reading import usage_of
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.takes import without_block
+from django_llmcache.recorder.unnamed import naming
 
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
 
@@ -51,6 +52,7 @@ def add(session: Session, written: Iterable[Path], *, passed: bool) -> None:
         "written": [str(path) for path in written],
         "expired": session.expired,
         "leaks": session.leaks,
+        "unnamed": sorted(session.unnamed.hosts),
         "unanswered": [_request(provider, asked) for provider, asked in session.unanswered],
         "tokens": sum(map(_tokens_of, session.replayed)),
         "seconds": sum(fixture.response.elapsed for fixture in session.replayed) / 1000,
@@ -136,9 +138,10 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
         f"calls: {made or 'none'}",
         f"saved: {sum(line['tokens'] for line in noted):,} tokens, {sum(line['seconds'] for line in noted):,.1f} s",
     ]
-    for name, heading in (("written", "recorded"), ("expired", "expired"), ("leaks", "asked past the recorder")):
+    for name, heading in _LISTED.items():
         named = sorted({each for line in noted for each in line[name]})
         shown += [f"{heading}: {len(named)}", *(f"  {each}" for each in named[:_SHOWN])] if named else []
+        shown += [f"  to record them: {naming(named[:_SHOWN])}"] if named and name == "unnamed" else []
     left = sorted(map(str, unused))
     shown += [f"fixtures that no test used: {len(left)}", *(f"  {each}" for each in left[:_SHOWN])] if left else []
     return shown
@@ -169,6 +172,12 @@ def _with_blocks(ran: list[dict[str, Any]]) -> list[dict[str, Any]]:
             named.setdefault(test, {"test": test, "calls": Counter()})["calls"].update(calls)
     return list(named.values())
 
+
+_LISTED: Final = {
+    "written": "recorded", "expired": "expired", "leaks": "asked past the recorder",
+    "unnamed": "asked at hosts that no setting names as a provider's",
+}  # fmt: skip
+"""What of each line is listed, and under which heading."""
 
 _SHOWN: Final = 20
 
