@@ -45,7 +45,7 @@ class Session:
         functions: names of the test's function, where a test runner sees to its samples.
         is_test: whether it is a test, and no set-up that several share.
         counts: how many calls were ``replayed``, ``recorded`` (as of the end: written to a file), ``live`` (asked for
-            real, and not kept) and ``missed``.
+            real, and not kept), ``unkept`` (of these, the answers that a pass would have kept) and ``missed``.
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
         gave_up: whether that is no failure to the runner: it skipped half way.
@@ -157,7 +157,8 @@ class Session:
             raise
         finally:
             self._missed.end()
-            self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
+            unkept = 0 if passed else self._tapes.answers
+            self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written), unkept=unkept)
             note_use(self.setup, filter(None, self._used), written)
         for lost in self._tapes.lost() if passed else ():
             self.setup.warn(f"{self.filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")

@@ -152,6 +152,46 @@ def test_it_says_that_what_tests_share_failed_on_a_miss(project, runner, tests):
     assert told in done.text, done
 
 
+FAILING = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    class Tests(SimpleTestCase):
+        @live_api
+        def test_wrong(self):
+            for question in ("one", "two"):
+                chat("openai", [{"role": "user", "content": question}])
+            self.fail("a wrong assertion")
+
+        def test_wrong_after_a_block(self):
+            with live_api():
+                chat("openai", [{"role": "user", "content": "three"}])
+            self.fail("a wrong assertion")
+
+        @live_api
+        def test_right(self):
+            chat("openai", [{"role": "user", "content": "four"}])
+"""
+
+
+@pytest.mark.parametrize(
+    ("runner", "args"),
+    [("pytest", ["-n", "2"]), ("manage", ["test", "--testrunner", "own_runner.Runner", "--parallel", "2"])],
+    ids=["pytest", "manage"],
+)
+def test_it_says_which_answers_the_next_run_asks_for_again(project, runner, args):
+    project.write("own_runner.py", RUNNER)
+    project.write("test_failing.py", FAILING)
+
+    done = getattr(project, runner)(*args, "--llmcache-mode", "once", OPENAI_API_KEY="made-up")
+
+    assert (
+        "calls: 1 recorded, 3 live\nnot kept: 3 answers of 2 tests that failed; the next run asks again\n" in done.text
+    )
+
+
 GATEWAY = """
     import os
     import requests
@@ -273,6 +313,14 @@ class TestLines:
         summary.add(session, [], passed=True)
 
         assert "saved: 3,000 tokens, 5.0 s" in summary.lines()
+
+    def test_nothing_is_asked_again_of_one_that_ran_again_and_passed(self, session):
+        session.counts["unkept"] = 2
+        summary.add(session, [], passed=False)
+        session.counts.clear()
+        summary.add(session, [], passed=True)
+
+        assert not [line for line in summary.lines() if line.startswith("not kept")]
 
     def test_one_that_was_asked_past_the_recorder_is_live(self, session):
         session.leaks = ["urllib connected to api.openai.com"]
