@@ -142,6 +142,12 @@ def name_at(url: str) -> str | None:
     return table.name_below(address) if found is None else found.provider.name
 
 
+def place_at_any_host(path: str) -> Place | None:
+    """Return what is asked at the path of an address, were its host a provider's; ``None`` for nothing known."""
+    found = (known.provider.place_of(path) for known in _current().known)
+    return next((place for place in found if place is not None), None)
+
+
 def known_hosts(*, common_ports: bool = True) -> Iterator[tuple[str, str]]:
     """Yield a pattern of ``host`` or ``host:port`` with the provider's name for each, those of the settings first.
 

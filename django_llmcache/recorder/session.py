@@ -27,6 +27,7 @@ from .setup import NO_OPTIONS, Hosts, Mode, Options, Setup
 from .tapes import Tapes
 from .taping import Spoil, Taping
 from .telemetry import aside, is_telemetry
+from .unnamed import Unnamed
 from .writing import note_test, note_use, write_take
 
 
@@ -44,11 +45,13 @@ class Session:
         functions: names of the test's function, where a test runner sees to its samples.
         is_test: whether it is a test, and no set-up that several share.
         counts: how many calls were ``replayed``, ``recorded`` (as of the end: written to a file), ``live`` (asked for
-            real, and not kept) and ``missed``.
+            real, and not kept), ``unkept`` (of these, the answers that a pass would have kept) and ``missed``.
         leaks: what went to a provider past the recorder.
         failed: whether the test failed, where the runner knows it and no exception says so.
         gave_up: whether that is no failure to the runner: it skipped half way.
+        filed: returns the test's id as it stands in files and messages.
         calls: those that go to providers for real.
+        unnamed: those that go to hosts which no setting names as a provider's.
     """
 
     def __init__(self, test: str, setup: Setup, options: Options = NO_OPTIONS, *, sample: int = 0) -> None:
@@ -69,8 +72,10 @@ class Session:
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
         self._lock = ObjectLock()
-        # Not by self.filed: a session that is over must go without waiting for the collector of cycles.
-        self._queues = Queues(partial(filed_name, test, self._redactor.text), setup, options)
+        # No method of its own: a session that is over must go without waiting for the collector of cycles.
+        self.filed = partial(filed_name, test, self._redactor.text)
+        self.unnamed = Unnamed(self._missed, self._redactor, self.filed)
+        self._queues = Queues(self.filed, setup, options)
         self.calls = Calls()
         self._tapes = Tapes(
             self._redactor, record_errors=options.record_errors, during=self.calls.under_way, now=setup.now
@@ -85,12 +90,14 @@ class Session:
             timeout: seconds that the client would wait for the first byte, where it is known.
 
         Raises:
-            FixtureMiss: nothing is recorded, in ``replay``; or nobody knows whom the settings let be asked.
+            FixtureMiss: nothing is recorded, in ``replay``, or an LLM call goes to a host that no setting names as a
+                provider's; or nobody knows whom the settings let be asked.
         """
         if self.setup.unreadable and not is_telemetry(outgoing):
             raise self.refuse(outgoing)
         providers = self.setup.providers_of(outgoing)
         if not providers:
+            self.unnamed.let_pass(outgoing, self.setup, self.mode)
             return None
         if is_telemetry(outgoing):
             return aside(outgoing, self.mode, self.setup, during=self.calls.under_way)
@@ -150,7 +157,8 @@ class Session:
             raise
         finally:
             self._missed.end()
-            self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written))
+            unkept = 0 if passed else self._tapes.answers
+            self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written), unkept=unkept)
             note_use(self.setup, filter(None, self._used), written)
         for lost in self._tapes.lost() if passed else ():
             self.setup.warn(f"{self.filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")
@@ -159,18 +167,13 @@ class Session:
     def _written(self) -> list[Path]:
         self._tapes.finish()
         take, test = take_name(self.setup.now()), self.filed()
-        version, ignore = self.setup.version, self.options.ignore
-        fixtures = self._tapes.fixtures(take=take, test=test, version=version, ignore=ignore)
+        fixtures = self._tapes.fixtures(take=take, test=test, version=self.setup.version, ignore=self.options.ignore)
         written = write_take(self.setup.store, fixtures)
         if written:
             note_test(self.setup.store, self.replayed, test)
         for fixture, path in written:
             self._tell("save", fixture, str(path))
         return [path for _, path in written]
-
-    def filed(self) -> str:
-        """Return the test's id as it stands in files and messages."""
-        return filed_name(self.test, self._redactor.text)
 
     def _tell_error(self, error: Exception, key: str | None = None) -> None:
         self.setup.tell("error", {"key": key, "test": self.test, "error": str(error)})
@@ -257,8 +260,7 @@ class Session:
         recorded = self._next(asked) if fault.needs_recording else None
         if fault.needs_recording and recorded is None:
             return self._tape(asked, outgoing, spoil)
-        if recorded is not None:
-            self._used.add(recorded.file)
+        self._used.add(recorded.file if recorded else None)
         self._faults_left -= 1
         self.counts["replayed"] += 1
         return spoil(recorded.response if recorded else None)
@@ -287,8 +289,7 @@ def is_calling(host: str) -> bool:
     It may be made in a thread that the client has for this, where nothing tells which of several sessions is asking.
     """
     session = current()
-    known = session is not None and session.calls.knows(host)
-    return known or any(other.calls.is_recorded(host) for other in _nest)
+    return (session is not None and session.calls.knows(host)) or any(each.calls.is_recorded(host) for each in _nest)
 
 
 def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:

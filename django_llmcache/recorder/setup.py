@@ -25,6 +25,9 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 Hosts = tuple[tuple[str, str], ...]
 """Patterns of ``host`` or ``host:port`` with the provider's name for each; the first that a host has holds."""
 
+IsCall = Callable[[Outgoing], bool]
+"""Return whether a request to a host that is no provider's looks like an LLM call."""
+
 Whose = Callable[[str], str | None]
 """Return which of several providers at one host an address is of, ``None`` where it doesn't tell."""
 
@@ -54,6 +57,10 @@ def _nobody_s(url: str) -> None:
     pass
 
 
+def _is_none(asked: Outgoing) -> bool:
+    return False
+
+
 def _as_it_is(test: str) -> str:
     return test
 
@@ -73,6 +80,7 @@ class Setup(NamedTuple):
         headers: names, in lower case, of a request's headers that count besides those that always do.
         usage: where it is noted which fixtures were used.
         whose: tells providers apart that share a host.
+        is_call: tells LLM calls among the requests to hosts that are no provider's.
         tell: told of what happens.
         warn: shown to the user as a warning.
         command: the line that records a test, with ``{mode}`` and ``{test}`` for what it is run by.
@@ -95,6 +103,7 @@ class Setup(NamedTuple):
     headers: frozenset[str] = frozenset()
     usage: UsageLog | None = None
     whose: Whose = _nobody_s
+    is_call: IsCall = _is_none
     tell: Tell = _tell_nobody
     warn: Callable[[str], None] = _warn_nobody
     command: str = ""

@@ -55,6 +55,11 @@ class Tapes:
         self._tapes.setdefault((sample, tape.key), []).append(tape)
         return tape
 
+    @property
+    def answers(self) -> int:
+        """Return how many answers came that would be kept of a test that passes."""
+        return sum(tape.wanted for tapes in self._tapes.values() for tape in tapes)
+
     def finish(self) -> None:
         """End what nobody read to its end and nobody closed: what came of it is kept."""
         for tapes in self._tapes.values():

@@ -24,7 +24,7 @@ from django_llmcache.recorder.usage import UsageLog
 from django_llmcache.users import user_token
 
 from . import command_line
-from .hosts import provider_hosts
+from .hosts import looks_like_call, provider_hosts
 
 PLACEHOLDER = "llmcache-has-no-key"
 """Stands for the API key of a provider that has none, while its answers are replayed."""
@@ -139,6 +139,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         headers=settings.key_headers,
         usage=usage_log(),
         whose=traffic.name_at,
+        is_call=looks_like_call,
         tell=_tell,
         warn=_warn,
         command=command_line.of_pytest(_config()) if under_pytest() else command_line.of_django(sys.argv),

@@ -19,6 +19,7 @@ from django_llmcache.recorder.fixture import Fixture
 from django_llmcache.recorder.reading import usage_of
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.takes import without_block
+from django_llmcache.recorder.unnamed import naming
 
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
 
@@ -51,6 +52,8 @@ def add(session: Session, written: Iterable[Path], *, passed: bool) -> None:
         "written": [str(path) for path in written],
         "expired": session.expired,
         "leaks": session.leaks,
+        "unkept": 0 if session.gave_up else session.counts["unkept"],  # of a skip a warning tells
+        "unnamed": sorted(session.unnamed.hosts),
         "unanswered": [_request(provider, asked) for provider, asked in session.unanswered],
         "tokens": sum(map(_tokens_of, session.replayed)),
         "seconds": sum(fixture.response.elapsed for fixture in session.replayed) / 1000,
@@ -134,11 +137,13 @@ def lines(unused: Iterable[Path] = ()) -> list[str]:
         f"live_api: {len(ran)} tests" + (f": {told}" if kinds else ""),
         *_of_what_is_shared(noted),
         f"calls: {made or 'none'}",
+        *_of_what_failed(noted),
         f"saved: {sum(line['tokens'] for line in noted):,} tokens, {sum(line['seconds'] for line in noted):,.1f} s",
     ]
-    for name, heading in (("written", "recorded"), ("expired", "expired"), ("leaks", "asked past the recorder")):
+    for name, heading in _LISTED.items():
         named = sorted({each for line in noted for each in line[name]})
         shown += [f"{heading}: {len(named)}", *(f"  {each}" for each in named[:_SHOWN])] if named else []
+        shown += [f"  to record them: {naming(named[:_SHOWN])}"] if named and name == "unnamed" else []
     left = sorted(map(str, unused))
     shown += [f"fixtures that no test used: {len(left)}", *(f"  {each}" for each in left[:_SHOWN])] if left else []
     return shown
@@ -150,12 +155,22 @@ def _of_what_is_shared(noted: Iterable[dict[str, Any]]) -> list[str]:
     return [f"set-ups and tear-downs: {len(missed)} failed on a miss"] if missed else []
 
 
+def _of_what_failed(noted: Iterable[dict[str, Any]]) -> list[str]:
+    """Return what to say of answers that were asked for and thrown away; of a test that ran again, the last."""
+    last = {line["test"]: line["unkept"] for line in noted}
+    answers, tests = sum(last.values()), len({without_block(test) for test, unkept in last.items() if unkept})
+    if not answers:
+        return []
+    told = f"{answers} answer{'s' * (answers > 1)} of {tests} test{'s' * (tests > 1)} that failed"
+    return [f"not kept: {told}; the next run asks again"]
+
+
 def _without(line: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:
     """Return a line less the fixtures that were removed again: the calls were live, and not kept."""
     kept = [path for path in line["written"] if path not in gone]
     lost, calls = len(line["written"]) - len(kept), line["calls"]
     changed = {"recorded": calls["recorded"] - lost, "live": calls["live"] + lost}
-    return line | {"written": kept, "calls": calls | changed}
+    return line | {"written": kept, "calls": calls | changed, "unkept": line["unkept"] + lost}
 
 
 def _with_blocks(ran: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,6 +184,12 @@ def _with_blocks(ran: list[dict[str, Any]]) -> list[dict[str, Any]]:
             named.setdefault(test, {"test": test, "calls": Counter()})["calls"].update(calls)
     return list(named.values())
 
+
+_LISTED: Final = {
+    "written": "recorded", "expired": "expired", "leaks": "asked past the recorder",
+    "unnamed": "asked at hosts that no setting names as a provider's",
+}  # fmt: skip
+"""What of each line is listed, and under which heading."""
 
 _SHOWN: Final = 20
 

@@ -60,7 +60,7 @@ def test_of_a_test_that_failed_nothing_is_recorded_and_its_calls_were_live(recor
     answer(call(session))
 
     assert session.end(passed=False) == []
-    assert session.counts == {"live": 1}
+    assert session.counts == {"live": 1, "unkept": 1}
     assert warned == []
 
 

@@ -7,11 +7,14 @@ import re
 import pytest
 
 from django_llmcache import conf
+from django_llmcache.contrib.demo.standin import StandIn
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import summary
 from tests.recorder.made import EVENTS, answered, fixture
+
+from .project import SETTINGS
 
 RUNNER = """
     from django.test.runner import DiscoverRunner
@@ -149,6 +152,105 @@ def test_it_says_that_what_tests_share_failed_on_a_miss(project, runner, tests):
     assert told in done.text, done
 
 
+FAILING = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    class Tests(SimpleTestCase):
+        @live_api
+        def test_wrong(self):
+            for question in ("one", "two"):
+                chat("openai", [{"role": "user", "content": question}])
+            self.fail("a wrong assertion")
+
+        def test_wrong_after_a_block(self):
+            with live_api():
+                chat("openai", [{"role": "user", "content": "three"}])
+            self.fail("a wrong assertion")
+
+        @live_api
+        def test_right(self):
+            chat("openai", [{"role": "user", "content": "four"}])
+"""
+
+
+@pytest.mark.parametrize(
+    ("runner", "args"),
+    [("pytest", ["-n", "2"]), ("manage", ["test", "--testrunner", "own_runner.Runner", "--parallel", "2"])],
+    ids=["pytest", "manage"],
+)
+def test_it_says_which_answers_the_next_run_asks_for_again(project, runner, args):
+    project.write("own_runner.py", RUNNER)
+    project.write("test_failing.py", FAILING)
+
+    done = getattr(project, runner)(*args, "--llmcache-mode", "once", OPENAI_API_KEY="made-up")
+
+    assert (
+        "calls: 1 recorded, 3 live\nnot kept: 3 answers of 2 tests that failed; the next run asks again\n" in done.text
+    )
+
+
+GATEWAY = """
+    import os
+    import requests
+    from django.test import LiveServerTestCase, SimpleTestCase
+    from django_llmcache.testing import live_api
+
+    CALL = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    URL = os.environ["GATEWAY"] + "/v1/chat/completions"
+
+
+    @live_api
+    class Tests(SimpleTestCase):
+        def test_own_gateway(self):
+            requests.post(URL, json=CALL, timeout=5)
+
+        def test_own_gateway_again(self):
+            requests.post(URL, json=CALL, timeout=5)
+
+
+    @live_api
+    class ServerTests(LiveServerTestCase):
+        def test_view(self):
+            requests.post(f"{self.live_server_url}/api/chat", json=CALL, timeout=5)
+"""
+
+
+@pytest.mark.parametrize("mode", ["replay", "once"])
+@pytest.mark.parametrize(
+    ("runner", "args"),
+    [
+        ("pytest", ["-n", "2", "-W", "error", "-p", "no:asyncio"]),
+        ("manage", ["test", "--testrunner", "own_runner.Runner", "--parallel", "2"]),
+    ],
+    ids=["pytest", "manage"],
+)
+def test_it_names_the_hosts_of_calls_that_no_setting_names_a_provider_s(project, own, runner, args, mode):
+    project.write("own_runner.py", RUNNER)
+    project.write("urls.py", "urlpatterns = []")
+    project.write("project_settings.py", f"{SETTINGS}\nROOT_URLCONF, STATIC_URL = 'urls', '/static/'\n")
+    project.write("test_gateway.py", GATEWAY)
+
+    done = getattr(project, runner)(*args, "--llmcache-mode", mode, GATEWAY=own.url)
+
+    host = own.url.removeprefix("http://")
+    assert done.code == 0, done
+    assert (
+        "asked at hosts that no setting names as a provider's: 1\n"
+        f"  {host}\n"
+        f'  to record them: LLMCACHE = {{"TEST_CACHE": {{"HOSTS": ["{host}"]}}}}\n'
+    ) in done.text, done
+
+
+@pytest.fixture
+def own():
+    """Return a gateway of the project's own, which no setting names."""
+    with StandIn(latency=0, event_delay=0) as standin:
+        yield standin
+
+
 class TestLines:
     """What one process gathers."""
 
@@ -211,6 +313,14 @@ class TestLines:
         summary.add(session, [], passed=True)
 
         assert "saved: 3,000 tokens, 5.0 s" in summary.lines()
+
+    def test_nothing_is_asked_again_of_one_that_ran_again_and_passed(self, session):
+        session.counts["unkept"] = 2
+        summary.add(session, [], passed=False)
+        session.counts.clear()
+        summary.add(session, [], passed=True)
+
+        assert not [line for line in summary.lines() if line.startswith("not kept")]
 
     def test_one_that_was_asked_past_the_recorder_is_live(self, session):
         session.leaks = ["urllib connected to api.openai.com"]

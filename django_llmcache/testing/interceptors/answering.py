@@ -49,7 +49,7 @@ def spoiled(tape: Taping) -> Replay:
 
 def refuse_cassette(outgoing: Outgoing) -> None:
     """Raise where a provider is asked inside a cassette of VCR.py: both would answer, and neither would be whole."""
-    if not hasattr(http.client.HTTPConnection, "cassette"):  # a class of VCR's, as long as a cassette is in use
+    if not is_in_cassette():
         return
     current = session.current()
     if current is None or current.setup.provider_of(outgoing.host) is None:
@@ -62,6 +62,11 @@ def refuse_cassette(outgoing: Outgoing) -> None:
     )
     current.misses.append(error)  # told at the end too, where somebody catches it
     raise error
+
+
+def is_in_cassette() -> bool:
+    """Return whether a cassette of VCR.py is in use."""
+    return hasattr(http.client.HTTPConnection, "cassette")  # a class of VCR's as long as one is
 
 
 def concerns(url: str) -> bool:

@@ -16,9 +16,11 @@ from aiohttp import BaseConnector, ClientConnectorError, ClientPayloadError, Htt
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawResponseMessage
+from aiohttp.payload import BytesPayload
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
@@ -38,6 +40,7 @@ from .answering import (
 )
 from .patching import replace_unless_mocked
 
+_AT_HAND: Final = (bytes, bytearray, BytesPayload)
 _LIMIT: Final = 65536
 
 
@@ -49,7 +52,9 @@ def install() -> None:
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     async def connect(connector: BaseConnector, req: Any, traces: Any, timeout: Any) -> Any:
-        if not concerns(str(req.url)) or "upgrade" in req.headers:  # a websocket is nothing to replay
+        if session.current() is None or "upgrade" in req.headers:  # a websocket is nothing to replay
+            return await original(connector, req, traces=traces, timeout=timeout)
+        if not (isinstance(req.body, _AT_HAND) or concerns(str(req.url))):
             return await original(connector, req, traces=traces, timeout=timeout)
         exchange = begin(await _outgoing(req), timeout=timeout.sock_read or timeout.total)
         if isinstance(exchange, Replay):

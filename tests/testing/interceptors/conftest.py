@@ -13,6 +13,7 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import interceptors
+from django_llmcache.testing.hosts import looks_like_call
 from tests.transports.loopback import Loopback, whole
 
 from .clients import CLIENTS
@@ -35,7 +36,8 @@ class Lab:
 
     @contextmanager
     def _in(self, mode: Mode, options: Options = NO_OPTIONS) -> Iterator[Session]:
-        setup = Setup(FixtureStore(self.folder), mode, tuple((host, "openai") for host in self.hosts))
+        hosts = tuple((host, "openai") for host in self.hosts)
+        setup = Setup(FixtureStore(self.folder), mode, hosts, is_call=looks_like_call)
         session = Session("tests.some_test", setup, options)
         with recorder.in_force(session):
             yield session
