@@ -12,6 +12,7 @@ import orjson
 
 from django_llmcache.naming import is_named
 
+from .assignments import assigned
 from .credentials import (
     REDACTED,
     Span,
@@ -109,7 +110,7 @@ def may_find(body: bytes, content_type: str, known: Iterable[bytes] = ()) -> boo
 
 def in_text(text: str, look: Look, *, named: Named = is_credential, empty: bool = False) -> list[Span]:
     """Return where credentials stand in a text, which may be JSON or an event stream, or have JSON in it."""
-    found = look(text)
+    found = look(text) + assigned(text, named)
     if '"' in text:
         wired = wire(text)
         search = _Search(wired, look, named, empty=empty)
@@ -166,10 +167,9 @@ class _Search:
 
     def plain(self, start: int, end: int) -> None:
         """Search a stretch that is no JSON."""
-        self._found += [
-            Finding(start + span.start, start + span.end, span.replacement)
-            for span in self._look(self._text[start:end])
-        ]
+        part = self._text[start:end]
+        spans = [*self._look(part), *assigned(part, self._named)]
+        self._found += [Finding(start + span.start, start + span.end, span.replacement) for span in spans]
         self.prose(start, end)
 
     def prose(self, start: int, end: int) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from .credentials import LONG, is_parameter, is_watched, runs_of
+from django_llmcache.naming import ENDINGS
+
+from .credentials import LONG, POSSIBLE, is_parameter, is_watched, runs_of
 
 _BLOB: Final = 4096
 """Characters from which on a run without ``-``, ``_`` and ``.`` is an image in base64."""
@@ -15,7 +17,8 @@ _BLOB: Final = 4096
 _WORD: Final = 40
 """Characters up to which a run is likely to come again: the name of a tool or of a model."""
 
-_LAST: Final = (b"r", b"R", b"c", b"C")
+_SIGNS: Final = frozenset((b":", b"="))
+_LAST: Final = frozenset((b"r", b"R", b"c", b"C")) | _SIGNS
 _START: Final = re.compile(
     rb"sk-|nvapi-|xai-|pplx-|tvly-|pk-lf-|(?:gsk|hf|r8|fw|ek|jina|npm|dop_v1|whsec|shpat|pcsk|tgp_v1|[sr]k|lsv2)_"
     rb"|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|xapp-|AIza|ya29\.|AQ\.|1//0|A(?:KIA|SIA|BIA|CCA|BSK)|dapi[0-9a-f]"
@@ -27,8 +30,21 @@ _PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.
 _APART: Final = re.compile(rb'"[\s\\][\s\\nrt]*:')
 """White space between a name and its colon, as JSON has it or a string in which JSON is."""
 
-_ESCAPED: Final = re.compile(rb"u00(?:22|3[aA])")
-"""The quote or the colon behind a name, as a string in which JSON is may have them."""
+_ESCAPE: Final = re.compile(rb"\\(?:/|u00[236])")
+_SIGN: Final = re.compile(rb"\\u00(?:2[27bBfF]|3[aAdD]|60)")
+"""A quote, the sign behind a name, or a sign in base64, as a string may have them."""
+
+_SLASH: Final = re.compile(rb"\\+/")
+
+_NAMES: Final = tuple(name.encode() for name in (*ENDINGS, *POSSIBLE))
+_OPENING: Final = b" \t\n\r\x0b\x0c\\\"'`*"
+_GIVEN: Final = re.compile(rb"=(?=[^=]{16})")
+_BEFORE: Final = 64
+_NEAR: Final = 40
+"""Bytes before a value in which the name and the signs are that tell of it."""
+
+_LOWER: Final = bytes(range(256)).lower()
+_PUNCTUATION: Final = bytes(code for code in range(128) if not chr(code).isalnum())
 
 _REMEMBERED: Final = 4096
 _unwatched: set[bytes] = set()
@@ -42,9 +58,12 @@ def may_hold_credentials(body: bytes, known: Iterable[bytes] = ()) -> bool:
         body: decoded.
         known: credentials to look for besides those that show by a name or a shape.
     """
+    slashed = _ESCAPE.search(body) is not None
+    if slashed and _SIGN.search(body):
+        return True
     return (
         _names_one(body)
-        or _shows_one(body)
+        or _shows_one(_SLASH.sub(b"/", body) if slashed else body)
         or any(value in body for value in known)
         or (b"@" in body and _LOGIN.search(body) is not None)
         or b"-----BEGIN" in body
@@ -53,7 +72,7 @@ def may_hold_credentials(body: bytes, known: Iterable[bytes] = ()) -> bool:
 
 
 def _names_one(body: bytes) -> bool:
-    if _APART.search(body) or _ESCAPED.search(body):
+    if _APART.search(body):
         return True
     before = body.split(b'":')
     before.pop()
@@ -78,18 +97,35 @@ def _begins(word: bytes) -> bool:
 
 
 def _shows_one(body: bytes) -> bool:
-    runs = runs_of(body)
+    runs, signed = runs_of(body), b"=" in body
     start = runs.find(LONG)
     while start >= 0:
         end = runs.find(b" ", start)
         run = body[start : end if end >= 0 else len(body)]
-        if len(run) < _BLOB or b"-" in run or b"_" in run or b"." in run:
-            before = body[max(start - 10, 0) : start].rstrip()
-            if before[-1:] in _LAST and before.lower().endswith((b"bearer", b"basic")):
-                return True
-            if _begins(run) if len(run) <= _WORD else _START.search(run):
-                return True
+        before = body[start - _BEFORE if start > _BEFORE else 0 : start].rstrip(_OPENING)
+        if before[-1:] in _LAST and _asks(before[-_NEAR:]):
+            return True
+        if signed and b"=" in run and _is_given(body, start, run):
+            return True
+        if (len(run) < _BLOB or b"-" in run or b"_" in run or b"." in run) and (
+            _begins(run) if len(run) <= _WORD else _START.search(run)
+        ):
+            return True
         if end < 0:
             return False
         start = runs.find(LONG, end)
     return False
+
+
+@lru_cache(maxsize=4096)
+def _asks(before: bytes) -> bool:
+    """Return whether a credential may come next: behind the scheme of one, or its name and a sign."""
+    if before[-1:] in _SIGNS:
+        return before.translate(_LOWER, _PUNCTUATION).endswith(_NAMES)
+    return before.lower().endswith((b"bearer", b"basic"))
+
+
+def _is_given(body: bytes, start: int, run: bytes) -> bool:
+    """Return whether the name of a credential stands before a sign in a run."""
+    signs = (start + sign.end() for sign in _GIVEN.finditer(run))
+    return any(_asks(body[max(sign - _NEAR, 0) : sign]) for sign in signs)

@@ -82,7 +82,19 @@ HARMLESS = [
     "chatcmpl-BkYtHxq1Z3gq0F3vJtQ8o9p1 req_011CRbXxLLnRT7FYiRdsa3YF toolu_01A09q90qw90lq917835lq9",
     "2f1c1d8e-92d4-4f0a-9d52-3b0d4e5a6c7b 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "if (a && key == b) { c = x?key:y; } SELECT token FROM t WHERE secret = 'x'",
+    "OPENAI_API_KEY=your-api-key-here-2024, api_key = 'changeme' or <token-of-2024-and-mine>; token: authentication-2",
+    "api_key=os.environ['OAUTH2_API_KEY_1'] password=${DB_PASSWORD_OF_2024_A1} token={token_2_of_the_user_1}",
+    "password=settings.S3_DATABASE_PASSWORD token = client.issue_token_v2_for_user(1) secret: projects/my-1/secrets/2",
+    "max_tokens: 100, next_token: q8Zt3LmP0vXy7KdR2sWb, id=q8Zt3LmP0vXy7KdR2sWb, token: gpt-4o-mini-2024-07-18",
+    "password: correct-horse-battery-staple-42",
 ]
+RANDOM = "q8Zt3LmP0vXy7KdR2sWb"
+ASSIGNMENTS = [
+    "OPENAI_API_KEY=%s", "api_key: %s", "password=%s", "token=%s", "DB_PASSWORD=%s", "export AWS_SECRET_ACCESS_KEY=%s",
+    "a\npassword: %s\nb", "{'password': '%s'}", "DATABASE_PASSWORD: %s.", 'token = "%s"', "(api_key='%s', b=1)",
+    "My API key: %s, keep it", "**API key:** %s", "`client_secret`: `%s`", "os.environ['X_API_KEY'] = '%s'",
+    'api_key:="%s"', "--api-key=%s", "é password: %s é", "self.token = '%s'",
+]  # fmt: skip
 
 
 def request_of(body=b"", *, url=URL, headers=JSON):
@@ -521,6 +533,54 @@ class TestShapes:
         assert answered({"content": text}) == {"content": expected}
         assert Redactor().text(text) == expected
 
+    @pytest.mark.parametrize("value", [RANDOM, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"], ids=["word", "base64"])
+    @pytest.mark.parametrize("text", ASSIGNMENTS)
+    @pytest.mark.parametrize("depth", [0, 1, 2])
+    def test_a_credential_is_redacted_behind_its_name_and_a_sign(self, text, value, depth):
+        given, clean = ({"content": text % each} for each in (value, REDACTED))
+        for _ in range(depth):
+            given, clean = ({"content": json.dumps(each)} for each in (given, clean))
+
+        assert sent(given) == clean
+        assert answered(given) == clean
+        assert leaks(request_of(given)) != []
+        assert leaks(request_of(clean)) == []
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("password='q8Zt3LmP!0vXy#7KdR2&sWb!'", "password='REDACTED'"),
+            ("password=q8Zt3LmP!0vXy#7KdR2sWb!", "password=REDACTED!"),
+            (f"| API key: {RANDOM}| b |", "| API key: REDACTED| b |"),
+            (f"api_key={RANDOM}==, b", "api_key=REDACTED, b"),
+            (f"api_key={RANDOM}:{RANDOM} b", "api_key=REDACTED b"),
+            (f"https://a.example/?b=1&api_key={RANDOM}&c=2", "https://a.example/?b=1&api_key=REDACTED&c=2"),
+            (f"user=somebody-of-mine&password={RANDOM}&c=2", "user=somebody-of-mine&password=REDACTED&c=2"),
+        ],
+        ids=["quoted", "signs", "cell", "padded", "pair", "address", "query"],
+    )
+    def test_the_whole_of_a_credential_behind_a_sign_is_redacted_and_no_more(self, text, expected):
+        assert sent({"content": text}) == answered({"content": text}) == {"content": expected}
+
+    @pytest.mark.parametrize("body", [rb"password=\"%s\"", rb"password\u003d%s", rb"\u0027token\u0027: \u0027%s\u0027"])
+    @pytest.mark.parametrize("value", [rb"Zx81\/Qm47\/Kp92\/Lw36\/Bv58", rb"Zx81\u002BQm47\u002bKp92\u002bLw36"])
+    def test_escapes_do_not_hide_one_behind_a_sign(self, body, value):
+        given, clean = (b'{"content":"' + body % each + b'"}' for each in (value, b"REDACTED"))
+
+        assert Redactor().request(request_of(given)).body == Redactor().response(answer_of(given)).body == clean
+
+    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/x-ndjson"])
+    def test_text_that_is_no_json_is_read_for_names_and_signs_too(self, kind):
+        request = request_of(f"prompt=my DB_PASSWORD: {RANDOM}\n".encode(), headers=[("content-type", kind)])
+
+        redacted = Redactor().request(request)
+
+        assert RANDOM.encode() in request.body
+        assert RANDOM.encode() not in redacted.body
+
+    def test_random_text_behind_a_telling_name_and_a_sign_is_reported(self):
+        assert leaks(request_of({"content": f"GATEWAY_TOKEN={RANDOM}"})) == ["request.body.content"]
+
     @pytest.mark.parametrize(
         "password",
         ["hunter2", "p@ssw0rd", "@@", "pa/ss", "pa?ss", "p#s/s", "1a/b/c@d", "a/s@s:1@", "a:b/c", "p@s:w/d", "é/é"],
@@ -617,7 +677,7 @@ class TestShapes:
 
 
 PIECES = st.sampled_from([
-    'so: "api_key": ["x"', "[",
+    'so: "api_key": ["x"', "[", "password=", "'token': '", "**API key:** ", "Zx81/Qm47/Kp92!Lw36/Bv58", "`",
     *TOKENS.values(), *HARMLESS, "sk-", "Bearer ", "Basic ", "https://me:", "word@a.example", "?sig=",
     "&X-Amz-Signature=", WORD, "é", "\n", '"', "\\", " ", "=", "/", "{", '{"password": "x"}', "dXNlcjpwYXNzd29yZA==",
 ])  # fmt: skip
@@ -850,6 +910,10 @@ class TestSameRequest:
             body | other | {"tools": [dict(other)]}
         )
 
+    @pytest.mark.parametrize("text", ASSIGNMENTS)
+    def test_nor_does_one_behind_its_name_in_a_prompt(self, text):
+        assert self.key({"content": text % RANDOM}) == self.key({"content": text % WORD})
+
     def test_neither_headers_nor_the_query_count(self):
         real = self.key({}, [*JSON, ("authorization", f"Bearer {WORD}")], f"{URL}?key={WORD}")
 
@@ -967,6 +1031,17 @@ class TestStreams:
 
         said = [json.loads(line[6:])["delta"]["text"] for line in redacted.decode().split("\n\n") if line]
         assert "".join(said) == 'Sure:\n```json\n{"password": "REDACTED", "n": 1}\n```'
+
+    def test_a_name_a_sign_and_a_value_that_come_in_pieces_are_read_as_one(self):
+        texts = ["Put API_", "KEY", "=q8Zt3L", "mP0vXy7K", "dR2sWb", " there"]
+        body = events(*({"index": 0, "delta": {"text": text}} for text in texts))
+
+        redacted = Redactor().response(answer_of(body, headers=EVENTS))
+
+        said = [json.loads(line[6:])["delta"]["text"] for line in redacted.body.decode().split("\n\n") if line]
+        assert said == ["Put API_", "KEY", "=REDACTED", "", "", " there"]
+        assert leaks(answer_of(body, headers=EVENTS)) != []
+        assert leaks(redacted) == []
 
     def test_what_every_event_says_again_is_not_joined(self):
         body = events(*[{"object": "sk-chunk-"}] * 3)
