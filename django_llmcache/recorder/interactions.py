@@ -39,8 +39,10 @@ class NoCassetteError(InteractionError):
     """A file is something else than a cassette."""
 
 
-def interactions_of(cassette: Any) -> list[Raw]:
+def interactions_of(cassette: Any) -> list[Raw | None]:
     """Return the requests of a cassette with their answers, in the order in which they were recorded.
+
+    ``None`` stands for what is not a request with its answer.
 
     Raises:
         NoCassetteError: it has none of the known forms.
@@ -58,10 +60,12 @@ def interactions_of(cassette: Any) -> list[Raw]:
     if not isinstance(cassette, list):
         raise NoCassetteError("it is no cassette: it has neither interactions nor requests and responses")
     whole = [isinstance(each, dict) and {"request", "response"} <= each.keys() for each in cassette]
-    if not all(whole):
-        kind = InteractionError if named or any(whole) else NoCassetteError
-        raise kind(f"interaction {whole.index(False) + 1} is not a request with its response")
-    return [(each["request"], each["response"], each.get("recorded_at")) for each in cassette]
+    if whole and not (named or any(whole)):
+        raise NoCassetteError("interaction 1 is not a request with its response")
+    return [
+        (each["request"], each["response"], each.get("recorded_at")) if is_whole else None
+        for each, is_whole in zip(cassette, whole, strict=True)
+    ]
 
 
 def outgoing(request: Any) -> Outgoing:
