@@ -12,8 +12,9 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .contents import LARGE, SideFile, milliseconds, pack_request, pack_response, unpack_request, unpack_response
-from .exchange import STATUSES, Incoming, Outgoing, Pairs
+from .exchange import Incoming, Outgoing, Pairs
 from .fields import Fields, FixtureError
+from .heads import read_head
 from .layouts import parse
 
 SCHEMA: Final = 1
@@ -277,8 +278,8 @@ def _is_absolute(url: str) -> bool:
 
 def _read_response(fields: Fields, side: SideFile, *, elapsed: float) -> Incoming:
     fields.only(_RESPONSE)
-    status, reason = fields.whole("status", least=STATUSES[0], most=STATUSES[-1]), fields.text("reason", "")
-    came = Incoming(status, reason, fields.pairs("headers"), unpack_response(fields, side), elapsed=elapsed)
+    status, reason, headers = read_head(fields)
+    came = Incoming(status, reason, headers, unpack_response(fields, side), elapsed=elapsed)
     if _SELDOM.isdisjoint(fields.values):
         return came
     encoding, truncated = fields.text("encoding", ""), fields.flag("truncated")

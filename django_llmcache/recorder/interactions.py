@@ -14,12 +14,12 @@ from django_llmcache.exceptions import LLMCacheError
 
 from .decoding import Decoder, DecodingError
 from .exchange import STATUSES, Chunk, Incoming, Outgoing, first
+from .heads import FRAMING
 
 LARGEST_BODY: Final = 64 * 1024 * 1024
 """Bytes of the largest body that is read, once it is decoded."""
 
 _ARCHIVES: Final = re.compile(r"application/(?:x-)?(?:gzip|tar|zip|gtar|octet-stream|tgz)")
-_FRAMING: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 _GZIP: Final = b"\x1f\x8b\x08"
 _LINE_ENDS: Final = re.compile(r"\s*[\r\n]+\s*")
 _MAGIC: Final = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
@@ -39,8 +39,10 @@ class NoCassetteError(InteractionError):
     """A file is something else than a cassette."""
 
 
-def interactions_of(cassette: Any) -> list[Raw]:
+def interactions_of(cassette: Any) -> list[Raw | None]:
     """Return the requests of a cassette with their answers, in the order in which they were recorded.
+
+    ``None`` stands for what is not a request with its answer.
 
     Raises:
         NoCassetteError: it has none of the known forms.
@@ -58,10 +60,12 @@ def interactions_of(cassette: Any) -> list[Raw]:
     if not isinstance(cassette, list):
         raise NoCassetteError("it is no cassette: it has neither interactions nor requests and responses")
     whole = [isinstance(each, dict) and {"request", "response"} <= each.keys() for each in cassette]
-    if not all(whole):
-        kind = InteractionError if named or any(whole) else NoCassetteError
-        raise kind(f"interaction {whole.index(False) + 1} is not a request with its response")
-    return [(each["request"], each["response"], each.get("recorded_at")) for each in cassette]
+    if whole and not (named or any(whole)):
+        raise NoCassetteError("interaction 1 is not a request with its response")
+    return [
+        (each["request"], each["response"], each.get("recorded_at")) if is_whole else None
+        for each, is_whole in zip(cassette, whole, strict=True)
+    ]
 
 
 def outgoing(request: Any) -> Outgoing:
@@ -104,7 +108,7 @@ def incoming(response: Any, recorded_at: Any = None) -> Incoming:
         status=status,
         reason=reason,
         headers=(
-            *(pair for pair in headers if pair[0].lower() not in _FRAMING),
+            *(pair for pair in headers if pair[0].lower() not in FRAMING),
             *([("date", recorded_at)] if isinstance(recorded_at, str) and not first(headers, "date") else ()),
         ),
         chunks=(Chunk(0.0, body),) if body else (),
@@ -168,7 +172,7 @@ def _headers(headers: Any) -> Iterator[tuple[str, str]]:
     else:
         raise InteractionError("its headers are neither an object nor a list")
     for name, value in items:
-        yield _text(name, "the name of a header").strip(), _LINE_ENDS.sub(" ", _text(value, f"header {name!r}")).strip()
+        yield _text(name, "the name of a header").strip(), _one_line(_text(value, f"header {name!r}"))
 
 
 def _each(value: Any) -> list[Any]:
@@ -196,7 +200,7 @@ def _status(fields: dict[str, Any]) -> tuple[int, str]:
         raise InteractionError("it has no HTTP status")
     if status not in STATUSES:
         raise InteractionError(f"its status is {status}, which is no answer yet: those are from 200 on")
-    return status, _text(reason or "", "its reason")
+    return status, _one_line(_text(reason or "", "its reason"))
 
 
 def _decode(body: bytes, encoding: str, content_type: str) -> tuple[bytes, str]:
@@ -241,6 +245,10 @@ def _object(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InteractionError(f"its {name} is not an object")
     return value
+
+
+def _one_line(text: str) -> str:
+    return _LINE_ENDS.sub(" ", text).strip()
 
 
 def _text(value: Any, what: str) -> str:

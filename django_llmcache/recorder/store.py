@@ -22,6 +22,7 @@ from .files import (
 )
 from .fixture import Fixture, FixtureError
 from .keyfolders import TRIES, KeyFolders
+from .matcher import FORMAT
 from .names import file_stem, folder_name
 
 HARD_LIMIT: Final = 16
@@ -57,10 +58,10 @@ class FixtureStore:
         written is seen by who asks for it: a replay does not.
 
         Raises:
-            FixtureError: one of them is damaged, or not a file of this folder.
+            FixtureError: one of them is damaged, of a newer version's key, or not a file of this folder.
         """
         found = self._folders.look(self._folders.path(provider, endpoint, key))
-        return [fixture for fixture in found if fixture.key == key]
+        return [_known(fixture) for fixture in found if fixture.key == key]
 
     def read(self, path: Path, *, anywhere: bool = False) -> Fixture:
         """Return the fixture of one file.
@@ -246,6 +247,18 @@ class FixtureStore:
             return Damaged(path, error)
         except FileNotFoundError:
             return Damaged(path, FixtureError(path, "", "it was removed while it was read"))
+
+
+def _known(fixture: Fixture) -> Fixture:
+    """Return a fixture whose key was made as this version makes keys, or as an older one did; refuse a newer one's."""
+    if fixture.key_format > FORMAT:
+        raise FixtureError(fixture.file, "key_format", newer_key(fixture))
+    return fixture
+
+
+def newer_key(fixture: Fixture) -> str:
+    """Return what is wrong with a fixture whose key was made in a way that this version doesn't know."""
+    return f"a newer version of django-llmcache made it (format {fixture.key_format}): update the package"
 
 
 def _whole(fixture: Fixture) -> Fixture:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
+from . import heads
 from .decoding import decoded
 from .exchange import STATUSES, Chunk, Incoming, Outgoing, Pairs, first
 from .fixture import Fixture
@@ -25,8 +26,8 @@ STREAMS: Final = frozenset({
 })  # fmt: skip
 """Media types whose chunks are kept apart, with the time at which each came."""
 
-FRAMING: Final = frozenset({"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"})
-"""Headers that speak of the bytes on the wire, which a replay has no more."""
+FRAMING: Final = heads.FRAMING | {"connection", "keep-alive"}
+"""Headers that speak of the bytes on the wire, or of a connection, which a replay has no more."""
 
 
 LAST: Final = re.compile(

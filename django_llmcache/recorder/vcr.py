@@ -43,16 +43,18 @@ class CassetteError(LLMCacheError):
 
     Attributes:
         path: the file.
-        why: what is wrong.
+        whys: what is wrong: of the file, or of each interaction that is.
+        why: the same as one text.
     """
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}")
+    def __init__(self, path: Path, *whys: str) -> None:
         self.path = path
-        self.why = why
+        self.whys = whys
+        self.why = "; ".join(whys)
+        super().__init__(f"{path}: {self.why}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CassetteError, (self.path, self.why)
+        return CassetteError, (self.path, *self.whys)
 
 
 def read_cassette(path: Path) -> list[tuple[Outgoing, Incoming]]:
@@ -64,23 +66,30 @@ def read_cassette(path: Path) -> list[tuple[Outgoing, Incoming]]:
         path: a file of YAML or JSON, compressed with gzip or not; its content tells which, not its name.
 
     Raises:
-        CassetteError: it can't be read, or it is no cassette.
+        CassetteError: it can't be read, it is no cassette, or one of its interactions is not what it should be.
     """
     try:
         raw = interactions_of(_document(_content(path)))
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise _refused(path, _why(error)) from error
-    found = []
-    for number, (request, response, recorded_at) in enumerate(raw, 1):
+    found, whys = [], []
+    for number, each in enumerate(raw, 1):
+        if each is None:
+            whys.append(f"interaction {number} is not a request with its response")
+            continue
+        request, response, recorded_at = each
         try:
             found.append((outgoing(request), incoming(response, recorded_at)))
         except ValueError as error:
-            raise _refused(path, f"interaction {number}: {error}") from error
+            whys.append(f"interaction {number}: {error}")
+    if whys:
+        raise _refused(path, *whys)
     return found
 
 
-def _refused(path: Path, why: str) -> CassetteError:
-    return CassetteError(path, Redactor().text(why))  # a name that is shown may be a credential in the wrong place
+def _refused(path: Path, *whys: str) -> CassetteError:
+    shown = map(Redactor().text, whys)  # a name that is shown may be a credential in the wrong place
+    return CassetteError(path, *shown)
 
 
 def _content(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from django_llmcache import conf
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.setup import Mode
 
+ENABLED_VARIABLE = "LLMCACHE_TEST_CACHE_ENABLED"
 MODE_VARIABLE = "LLMCACHE_TEST_CACHE_MODE"
 HINT = (
     "Set LLMCACHE_TEST_CACHE_ENABLED=true to replay what is recorded and record what is not, "
@@ -79,7 +80,7 @@ def decide(asked: Mode | None = None) -> Decision:
     default = Mode.REPLAY if said.ci else Mode.ONCE
     if mode is Mode.LIVE or enabled:
         return Decision(mode or default, None)
-    return Decision(mode or default, f"The test cache is off. {HINT}.")
+    return Decision(mode or default, f"The test cache is off{_switched_off()}. {HINT}.")
 
 
 def named_by_test(mode: str) -> Mode | None:
@@ -103,6 +104,14 @@ def parsed(mode: str, *, source: str) -> Mode:
     except ValueError:
         names = ", ".join(mode.value for mode in Mode)
         raise ConfigurationError(f"{source} is {mode!r}; give one of {names}.") from None
+
+
+def _switched_off() -> str:
+    """Return who says that it is off, which holds whatever mode is asked for; ``""`` where nobody does."""
+    if conf.test_cache_words().enabled is False:
+        return f": {ENABLED_VARIABLE}={conf.environment(ENABLED_VARIABLE)}"
+    said = conf.current().test_cache.enabled
+    return "" if said is None else f": settings.LLMCACHE['TEST_CACHE']['ENABLED'] is {said}"
 
 
 def _mode(text: str | None, source: str) -> Mode | None:

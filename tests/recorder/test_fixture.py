@@ -374,6 +374,8 @@ class TestDamage:
             ({"response__truncated": "yes"}, "response.truncated: it is 'yes'; it must be true or false"),
             ({"response__unread": 1}, "response.unread: it is 1; it must be true or false"),
             ({"response__reason": None}, "response.reason: it is null"),
+            ({"response__reason": "O\r\nK"}, r"response.reason: it is 'O\r\nK'; it must be one line: take"),
+            ({"response__reason": "O\ud83d"}, "response.reason: it has half of a surrogate pair: take it out"),
             ({"response__stauts": 1}, "response.stauts: there is no such field; did you mean 'status'?"),
             ({"response__text": "x"}, "response.text: it stands beside body"),
             ({"response__chunks": []}, "response.body: it stands beside chunks"),
@@ -398,6 +400,38 @@ class TestDamage:
 
         assert caught.value.path == PATH
         assert caught.value.field == message.partition(": ")[0]
+
+    @pytest.mark.parametrize(
+        ("header", "message"),
+        [
+            (["content-encoding", "gzip"], "'content-encoding' speaks of the bytes on the wire"),
+            (["Content-Length", "3"], "'Content-Length' speaks of the bytes on the wire"),
+            (["transfer-encoding", "chunked"], "'transfer-encoding' speaks of the bytes on the wire"),
+            (["x-a: b\r\nEvil", "1"], r"its name is 'x-a: b\r\nEvil'; it must be one line: take the line end out"),
+            (["x-a", "b\r\nEvil: 1"], "the value of 'x-a' has a line end; it must be one line: take"),
+            (["x-a", "b\n"], "the value of 'x-a' has a line end"),
+            (["x-a", "b\rc"], "the value of 'x-a' has a line end"),
+            (["x-a", "b\r\n\r\n<html>"], "the value of 'x-a' has a line end"),
+            (["x-a", "\ud83d"], "it has half of a surrogate pair: take it out"),
+        ],
+    )
+    def test_so_is_a_header_that_no_replay_can_give(self, header, message):
+        text = edited(response__headers=[["content-type", "application/json"], header])
+
+        with pytest.raises(FixtureError, match=re.escape(f"{PATH}: response.headers[1]: {message}")) as caught:
+            Fixture.from_text(text, file=str(PATH))
+
+        assert caught.value.field == "response.headers[1]"
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            ("x-a", "a long one,\r\n\tthat its server has folded"), ("x-a", "naïve ☕"), ("x-a", ""),
+            ("x-accept-encoding", "gzip"), ("vary", "content-length"), ("connection", "keep-alive"),
+        ],
+    )  # fmt: skip
+    def test_any_other_header_comes_back_as_it_is(self, header):
+        assert back(fixture(response=answered(headers=(header,)))).response.headers == (header,)
 
     @pytest.mark.parametrize(
         ("chunk", "message"),

@@ -279,6 +279,13 @@ class TestTaking:
         with pytest.raises(FixtureError, match=rf"{re.escape(str(path))}: response\.status: it is 'fine'"):
             taken(fixtures)
 
+    def test_one_whose_key_a_newer_version_made_is_told(self, fixtures):
+        path = fixtures.write(fixture())
+        edit(path, '"key_format": 1', '"key_format": 2')
+
+        with pytest.raises(FixtureError, match=rf"{re.escape(str(path))}: key_format: a newer version .+ update the"):
+            taken(fixtures)
+
     def test_a_file_that_is_not_utf_8_is_told(self, fixtures):
         path = fixtures.write(fixture())
         path.write_bytes(b'{"\xff')

@@ -362,6 +362,7 @@ class TestStatus:
             ({"status": 503}, 503, ""), ({"status": "404 Not Found"}, 404, "Not Found"), ({"status": "404"}, 404, ""),
             ({"status": "200 OK", "code": 200}, 200, "OK"), ({"status": "", "code": 201}, 201, ""),
             ({"status": 200, "reason_phrase": "Fine"}, 200, "Fine"),
+            ({"status": {"code": 200, "message": "Quite\r\nfine\n"}}, 200, "Quite fine"),
         ],
     )  # fmt: skip
     def test_every_way_to_keep_it_is_read(self, cassette, fields, status, reason):

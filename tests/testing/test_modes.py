@@ -67,6 +67,31 @@ def test_off_is_off(monkeypatch, words):
     assert decided(monkeypatch, **words).skip
 
 
+@pytest.mark.parametrize(
+    ("words", "source"),
+    [
+        ({ENABLED: "false", "line": "once"}, "LLMCACHE_TEST_CACHE_ENABLED=false"),
+        ({ENABLED: "Off", "asked": "once"}, "LLMCACHE_TEST_CACHE_ENABLED=Off"),
+        ({ENABLED: "0", "setting": {"ENABLED": True}}, "LLMCACHE_TEST_CACHE_ENABLED=0"),
+        ({ENABLED: "no", "setting": {"ENABLED": False}}, "LLMCACHE_TEST_CACHE_ENABLED=no"),
+        ({"setting": {"ENABLED": False}, "asked": "once"}, "settings.LLMCACHE['TEST_CACHE']['ENABLED'] is False"),
+        ({"setting": {"ENABLED": False}, MODE: "once"}, "settings.LLMCACHE['TEST_CACHE']['ENABLED'] is False"),
+    ],
+    ids=str,
+)
+def test_where_somebody_said_so_it_says_where(monkeypatch, words, source):
+    decision = decided(monkeypatch, **words)
+
+    assert decision.skip.startswith(f"The test cache is off: {source}. Set LLMCACHE_TEST_CACHE_ENABLED=true to replay")
+
+
+@pytest.mark.parametrize("words", [{}, {"setting": {"ENABLED": None}}, {"setting": {"MODE": "once"}}], ids=str)
+def test_where_nobody_did_it_names_nobody(monkeypatch, words):
+    decision = decided(monkeypatch, **words)
+
+    assert decision.skip.startswith("The test cache is off. Set LLMCACHE_TEST_CACHE_ENABLED=true to replay")
+
+
 def test_a_switch_that_is_neither_is_an_error(monkeypatch):
     with pytest.raises(ConfigurationError, match="LLMCACHE_TEST_CACHE_ENABLED is 'maybe'; give true, 1, yes or on"):
         decided(monkeypatch, **{ENABLED: "maybe"})

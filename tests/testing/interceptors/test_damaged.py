@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +42,25 @@ def test_it_gets_through_every_client_and_names_file_and_field(lab, ask, wish, m
         ask(wish)
 
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "field"),
+    [
+        (lambda data: data["response"]["headers"].insert(0, ["content-encoding", "gzip"]), r"response\.headers\[0\]"),
+        (lambda data: data.update(key_format=2), "key_format"),
+    ],
+    ids=["an encoding", "a newer key"],
+)
+def test_what_its_client_takes_or_blames_on_the_network_is_told_of_the_file(lab, wish, edit, field):
+    path = damage(lab.folder)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["response"]["status"] = 200
+    edit(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+    with pytest.raises(FixtureDamaged, match=rf"{path.name}: {field}: "), lab.replaying():
+        requests.post(wish.url, data=wish.body, headers=wish.headers, timeout=LONG)
 
 
 def test_one_that_somebody_caught_is_noted_on_the_session(lab, wish):
