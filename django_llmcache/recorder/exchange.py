@@ -48,6 +48,11 @@ class Outgoing(NamedTuple):
         return _host_of(parts.scheme, parts.netloc)
 
     @property
+    def line(self) -> str:
+        """Return what is asked, in one line; the address begins with ``//`` where its scheme is not known."""
+        return f"{self.method} {self.url.removeprefix('//')}"
+
+    @property
     def query(self) -> Pairs:
         """Return the query parameters."""
         return tuple(parse_qsl(self.parts.query, keep_blank_values=True))

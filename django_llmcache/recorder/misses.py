@@ -102,8 +102,7 @@ def explain_unreadable(error: str, asked: Outgoing, *, test: str) -> str:
         asked: the request, redacted.
         test: the id of the test that asked.
     """
-    shown = masked(asked)
-    lines = ["Nobody is asked while the settings can't be read", f"{shown.method} {shown.url}"]
+    lines = ["Nobody is asked while the settings can't be read", masked(asked).line]
     return "\n".join([": ".join(lines), f"  test     {test}", error])
 
 
@@ -132,7 +131,7 @@ def explain_miss(
     """
     hidden: set[str] = set()
     shown = masked(asked, hidden)
-    lines = [f"{_why(why).text}: {shown.method} {shown.url}", f"  test     {test}"]
+    lines = [f"{_why(why).text}: {shown.line}", f"  test     {test}"]
     model = model_of(shown, matcher)
     if model:
         lines.append(f"  model    {model}")

@@ -30,7 +30,7 @@ Target = TypeVar("Target", bound=Callable[..., Any])
 def live_api(target: Target, /) -> Target: ...
 @overload
 def live_api(**words: Any) -> LiveAPI: ...
-def live_api(target: Callable[..., Any] | None = None, /, **words: Any) -> Any:
+def live_api(target: Any = None, /, **words: Any) -> Any:
     """Record what providers answer inside a test, and replay it in later runs.
 
     Works on a function, an async function, a method and a class, bare or with options, and in a ``with`` block. It
@@ -56,7 +56,7 @@ def live_api(target: Callable[..., Any] | None = None, /, **words: Any) -> Any:
     Raises:
         ConfigurationError: a word that cannot work, or no test, where the test is defined.
     """
-    if target is not None and not callable(target):
+    if target is not None and not (callable(target) or isinstance(target, classmethod)):
         raise ConfigurationError(
             f"live_api takes its words by name, and got {target!r}: write live_api(mode='replay')."
         )
@@ -78,6 +78,13 @@ class LiveAPI:
             hook_unittest()  # as the app does, which may not be installed, or not be ready where a worker is spawned
             setattr(target, WORDS, {**(vars(target).get(WORDS) or {}), **self.words})
             return cast("Target", _marked(tag(NAME)(target), self.words))
+        if isinstance(target, staticmethod):  # a test of a class would be given its instance
+            return cast("Target", staticmethod(self(target.__func__)))
+        if isinstance(target, classmethod):
+            raise ConfigurationError(
+                f"live_api stands on {target.__qualname__}, which is a classmethod: put it on the class, where it "
+                "covers what its tests share as well."
+            )
         if isgeneratorfunction(target) or isasyncgenfunction(target):
             raise ConfigurationError(
                 f"live_api stands on {target.__qualname__}, which is a generator and would run after it has ended: "

@@ -20,6 +20,7 @@ from django_llmcache.recorder.setup import NO_OPTIONS, Options
 from . import summary, unheard
 from .caught import telling_misses
 from .changes import of_class
+from .interceptors.callers import is_installed
 from .levels import SetUpMissError
 from .options import KNOWN, NAME, names_of, options_from
 from .plugin import SAMPLE
@@ -27,7 +28,6 @@ from .samples import on_each_sample
 from .sessions import recorded
 
 _PACKAGE: Final = Path(__file__).parents[1]
-_INSTALLED: Final = frozenset({"dist-packages", "site-packages"})
 
 
 def options_at(node: Any) -> Options | None:
@@ -132,5 +132,4 @@ def note_stopped(item: pytest.Item, error: BaseException) -> None:
 def is_within(root: Path, code: CodeType) -> bool:
     """Return whether code is the project's own, and of nothing that is installed in its folder."""
     path = Path(code.co_filename)
-    installed = not _INSTALLED.isdisjoint(path.parts) or path.is_relative_to(_PACKAGE)
-    return path.is_relative_to(root) and not installed
+    return path.is_relative_to(root) and not (is_installed(path) or path.is_relative_to(_PACKAGE))

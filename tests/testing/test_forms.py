@@ -134,6 +134,68 @@ def test_every_form_of_pytest_is_recorded_and_replayed(project, provider):
     assert "2 deselected" in second.text
 
 
+STATIC = """
+    from django.test import SimpleTestCase
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    def ask(text):
+        return chat("openai", [{"role": "user", "content": text}])
+
+
+    class Plain:
+        @live_api
+        @staticmethod
+        def test_bare():
+            assert ask("Bare").text
+
+        @live_api(ttl=60)
+        @staticmethod
+        def test_with_options():
+            assert ask("With options").text
+
+        @staticmethod
+        @live_api
+        def test_below():
+            assert ask("Below").text
+
+
+    class TestOfPytest(Plain):
+        pass
+
+
+    class OfUnittest(Plain, SimpleTestCase):
+        pass
+
+
+    @live_api(ttl=30)
+    class OfALiveClass(SimpleTestCase):
+        @live_api(samples=2)
+        @staticmethod
+        def test_sampled():
+            assert ask("Of a class").text
+
+        @staticmethod
+        def test_unmarked():
+            assert ask("Unmarked").text
+"""
+
+
+@pytest.mark.parametrize(("runner", "tests"), [("pytest", "8 passed"), ("manage", "Ran 5 tests")])
+def test_static_methods_are_recorded_and_replayed_above_and_below_the_decorator(project, provider, runner, tests):
+    project.write("test_static.py", STATIC)
+    args = {"pytest": ("-m", "live_api"), "manage": ("test", "--tag", "live_api")}[runner]
+    run = getattr(project, runner)
+
+    first = run(*args, **ON)
+    provider.stop()
+    second = run(*args, LLMCACHE_TEST_CACHE_ENABLED="true")
+
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert tests in second.text, second
+
+
 LOOPS = """
     import pytest
     import pytest_asyncio

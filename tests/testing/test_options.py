@@ -399,6 +399,16 @@ def test_a_generator_can_not_be_held():
             live_api(function)
 
 
+@pytest.mark.parametrize("decorate", [live_api, live_api(mode="replay")], ids=["bare", "with options"])
+def test_a_class_method_is_told_to_stand_in_a_class_that_is_live_api(decorate):
+    with pytest.raises(ConfigurationError, match=r"stands on .*\.setUpTestData, .* put it on the class"):
+
+        class Faq(TestCase):
+            @decorate
+            @classmethod
+            def setUpTestData(cls): ...
+
+
 def test_a_block_can_not_run_on_samples():
     with pytest.raises(ConfigurationError, match="decorate the test"), live_api(samples=2):
         pass

@@ -159,3 +159,71 @@ def test_of_any_other_error_it_shows_all(project):
 
     assert "No provider is named 'nobody'" in done.text, done
     assert "client.py" in done.text
+
+
+APP = """
+    import asyncio
+    import os
+    import urllib.request
+
+    from django.http import HttpResponse
+
+    PROVIDER = os.environ["STANDIN_URL"]
+
+
+    def ask():
+        urllib.request.urlopen(PROVIDER + "/v1/models").close()
+
+
+    async def connect():
+        _, writer = await asyncio.open_connection(*PROVIDER.rpartition("/")[2].split(":"))
+        writer.close()
+
+
+    def view(request):
+        ask()
+        return HttpResponse()
+"""
+ASKING_PAST_THE_RECORDER = """
+    from unittest import IsolatedAsyncioTestCase
+
+    import app
+    from django.test import TestCase, override_settings
+    from django.urls import path
+    from django_llmcache.testing import live_api
+
+    urlpatterns = [path("", app.view)]
+
+
+    @live_api
+    @override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
+    class Asking(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            app.ask()
+
+        def test_a_view(self):
+            self.client.get("/")
+
+
+    @live_api
+    class OnALoop(IsolatedAsyncioTestCase):
+        async def test_connects(self):
+            await app.connect()
+"""
+
+
+@pytest.mark.parametrize("runner", ["pytest", "manage"])
+def test_a_client_that_the_recorder_does_not_know_is_named_without_the_runner(project, runner):
+    project.write("app/__init__.py", APP)
+    project.write("test_faq.py", ASKING_PAST_THE_RECORDER)
+    line = () if runner == "pytest" else ("test", "--testrunner", "django_llmcache.testing.LLMCacheDiscoverRunner")
+
+    done = getattr(project, runner)(*line, **ON)
+
+    told = set(re.findall("recorder: (.*) connected to ", done.text))
+    assert told == {
+        "urllib.request, called by app, called by test_faq",
+        "urllib.request, called by app",  # behind Django, which handles the request
+        "asyncio, called by app, called by test_faq",
+    }, done

@@ -67,4 +67,4 @@ def _watch(curl: Any) -> None:
         url = curl.getinfo(CurlInfo.EFFECTIVE_URL).decode(errors="replace")
     with suppress(ValueError):  # what is no address is the library's own error
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        watch(parts.hostname, parts.port or _PORTS.get(parts.scheme), client="curl_cffi")
+        watch(parts.hostname, parts.port or _PORTS.get(parts.scheme), client="curl_cffi", scheme=parts.scheme)

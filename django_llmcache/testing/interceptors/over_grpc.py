@@ -53,7 +53,7 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if session.current() is not None:
             host, port = _place(self._channel)
-            watch(host, port, client="grpc")
+            watch(host, port or "https", client="grpc")  # the port that gRPC takes where none is named
         return original(self, *args, **kwargs)
 
     return call

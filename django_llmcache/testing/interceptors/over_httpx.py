@@ -237,7 +237,8 @@ def _connected(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def handle(connection: Any, request: Any) -> Any:  # awaited by whoever asked, on a loop
         if session.current() is not None:
-            watch(request.url.host, request.url.port or request.url.scheme.decode(), client="httpx")
+            scheme = request.url.scheme.decode()
+            watch(request.url.host, request.url.port or scheme, client="httpx", scheme=scheme)
         return original(connection, request)
 
     return handle

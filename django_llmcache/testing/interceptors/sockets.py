@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
-import sys
 from collections.abc import Callable
 from functools import wraps
-from types import FrameType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,16 +18,13 @@ from django_llmcache.recorder import session
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.setup import Mode
 
-from . import lacking
 from .answering import refuse_cassette
+from .callers import client_of, is_nobody
 from .patching import replace
 
 _SCHEMES: Final[dict[Any, str]] = {80: "http", 443: "https", "80": "http", "443": "https"} | {
     name: name for name in ("http", "https")
 }
-_OURS: Final = __name__.partition(".")[0]
-_SHOWN: Final = 3
-_UNKNOWN: Final = "an unknown client"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 _let_pass: Final[list[tuple[Any, Any]]] = []
@@ -96,21 +91,23 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
         if session.current() is not None:
             to_proxy = urlsplit(url) if "://" in url else None
             host, port = self._tunnel_host or self.host, self._tunnel_port or self.port
+            scheme = "https" if self.default_port == http.client.HTTPS_PORT else "" if self._tunnel_host else "http"
             if to_proxy is not None and to_proxy.hostname:
-                host, port = to_proxy.hostname, to_proxy.port or to_proxy.scheme
-            watch(host, port, is_request=True)
+                host, port, scheme = to_proxy.hostname, to_proxy.port or to_proxy.scheme, to_proxy.scheme
+            watch(host, port, scheme=scheme, is_request=True)
         return original(self, method, url, *args, **kwargs)
 
     return putrequest
 
 
-def watch(host: Any, port: Any, *, client: str = "", is_request: bool = False) -> None:
+def watch(host: Any, port: Any, *, client: str = "", scheme: str = "", is_request: bool = False) -> None:
     """Refuse a connection to a provider in a replay, and note it in the other modes, unless the recorder knows of it.
 
     Args:
         host: as the client says it.
         port: a number, a service's name, or neither.
         client: the library that connects, where it is not on the stack itself; it makes requests.
+        scheme: of the address, where more is known of it than the port.
         is_request: whether a request is about to be sent. Any other connection may be to a database.
 
     Raises:
@@ -120,24 +117,28 @@ def watch(host: Any, port: Any, *, client: str = "", is_request: bool = False) -
     if current is None or not isinstance(host, str | bytes):
         return
     name = (host.decode("ascii", "replace") if isinstance(host, bytes) else host).lower().rstrip(".")
-    scheme = _SCHEMES.get(port, "https")
-    wanted = Outgoing("CONNECT", f"{scheme}://{_bracketed(name)}" + _port(port), (), b"")
+    address = f"//{_bracketed(name)}{_port(port)}"
+    wanted = Outgoing("CONNECT", f"{_SCHEMES.get(port, 'https')}:{address}", (), b"")
     provider = current.setup.provider_of(wanted.host) or ""
     refused = current.setup.unreadable and (provider or client or is_request)
     if not (provider or refused) or any(map(session.is_calling, _names(wanted))):
         return
+    if not refused:
+        refuse_cassette(wanted)
+    who = client_of(client)
+    known = _SCHEMES.get(port, scheme)
+    asked = Outgoing(f"{who} connects to", f"{known}:{address}" if known else address, (), b"")
     if refused:
-        raise current.refuse(wanted._replace(method=f"{_client(client)} connects to"))
-    refuse_cassette(wanted)
+        raise current.refuse(asked)
     if current.mode is Mode.REPLAY:
-        raise current.miss(wanted._replace(method=f"{_client(client)} connects to"), provider, "blocked")
-    _note(current, wanted, _client(client))
+        raise current.miss(asked, provider, "blocked")
+    _note(current, wanted, who)
 
 
 def _note(current: session.Session, wanted: Outgoing, client: str) -> None:
     """Note a leak, once for each client: a look-up and a connection are two steps, perhaps by two names."""
     names = _names(wanted)
-    if client == _UNKNOWN:
+    if is_nobody(client):
         noted = any(leak.endswith(f" to {name}") for leak in current.leaks for name in names)
     else:
         noted = any(f"{client} connected to {name}" in current.leaks for name in names)
@@ -153,21 +154,8 @@ def _names(wanted: Outgoing) -> list[str]:
 
 
 def _port(port: Any) -> str:
-    return "" if port in _SCHEMES or not port else f":{port}"
+    return f":{port}" if str(port).isdecimal() and int(port) and port not in _SCHEMES else ""
 
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _client(library: str) -> str:
-    """Return who connects: the first packages on the stack that are neither ours nor of the standard library."""
-    found = [library] if library else []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and len(found) < _SHOWN:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in sys.stdlib_module_names and package not in (*found, _OURS, ""):
-            found.append(package)
-        frame = frame.f_back
-    hint = lacking(found)
-    return (", called by ".join(found) or _UNKNOWN) + (f" ({hint})" if hint else "")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import re
+import smtplib
 import socket
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from unittest.mock import Mock
 
 import pytest
 import requests
+import urllib3
 
 from django_llmcache.recorder.misses import FixtureMiss
 from tests.transports.loopback import LONG, Loopback, whole
@@ -60,20 +65,70 @@ def on_a_loop_by_name(server: Loopback) -> None:
     asyncio.run(connect())
 
 
-ways = pytest.mark.parametrize(
-    "connect",
-    [by_http_client, by_urllib, by_connecting, by_connecting_with_a_code, on_a_loop, on_a_loop_by_name],
-    ids=lambda way: way.__name__.replace("_", " "),
-)
+CLIENTS = {
+    by_http_client: "http.client, called by tests",
+    by_urllib: "urllib.request, called by tests",
+    by_connecting: "tests",
+    by_connecting_with_a_code: "tests",
+    on_a_loop: "asyncio, called by tests",
+    on_a_loop_by_name: "asyncio, called by tests",
+}
+ways = pytest.mark.parametrize("connect", CLIENTS, ids=lambda way: way.__name__.replace("_", " "))
 
 
 @ways
 def test_a_replay_refuses_a_connection_to_a_provider_and_names_who_asked(lab, server, connect):
     lab.hosts.append(f"localhost:{port(server)}")
 
-    with pytest.raises(FixtureMiss, match=r"does not know.*\btests\b.*connects to https?://"), lab.replaying():
+    with pytest.raises(FixtureMiss) as error, lab.replaying():
         connect(server)
+    scheme = "http://" if connect in (by_http_client, by_urllib) else ""
+    host = "localhost" if connect is on_a_loop_by_name else "127.0.0.1"
+    said = f"asked for a connection to a provider: {CLIENTS[connect]} connects to {scheme}{host}:{port(server)}"
+    assert str(error.value).splitlines()[0].endswith(said)
     assert server.connections == 0
+
+
+def by_mail(server: Loopback) -> None:
+    smtplib.SMTP("127.0.0.1", port(server))
+
+
+def in_a_pool(server: Loopback) -> None:
+    with ThreadPoolExecutor() as pool:
+        pool.submit(urllib.request.urlopen, f"{server.url}/v1/models").result()
+
+
+def over_tls(server: Loopback) -> None:
+    http.client.HTTPSConnection(server.address).request("GET", "/v1/models")
+
+
+def over_tls_of_urllib3(server: Loopback) -> None:
+    urllib3.PoolManager(retries=False).request("GET", f"https://{server.address}/v1/models")
+
+
+def handed_to_the_runner(server: Loopback) -> None:
+    pytest.raises(ValueError, urllib.request.urlopen, f"{server.url}/v1/models")  # noqa: RUF061 - so
+
+
+def behind_a_mock(server: Loopback) -> None:
+    Mock(side_effect=by_urllib)(server)
+
+
+@pytest.mark.parametrize(
+    ("connect", "said"),
+    [
+        (by_mail, "smtplib, called by tests connects to 127.0.0.1:"),
+        (in_a_pool, "urllib.request connects to http://127.0.0.1:"),
+        (over_tls, "http.client, called by tests connects to https://127.0.0.1:"),
+        (over_tls_of_urllib3, "urllib3, called by tests connects to 127.0.0.1:"),
+        (handed_to_the_runner, "urllib.request, called by tests connects to http://127.0.0.1:"),
+        (behind_a_mock, "urllib.request, called by tests connects to http://127.0.0.1:"),
+    ],
+    ids=lambda value: value.__name__.replace("_", " ") if callable(value) else "",
+)
+def test_a_client_is_told_with_who_called_it_and_with_no_more_than_is_known(lab, server, connect, said):
+    with pytest.raises(FixtureMiss, match=f": {said}{port(server)}\n"), lab.replaying():
+        connect(server)
 
 
 def test_a_connection_from_before_is_refused_too(lab, server):
@@ -121,7 +176,7 @@ def test_a_connection_past_the_recorder_is_reported_while_recording(lab, server,
         connect(server)
 
     assert len(session.leaks) == 1
-    assert session.leaks[0].startswith("tests")
+    assert session.leaks[0].startswith(f"{CLIENTS[connect]} connected to ")
     assert session.leaks[0].endswith(f":{port(server)}")
 
 
@@ -180,15 +235,26 @@ def test_a_server_that_is_no_provider_is_connected_to_as_ever(lab, connect):
     assert session.leaks == []
 
 
-@pytest.mark.parametrize("asked", [("api.openai.com", 443), (b"api.openai.com", "https"), ("API.openai.com.", None)])
-def test_the_name_of_a_provider_is_not_even_looked_up(lab, asked):
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("api.openai.com", 443), "https://api.openai.com"),
+        ((b"api.openai.com", "https"), "https://api.openai.com"),
+        (("API.openai.com.", None), "api.openai.com"),
+        (("api.openai.com", "smtp"), "api.openai.com"),
+    ],
+)
+def test_the_name_of_a_provider_is_not_even_looked_up(lab, asked, said):
     lab.hosts.append("api.openai.com")
 
-    with pytest.raises(FixtureMiss, match=r"https://api\.openai\.com"), lab.replaying():
+    with pytest.raises(FixtureMiss, match=f" connects to {re.escape(said)}\n"), lab.replaying():
         socket.getaddrinfo(*asked)
 
 
-@pytest.mark.parametrize("asked", [("127.0.0.1", 8000), (None, 0), ("::1", 8000), (b"127.0.0.1", None)])
+@pytest.mark.parametrize(
+    "asked",
+    [("127.0.0.1", 8000), (None, 0), ("::1", 8000), (b"127.0.0.1", None), ("127.0.0.1", "smtp"), ("::1", b"25")],
+)
 def test_other_names_are_looked_up_as_ever(lab, asked):
     lab.hosts.append("api.openai.com")
 
