@@ -45,7 +45,8 @@ class Missed:
         Args:
             miss: the error in the test's own process.
             provider: whom it asks.
-            asked: the request, as people may see it; ``None`` where it is recorded and can't be read.
+            asked: the request, as people may see it; ``None`` where it can't be recorded, or its recording
+                can't be read.
         """
         told = Told(str(miss), provider, asked)
         if self._children.is_one():

@@ -37,16 +37,23 @@ def nearest_to(asked: Outgoing, candidates: Iterable[Fixture], matcher: Matcher,
 
 
 def moved_from(asked: Outgoing, candidates: Iterable[Fixture], matcher: Matcher) -> Fixture | None:
-    """Return a recording of the same body by another host, where the provider may have been asked before.
+    """Return a recording of the very request by another host, where the provider may have been asked before.
+
+    It would be found, were the new address its own. The path may be longer or shorter in front, as a gateway's is.
 
     Args:
         asked: the request, redacted.
         candidates: what is recorded of the same provider.
-        matcher: says what of a body counts.
+        matcher: says what of a request counts.
     """
-    body = matcher.body_of(asked)
-    there = (fixture for fixture in candidates if fixture.request.host != asked.host)
-    return next((fixture for fixture in there if body and matcher.body_of(fixture.request) == body), None)
+    key, path = matcher.key_of(asked), asked.parts.path
+    for fixture in candidates:
+        there = fixture.request
+        alike = path.endswith(there.parts.path) or there.parts.path.endswith(path)
+        same = there.parts.query == asked.parts.query and matcher.key_of(there._replace(url=asked.url)) == key
+        if there.host != asked.host and alike and same:
+            return fixture
+    return None
 
 
 def model_of(asked: Outgoing, matcher: Matcher) -> str:

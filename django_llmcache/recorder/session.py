@@ -97,7 +97,7 @@ class Session:
             raise self.refuse(outgoing)
         providers = self.setup.providers_of(outgoing)
         if not providers:
-            self.unnamed.let_pass(outgoing, self.setup, self.mode)
+            self.unnamed.meet(outgoing, self.setup, self.mode)
             return None
         if is_telemetry(outgoing):
             return aside(outgoing, self.mode, self.setup, during=self.calls.under_way)
@@ -157,7 +157,7 @@ class Session:
             raise
         finally:
             self._missed.end()
-            unkept = 0 if passed else self._tapes.answers
+            unkept = 0 if written else self._tapes.answers
             self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written), unkept=unkept)
             note_use(self.setup, filter(None, self._used), written)
         for lost in self._tapes.lost() if passed else ():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import inet_aton
 
 from .exchange import Outgoing
 from .leaks import masked
@@ -31,8 +32,8 @@ class Unnamed:
         self._redactor = redactor
         self._filed = filed
 
-    def let_pass(self, asked: Outgoing, setup: Setup, mode: Mode) -> None:
-        """Note a request to a host that is nobody's, where it looks like an LLM call.
+    def meet(self, asked: Outgoing, setup: Setup, mode: Mode) -> None:
+        """Note a request to a host that is nobody's, or refuse it, where it looks like an LLM call.
 
         Args:
             asked: the request.
@@ -51,11 +52,23 @@ class Unnamed:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host, without its port, is this machine."""
+    name = host.lower().rstrip(".")
+    address = _address(name)
+    if address is None:
+        return name == "localhost" or name.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return bool(mapped.is_loopback or mapped.is_unspecified)
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(host)
+        return ip_address(name)
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
+        pass
+    try:
+        return IPv4Address(inet_aton(name))  # as 127.1
+    except (OSError, ValueError):
+        return None
 
 
 def naming(hosts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from unittest import SkipTest
 from django.core.signals import setting_changed
 
 from django_llmcache import conf
+from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.recorder import session as recorder
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
@@ -76,7 +77,11 @@ def recorded(
 
 
 def _finish(session: Session, *, passed: bool) -> None:
-    written = session.end(passed=passed)
+    try:
+        written = session.end(passed=passed)
+    except (LLMCacheError, OSError):
+        summary.add(session, [], passed=False)
+        raise
     if session.is_test:
         blocks.wrote(session, written)
     if session.misses and session.label == (blocks.running_test() or ""):

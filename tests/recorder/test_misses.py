@@ -146,6 +146,28 @@ class TestText:
         assert lines[3] == f"  moved?   {FOLDER / 'one.json'}"
         assert lines[4].startswith("    the same request, recorded of gateway.example: write the new address")
 
+    @pytest.mark.parametrize(
+        ("then", "now"),
+        [
+            ("one.example/deployments/gpt-35/chat/completions", "two.example/deployments/gpt-4o/chat/completions"),
+            ("one.example/v1/models/flash:generateContent", "two.example/v1/models/pro:countTokens"),
+            ("one.example/v1/chat/completions", "two.example/v1/embeddings"),
+            ("one.example/v1/chat/completions?version=1", "two.example/v1/chat/completions?version=2"),
+        ],
+    )  # fmt: skip
+    def test_another_model_endpoint_or_query_is_not_the_same_there(self, then, now):
+        recording = fixture(request=asked(body("Hi"), url=f"https://{then}"))
+        text = explain_miss(
+            asked(body("Hi"), url=f"https://{now}"), [recording], test="t", folder=FOLDER, command="", why="none"
+        )
+
+        assert "moved?" not in text
+
+    def test_a_path_in_front_may_be_another_there(self):
+        then = recorded(body("Hi"), url="https://gateway.example/openai/v1/chat/completions")
+
+        assert any("moved?" in line for line in explained(body("Hi"), then))
+
     def test_of_many_differences_it_shows_a_few(self):
         many = [f"word {number}" for number in range(20)]
         lines = explained(body(*many), recorded(body(*(each.upper() for each in many))))

@@ -11,7 +11,16 @@ from django_llmcache.recorder.setup import Mode, Setup
 from django_llmcache.recorder.store import FixtureStore
 
 URL = "https://gateway.example/v1/chat/completions"
-LOOPBACK = ["localhost:8912", "app.localhost", "127.0.0.2:8912", "[::1]:8912", "0.0.0.0:8912"]
+LOOPBACK = [
+    "localhost:8912",
+    "app.localhost",
+    "127.0.0.2:8912",
+    "[::1]:8912",
+    "0.0.0.0:8912",
+    "localhost.:8912",
+    "[::ffff:127.0.0.1]:8912",
+    "127.1:8912",
+]
 
 
 @pytest.fixture

@@ -173,6 +173,10 @@ FAILING = """
         @live_api
         def test_right(self):
             chat("openai", [{"role": "user", "content": "four"}])
+
+        @live_api
+        def test_right_but_not_to_be_written(self):
+            chat("openai", [{"role": "user", "content": '{"gateway_token": "q8Zt3LmP0vXy7KdR2sWb"}'}])
 """
 
 
@@ -188,7 +192,7 @@ def test_it_says_which_answers_the_next_run_asks_for_again(project, runner, args
     done = getattr(project, runner)(*args, "--llmcache-mode", "once", OPENAI_API_KEY="made-up")
 
     assert (
-        "calls: 1 recorded, 3 live\nnot kept: 3 answers of 2 tests that failed; the next run asks again\n" in done.text
+        "calls: 1 recorded, 4 live\nnot kept: 4 answers of 3 tests that failed; the next run asks again\n" in done.text
     )
 
 

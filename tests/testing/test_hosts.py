@@ -272,6 +272,7 @@ class TestCallsElsewhere:
         ("path", "body"),
         [
             ("/v1/chat/completions", b'{"messages":[]}'),
+            ("/v1/chat/completions/", b'{"messages":[]}'),
             ("/openai/deployments/mine/chat/completions", b'{"model":"m","messages":[]}'),
             ("/v1/responses", b'{"model":"m","input":"Hi"}'),
             ("/v1/completions", b'{"prompt":"Hi"}'),

@@ -70,6 +70,7 @@ def _calling() -> Iterator[tuple[str, bool]]:
         name, file = str(frame.f_globals.get("__name__", "")), frame.f_globals.get("__file__")
         if name in _ENDS:
             return
-        if name and name.partition(".")[0] != _OURS and not _RUNNERS.match(name):
-            yield name, bool(file) and not is_installed(Path(str(file)))
+        is_own = bool(file) and not is_installed(Path(str(file)))
+        if name and name.partition(".")[0] != _OURS and (is_own or not _RUNNERS.match(name)):
+            yield name, is_own
         frame = frame.f_back

@@ -83,8 +83,7 @@ async def _body(req: Any) -> bytes:
     body = req.body
     if body is None or isinstance(body, bytes | bytearray):
         return bytes(body or b"")
-    read: bytes = await body.as_bytes()
-    return read
+    return bytes(await body.as_bytes())  # of a memoryview it gives that
 
 
 class _Tap:

@@ -199,6 +199,8 @@ def _outgoing(request: requests.PreparedRequest) -> Outgoing | None:
     body: Any = request.body
     if isinstance(body, str):
         body = body.encode()
+    elif isinstance(body, bytearray):
+        body = request.body = bytes(body)
     elif body and not isinstance(body, bytes):
         if not concerns(url):
             return None

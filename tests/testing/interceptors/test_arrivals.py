@@ -110,18 +110,18 @@ def test_one_that_fails_to_import_fails_as_ever_and_may_come_later(tmp_path):
 def test_one_that_arrives_in_a_thread_stops_nobody_who_looks_for_others_meanwhile():
     said = run(
         """
-        import faulthandler, sys, threading
+        import faulthandler, sys, threading, time
         import httpx2
         from django_llmcache import arrivals
         from django_llmcache.testing import interceptors
 
-        faulthandler.dump_traceback_later(20, exit=True)
+        faulthandler.dump_traceback_later(60, exit=True)
         with interceptors.armed():
             with interceptors._lock:  # as whoever has it for whom another library has just arrived
                 other = threading.Thread(target=__import__, args=("httpx",))
                 other.start()
                 while not (hasattr(sys.modules.get("httpx"), "Client") and arrivals.is_here("httpx")):
-                    pass
+                    time.sleep(0.001)
                 interceptors._install()
             other.join()
             print(sys.modules["httpx"].HTTPTransport.handle_request.__code__.co_filename[-13:])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
+from io import BytesIO
+from unittest.mock import patch
 
 import aiohttp
 import httpx
@@ -11,6 +14,7 @@ import httpx2
 import pytest
 import requests
 import responses
+import urllib3
 
 from django_llmcache.recorder.misses import FixtureMiss
 from tests.transports.loopback import Loopback, whole
@@ -65,6 +69,24 @@ def test_what_a_mock_of_the_users_own_answers_is_no_call(lab, mode):
 
 
 @modes
+@pytest.mark.parametrize("place", ["urllib3.connectionpool.HTTPConnectionPool.urlopen", "socket.socket"])
+def test_nor_what_a_mock_below_the_client_answers(lab, mode, place):
+    class Socket(socket.socket):
+        """What a library puts in its place that answers by itself."""
+
+        def connect(self, address) -> None:
+            raise ConnectionRefusedError
+
+    answer = urllib3.HTTPResponse(BytesIO(JSON), status=200, preload_content=False)
+    mock = {"return_value": answer} if place.endswith("urlopen") else {"new": Socket}
+    with getattr(lab, mode)() as session, patch(place, **mock), suppress(requests.ConnectionError):
+        requests.post("http://192.0.2.1/v1/chat/completions", json=CALL, timeout=1)
+
+    assert session.unnamed.hosts == set()
+    assert session.misses == []
+
+
+@modes
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 def test_nor_is_what_a_transport_of_ones_own_answers(lab, library, mode):
     transport = library.MockTransport(lambda request: library.Response(200, content=JSON))
@@ -102,10 +124,16 @@ def test_nor_what_a_cassette_answers(lab, tmp_path, mode):
     assert session.unnamed.hosts == set()
 
 
-def test_a_body_of_aiohttps_own_making_is_read_too(lab):
+@pytest.mark.parametrize(
+    "body",
+    [{"json": CALL}, {"data": b'{"model": "m"}'}, {"data": bytearray(b'{"model": "m"}')},
+     {"data": memoryview(b'{"model": "m"}')}],
+    ids=["json", "bytes", "bytearray", "memoryview"],
+)  # fmt: skip
+def test_a_body_of_aiohttps_own_making_is_read_too(lab, body):
     async def post() -> None:
         async with aiohttp.ClientSession() as client:
-            await client.post(URL, json=CALL)
+            await client.post(URL, **body)
 
     with pytest.raises(FixtureMiss), lab.replaying():
         asyncio.run(post())
