@@ -34,7 +34,8 @@ _ESCAPE: Final = re.compile(rb"\\(?:/|u00[236])")
 _SIGN: Final = re.compile(rb"\\u00(?:2[27bBfF]|3[aAdD]|60)")
 """A quote, the sign behind a name, or a sign in base64, as a string may have them."""
 
-_SLASH: Final = re.compile(rb"\\+/")
+_SLASH: Final = re.compile(rb"(?<!\\)\\+/")
+"""Tried from the first of a run of backslashes only, or the time grows with the square of their number."""
 
 _NAMES: Final = tuple(name.encode() for name in (*ENDINGS, *POSSIBLE))
 _OPENING: Final = b" \t\n\r\x0b\x0c\\\"'`*"

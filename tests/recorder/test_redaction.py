@@ -360,6 +360,12 @@ class TestNames:
 
         assert steps(2000) < 12 * steps(200)
 
+    def test_a_long_run_of_backslashes_is_gone_through_once(self):
+        """This ends at all: where each of them is tried against all behind it, that is not within minutes."""
+        body = rb'{"url":"<\/p>' + b"\\" * 1_000_000 + b'"}'
+
+        assert Redactor().request(request_of(body)).body == body
+
     def test_json_behind_a_byte_order_mark_is_read_too(self):
         body = b"\xef\xbb\xbf" + json.dumps({"a": "\ufeff" + json.dumps({"password": "hunter2"})}).encode()
         request, answer = request_of(body), answer_of(body)
