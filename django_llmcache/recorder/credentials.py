@@ -66,7 +66,7 @@ HARMLESS: Final = frozenset({
 })  # fmt: skip
 """Words that make a place in a list, a number or an identifier of a ``token``."""
 
-_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=~!#$%*?@^|")
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=~!#$%*?@^|&()")
 _RUNS: Final = bytes(ord("a") if code in _LETTERS else ord(" ") for code in range(256))
 
 LONG: Final = b"a" * 16

@@ -12,7 +12,9 @@ from django_llmcache.naming import ENDINGS
 from .credentials import LONG, POSSIBLE, is_parameter, is_watched, runs_of
 
 _BLOB: Final = 4096
-"""Characters from which on a run without ``-``, ``_`` and ``.`` is an image in base64."""
+"""Characters from which on a run without other signs than base64 has is an image."""
+
+_NO_BASE64: Final = (b"-", b"_", b".", b"&", b"(", b")")
 
 _WORD: Final = 40
 """Characters up to which a run is likely to come again: the name of a tool or of a model."""
@@ -25,21 +27,24 @@ _START: Final = re.compile(
     rb"|SG\.|eyJ[A-Za-z0-9_-]{8,}\.|pypi-|pa-|SK[0-9a-f]{32}|AA[A-Za-z0-9_-]{33}|[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\."
 )
 _LOGIN: Final = re.compile(rb":\\*/\\*/[^\s/:\"'<>]*:(?:[^\s/\"'<>]+|[^\s\"'<>]{1,1200})@")
-_PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])")
+_PARAMETER: Final = re.compile(
+    # It begins with one set of characters, which is found far faster than any of several beginnings.
+    rb"[?&;u](?:(?<!u)|00(?:26|3[bf]))(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])"
+)
 
 _APART: Final = re.compile(rb'"[\s\\][\s\\nrt]*:')
 """White space between a name and its colon, as JSON has it or a string in which JSON is."""
 
 _ESCAPE: Final = re.compile(rb"\\(?:/|u00[236])")
-_SIGN: Final = re.compile(rb"\\u00(?:2[27bBfF]|3[aAdD]|60)")
-"""A quote, the sign behind a name, or a sign in base64, as a string may have them."""
+_SIGN: Final = re.compile(rb"\\u00(?:2[267bBfF]|3[aAdD]|60)")
+"""A quote, the sign behind a name, or a sign in base64 or a password, as a string may have them."""
 
 _SLASH: Final = re.compile(rb"(?<!\\)\\+/")
 """Tried from the first of a run of backslashes only, or the time grows with the square of their number."""
 
 _NAMES: Final = tuple(name.encode() for name in (*ENDINGS, *POSSIBLE))
 _OPENING: Final = b" \t\n\r\x0b\x0c\\\"'`*"
-_GIVEN: Final = re.compile(rb"=(?=[^=]{16})")
+_GIVEN: Final = re.compile(rb"=(?=.{16})", re.DOTALL)
 _BEFORE: Final = 64
 _NEAR: Final = 40
 """Bytes before a value in which the name and the signs are that tell of it."""
@@ -108,7 +113,7 @@ def _shows_one(body: bytes) -> bool:
             return True
         if signed and b"=" in run and _is_given(body, start, run):
             return True
-        if (len(run) < _BLOB or b"-" in run or b"_" in run or b"." in run) and (
+        if (len(run) < _BLOB or any(sign in run for sign in _NO_BASE64)) and (
             _begins(run) if len(run) <= _WORD else _START.search(run)
         ):
             return True
