@@ -9,7 +9,7 @@ from typing import Final
 from django_llmcache.naming import is_named
 
 from .borne import looks_made
-from .credentials import Span, looks_random
+from .credentials import NEAR, Span, looks_random
 
 _LETTERS: Final = r"A-Za-z0-9_.~+/!#$%*?@^|"
 _GIVEN: Final = re.compile(
@@ -31,7 +31,6 @@ _LINE: Final = re.compile(
 )
 """A line as a file of settings has it: to its end it is one value."""
 
-_BEFORE: Final = 64
 _NAME: Final = re.compile(r"(?:(?P<word>[A-Za-z]+) )?(?P<name>[A-Za-z_][\w-]*)[ \\\"'`*\]:]{0,8}\Z", re.ASCII)
 _QUOTES: Final = frozenset("\"'`")
 _QUOTED: Final = re.compile(r"[^\s\\\"'`]+")
@@ -94,7 +93,7 @@ def _whole(given: re.Match[str]) -> Span:
 
 def _names(text: str, end: int) -> tuple[str, str]:
     """Return the word that a sign stands behind, and that word with the one before it, as in ``API key``."""
-    name = _NAME.search(text[max(end - _BEFORE, 0) : end])
+    name = _NAME.search(text[max(end - NEAR, 0) : end])
     return (name["name"], f"{name['word'] or ''} {name['name']}") if name else ("", "")
 
 

@@ -72,6 +72,9 @@ _RUNS: Final = bytes(ord("a") if code in _LETTERS else ord(" ") for code in rang
 LONG: Final = b"a" * 16
 """The shortest token that shows by its shape, as ``runs_of`` tells it."""
 
+NEAR: Final = 64
+"""Characters before a sign in which the name is that tells of the value behind it."""
+
 _TOKEN: Final = re.compile(
     r"""
     (?<![A-Za-z0-9_-])(?:

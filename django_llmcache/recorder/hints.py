@@ -9,7 +9,7 @@ from typing import Final
 
 from django_llmcache.naming import ENDINGS
 
-from .credentials import LONG, POSSIBLE, is_parameter, is_watched, runs_of
+from .credentials import LONG, NEAR, POSSIBLE, is_parameter, is_watched, runs_of
 
 _BLOB: Final = 4096
 """Characters from which on a run without other signs than base64 has is an image."""
@@ -45,9 +45,11 @@ _SLASH: Final = re.compile(rb"(?<!\\)\\+/")
 _NAMES: Final = tuple(name.encode() for name in (*ENDINGS, *POSSIBLE))
 _OPENING: Final = b" \t\n\r\x0b\x0c\\\"'`*"
 _GIVEN: Final = re.compile(rb"=(?=.{16})", re.DOTALL)
-_BEFORE: Final = 64
-_NEAR: Final = 40
-"""Bytes before a value in which the name and the signs are that tell of it."""
+_NEAR: Final = NEAR + 1
+"""Bytes in which a name is, and the sign behind it."""
+
+_BEFORE: Final = 2 * NEAR
+"""Bytes before a value in which they are, and the quotes and the like behind them."""
 
 _LOWER: Final = bytes(range(256)).lower()
 _PUNCTUATION: Final = bytes(code for code in range(128) if not chr(code).isalnum())
@@ -85,7 +87,7 @@ def _names_one(body: bytes) -> bool:
     # Inside a text that is JSON itself, the quote after a name is escaped.
     names = {piece.rpartition(b'"')[2] for piece in before} - _unwatched
     for name in names:
-        if b"\\u" in name or is_watched(name.decode("utf-8", "replace")):
+        if b"\\" in name.rstrip(b"\\") or is_watched(name.decode("utf-8", "replace")):
             return True
         if len(_unwatched) < _REMEMBERED:
             _unwatched.add(name)

@@ -673,6 +673,19 @@ class TestShapes:
 
         assert Redactor().request(request_of(body)).body == Redactor().response(answer_of(body)).body == clean
 
+    @pytest.mark.parametrize("name", [r"api_key\n", r"api_key\t", r"\rapi_key\b"])
+    @pytest.mark.parametrize("depth", [0, 1, 2])
+    def test_nor_does_an_escape_in_its_name(self, name, depth):
+        given, clean = (f'{{"{name}":"{value}"}}' for value in ("hunter2hunter2", REDACTED))
+        for _ in range(depth):
+            given, clean = (json.dumps({"a": text}, separators=(",", ":")) for text in (given, clean))
+
+        assert Redactor().request(request_of(given.encode())).body == clean.encode()
+
+    @pytest.mark.parametrize("text", ["password" + "-" * 45 + "=%s", "password" + "_" * 40 + "]: '%s'"])
+    def test_nor_does_a_name_that_ends_far_before_its_sign(self, text):
+        assert sent({"content": text % RANDOM}) == {"content": text % REDACTED}
+
     @pytest.mark.parametrize(
         "field", [rb"\u0022api_key\u0022:\"%s\"", rb"\"api_key\"\u003a\"%s\"", rb"\"api_key\"\u003A\"%s\""]
     )
