@@ -66,11 +66,14 @@ HARMLESS: Final = frozenset({
 })  # fmt: skip
 """Words that make a place in a list, a number or an identifier of a ``token``."""
 
-_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=~!#$%*?@^|")
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=~!#$%*?@^|&()")
 _RUNS: Final = bytes(ord("a") if code in _LETTERS else ord(" ") for code in range(256))
 
 LONG: Final = b"a" * 16
 """The shortest token that shows by its shape, as ``runs_of`` tells it."""
+
+NEAR: Final = 64
+"""Characters before a sign in which the name is that tells of the value behind it."""
 
 _TOKEN: Final = re.compile(
     r"""

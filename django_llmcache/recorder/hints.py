@@ -9,10 +9,12 @@ from typing import Final
 
 from django_llmcache.naming import ENDINGS
 
-from .credentials import LONG, POSSIBLE, is_parameter, is_watched, runs_of
+from .credentials import LONG, NEAR, POSSIBLE, is_parameter, is_watched, runs_of
 
 _BLOB: Final = 4096
-"""Characters from which on a run without ``-``, ``_`` and ``.`` is an image in base64."""
+"""Characters from which on a run without other signs than base64 has is an image."""
+
+_NO_BASE64: Final = (b"-", b"_", b".", b"&", b"(", b")")
 
 _WORD: Final = 40
 """Characters up to which a run is likely to come again: the name of a tool or of a model."""
@@ -25,23 +27,29 @@ _START: Final = re.compile(
     rb"|SG\.|eyJ[A-Za-z0-9_-]{8,}\.|pypi-|pa-|SK[0-9a-f]{32}|AA[A-Za-z0-9_-]{33}|[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\."
 )
 _LOGIN: Final = re.compile(rb":\\*/\\*/[^\s/:\"'<>]*:(?:[^\s/\"'<>]+|[^\s\"'<>]{1,1200})@")
-_PARAMETER: Final = re.compile(rb"(?:[?&;]|u0026|u003[bf])(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])")
+_PARAMETER: Final = re.compile(
+    # It begins with one set of characters, which is found far faster than any of several beginnings.
+    rb"[?&;u](?:(?<!u)|00(?:26|3[bf]))(?:amp;)?([A-Za-z0-9_.-]{3,40})(?:=|\\u003[dD])"
+)
 
 _APART: Final = re.compile(rb'"[\s\\][\s\\nrt]*:')
 """White space between a name and its colon, as JSON has it or a string in which JSON is."""
 
 _ESCAPE: Final = re.compile(rb"\\(?:/|u00[236])")
-_SIGN: Final = re.compile(rb"\\u00(?:2[27bBfF]|3[aAdD]|60)")
-"""A quote, the sign behind a name, or a sign in base64, as a string may have them."""
+_SIGN: Final = re.compile(rb"\\u00(?:2[267bBfF]|3[aAdD]|60)")
+"""A quote, the sign behind a name, or a sign in base64 or a password, as a string may have them."""
 
-_SLASH: Final = re.compile(rb"\\+/")
+_SLASH: Final = re.compile(rb"(?<!\\)\\+/")
+"""Tried from the first of a run of backslashes only, or the time grows with the square of their number."""
 
 _NAMES: Final = tuple(name.encode() for name in (*ENDINGS, *POSSIBLE))
 _OPENING: Final = b" \t\n\r\x0b\x0c\\\"'`*"
-_GIVEN: Final = re.compile(rb"=(?=[^=]{16})")
-_BEFORE: Final = 64
-_NEAR: Final = 40
-"""Bytes before a value in which the name and the signs are that tell of it."""
+_GIVEN: Final = re.compile(rb"=(?=.{16})", re.DOTALL)
+_NEAR: Final = NEAR + 1
+"""Bytes in which a name is, and the sign behind it."""
+
+_BEFORE: Final = 2 * NEAR
+"""Bytes before a value in which they are, and the quotes and the like behind them."""
 
 _LOWER: Final = bytes(range(256)).lower()
 _PUNCTUATION: Final = bytes(code for code in range(128) if not chr(code).isalnum())
@@ -79,7 +87,7 @@ def _names_one(body: bytes) -> bool:
     # Inside a text that is JSON itself, the quote after a name is escaped.
     names = {piece.rpartition(b'"')[2] for piece in before} - _unwatched
     for name in names:
-        if b"\\u" in name or is_watched(name.decode("utf-8", "replace")):
+        if b"\\" in name.rstrip(b"\\") or is_watched(name.decode("utf-8", "replace")):
             return True
         if len(_unwatched) < _REMEMBERED:
             _unwatched.add(name)
@@ -107,7 +115,7 @@ def _shows_one(body: bytes) -> bool:
             return True
         if signed and b"=" in run and _is_given(body, start, run):
             return True
-        if (len(run) < _BLOB or b"-" in run or b"_" in run or b"." in run) and (
+        if (len(run) < _BLOB or any(sign in run for sign in _NO_BASE64)) and (
             _begins(run) if len(run) <= _WORD else _START.search(run)
         ):
             return True

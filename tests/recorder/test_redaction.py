@@ -87,6 +87,8 @@ HARMLESS = [
     "password=settings.S3_DATABASE_PASSWORD token = client.issue_token_v2_for_user(1) secret: projects/my-1/secrets/2",
     "max_tokens: 100, next_token: q8Zt3LmP0vXy7KdR2sWb, id=q8Zt3LmP0vXy7KdR2sWb, token: gpt-4o-mini-2024-07-18",
     "password: correct-horse-battery-staple-42",
+    "f(password='', second_argument_2x=b) api_key = '{{API_KEY_OF_2024_A1}}' token: 'issue_token_v2_for_user(1)'",
+    "password: '^[a-z]+(one|two){2,3}(?=a1)[!@#$%^&*]+$' secret='https://a.example/b?c=1&d=2#e%20f=(g)+h*2'",
 ]
 RANDOM = "q8Zt3LmP0vXy7KdR2sWb"
 ASSIGNMENTS = [
@@ -94,6 +96,23 @@ ASSIGNMENTS = [
     "a\npassword: %s\nb", "{'password': '%s'}", "DATABASE_PASSWORD: %s.", 'token = "%s"', "(api_key='%s', b=1)",
     "My API key: %s, keep it", "**API key:** %s", "`client_secret`: `%s`", "os.environ['X_API_KEY'] = '%s'",
     'api_key:="%s"', "--api-key=%s", "é password: %s é", "self.token = '%s'",
+]  # fmt: skip
+
+# Made with django.core.management.utils.get_random_secret_key.
+DJANGO_KEYS = [
+    "_*)jq*%gu!kb00egiu4@20nmu%*vv1f%75zfn!pcmgfmq(+st(",
+    "qk$hbr-oo!pda^$tri(^v#_2j%r91kkz-h(i)@1woh#d7m1llf",
+    "hsa^u*_z37++_d&kh39vae!=gfvq^f&)t&cbmo66(akb&=7iti",
+    "0rgygnpmogti9yi^f25alm%tzgsnx$tj*_gardyx=sz3ge!4na",
+    "(_7e+9$v-alrs#gacn=n$z(#f@xs2d^i$y9zzqa)3f@5uo)ms2",
+    "t%shsk=khxpjh#nu8ho5(!0pru37*1&66qkvd&p!=v&521t4m!",
+    "$hvq)p0sru%v_^grcbk_c$kcv2_-lu-6)msjv%a7efk%)--ivu",
+    "!fx=7a2)j#ejo5@3$mzrsvbkkxy9(+%%@m4$gd9q848a=_y2s&",
+    "d#jludlg2+)-&(do91a7!fmpww*5@7f_*im_9uyrt#2wl8*_l=",
+]
+SECRET_LINES = [
+    "SECRET_KEY = 'django-insecure-%s'", "SECRET_KEY = '%s'", 'SECRET_KEY = "%s"', "SECRET_KEY=%s", "SECRET_KEY: '%s',",
+    "export DJANGO_SECRET_KEY=%s", "{'secret_key':'%s'}", 'os.environ["SECRET_KEY"] = "%s"', 'SECRET_KEY = """%s"""',
 ]  # fmt: skip
 
 
@@ -360,6 +379,12 @@ class TestNames:
 
         assert steps(2000) < 12 * steps(200)
 
+    def test_a_long_run_of_backslashes_is_gone_through_once(self):
+        """This ends at all: where each of them is tried against all behind it, that is not within minutes."""
+        body = rb'{"url":"<\/p>' + b"\\" * 1_000_000 + b'"}'
+
+        assert Redactor().request(request_of(body)).body == body
+
     def test_json_behind_a_byte_order_mark_is_read_too(self):
         body = b"\xef\xbb\xbf" + json.dumps({"a": "\ufeff" + json.dumps({"password": "hunter2"})}).encode()
         request, answer = request_of(body), answer_of(body)
@@ -562,6 +587,33 @@ class TestShapes:
     def test_the_whole_of_a_credential_behind_a_sign_is_redacted_and_no_more(self, text, expected):
         assert sent({"content": text}) == answered({"content": text}) == {"content": expected}
 
+    @pytest.mark.parametrize("value", DJANGO_KEYS)
+    @pytest.mark.parametrize("line", SECRET_LINES)
+    @pytest.mark.parametrize("depth", [0, 1, 2])
+    def test_a_key_of_django_is_redacted_as_a_whole(self, line, value, depth):
+        given, clean = ({"content": f"So:\n{line.replace('%s', each)}\nDEBUG = 1"} for each in (value, REDACTED))
+        for _ in range(depth):
+            given, clean = ({"content": json.dumps(each)} for each in (given, clean))
+        clean = json.loads(json.dumps(clean).replace("django-insecure-", ""))
+
+        assert sent(given) == answered(given) == clean
+        assert leaks(request_of(given)) != []
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("DB_PASSWORD=aZ9kLq3&XvT7pR2mN8wYbQ4z", "DB_PASSWORD=REDACTED"),
+            ("A=1\nDB_PASSWORD=aZ9kLq3(XvT7pR2m&N8wYb=Q4z,\r\nB=2", "A=1\nDB_PASSWORD=REDACTED\r\nB=2"),
+            ("password: 'aZ9kLq3(XvT7pR2mN8wYb'", "password: 'REDACTED'"),
+            ("password: 'aZ9kLq3XvT7pR2mN8wYb(' ", "password: 'REDACTED' "),
+            ("f(password='aZ9k&Lq3)XvT7pR2{mN,8;wYb', a='b')", "f(password='REDACTED', a='b')"),
+            ("a='DB_PASSWORD=aZ9kLq3XvT7pR2mN8wYb'", "a='DB_PASSWORD=REDACTED'"),
+        ],
+        ids=["line", "lines", "quoted", "end", "argument", "inside"],
+    )
+    def test_no_sign_in_a_value_hides_it(self, text, expected):
+        assert sent({"content": text}) == answered({"content": text}) == {"content": expected}
+
     @pytest.mark.parametrize("body", [rb"password=\"%s\"", rb"password\u003d%s", rb"\u0027token\u0027: \u0027%s\u0027"])
     @pytest.mark.parametrize("value", [rb"Zx81\/Qm47\/Kp92\/Lw36\/Bv58", rb"Zx81\u002BQm47\u002bKp92\u002bLw36"])
     def test_escapes_do_not_hide_one_behind_a_sign(self, body, value):
@@ -620,6 +672,19 @@ class TestShapes:
         body, clean = ((text % value).encode() for value in ("hunter2", REDACTED))
 
         assert Redactor().request(request_of(body)).body == Redactor().response(answer_of(body)).body == clean
+
+    @pytest.mark.parametrize("name", [r"api_key\n", r"api_key\t", r"\rapi_key\b"])
+    @pytest.mark.parametrize("depth", [0, 1, 2])
+    def test_nor_does_an_escape_in_its_name(self, name, depth):
+        given, clean = (f'{{"{name}":"{value}"}}' for value in ("hunter2hunter2", REDACTED))
+        for _ in range(depth):
+            given, clean = (json.dumps({"a": text}, separators=(",", ":")) for text in (given, clean))
+
+        assert Redactor().request(request_of(given.encode())).body == clean.encode()
+
+    @pytest.mark.parametrize("text", ["password" + "-" * 45 + "=%s", "password" + "_" * 40 + "]: '%s'"])
+    def test_nor_does_a_name_that_ends_far_before_its_sign(self, text):
+        assert sent({"content": text % RANDOM}) == {"content": text % REDACTED}
 
     @pytest.mark.parametrize(
         "field", [rb"\u0022api_key\u0022:\"%s\"", rb"\"api_key\"\u003a\"%s\"", rb"\"api_key\"\u003A\"%s\""]
