@@ -8,7 +8,7 @@ from typing import Final
 
 from django_llmcache.naming import is_named
 
-from .borne import looks_made
+from .borne import SIGNS, looks_made
 from .credentials import NEAR, Span, looks_random
 
 _LETTERS: Final = r"A-Za-z0-9_.~+/!#$%*?@^|"
@@ -41,7 +41,7 @@ _OPEN: Final = frozenset("([{<")
 _BETWEEN: Final = dict.fromkeys(map(ord, "(),;:<>[]{}"), "-")
 """For the signs that a value has between quotes only, one that it may have anywhere."""
 
-_EVEN: Final = _BETWEEN | dict.fromkeys(map(ord, "!#$%&*?@^|"), "-")
+_EVEN: Final = _BETWEEN | SIGNS
 
 _KEY: Final = re.compile(r"[a-z0-9!@#$%^&*(_=+)-]{50,}")
 """A key as Django makes it, with or without ``django-insecure-``."""

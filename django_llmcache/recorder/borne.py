@@ -22,7 +22,9 @@ PLACES: Final = HARMLESS | frozenset({
 
 _SCHEME: Final = re.compile(r"(?:api-?key|basic|bearer|key|token)\s+", re.IGNORECASE)
 _SCHEMED: Final = re.compile(r"(?:basic|bearer)\s+\S", re.IGNORECASE)
-_SIGNS: Final = dict.fromkeys(map(ord, "!#$%&*?@^|"), "-")
+SIGNS: Final = dict.fromkeys(map(ord, "!#$%&*?@^|"), "-")
+"""For the signs of a password, one that any random text may have."""
+
 _BETWEEN: Final = re.compile(r"(?:%[0-9A-Fa-f]{2}|[-_.~+/=!#$%&*?@^|])+")
 _MAIL: Final = re.compile(r"[^@]+@[\w-]+(?:\.[\w-]+)+")
 _PLAIN: Final = re.compile(
@@ -62,7 +64,7 @@ def is_bearing(name: str) -> bool:
 def looks_made(value: str) -> bool:
     """Return whether a text looks random, and is not made of words and numbers: a model's name, a date, a version."""
     return (
-        looks_random(value.translate(_SIGNS))
+        looks_random(value.translate(SIGNS))
         and not all(map(_PLAIN.fullmatch, _BETWEEN.split(value)))
         and not _MAIL.fullmatch(value)
     )

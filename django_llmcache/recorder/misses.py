@@ -102,8 +102,7 @@ def explain_unreadable(error: str, asked: Outgoing, *, test: str) -> str:
         asked: the request, redacted.
         test: the id of the test that asked.
     """
-    lines = ["Nobody is asked while the settings can't be read", masked(asked).line]
-    return "\n".join([": ".join(lines), f"  test     {test}", error])
+    return f"Nobody is asked while the settings can't be read: {masked(asked).line}\n  test     {test}\n{error}"
 
 
 def explain_miss(

@@ -78,9 +78,8 @@ def naming(hosts: Iterable[str]) -> str:
 
 
 def _explained(asked: Outgoing, *, test: str) -> str:
-    shown = masked(asked)
     return "\n".join([
-        f"An LLM call to a host that no setting names as a provider's: {shown.method} {shown.url}",
+        f"An LLM call to a host that no setting names as a provider's: {masked(asked).line}",
         f"  test     {test}",
         "A replay asks nobody. Name the host in the settings, and what it answers is recorded and replayed:",
         f"  {naming([asked.host])}",

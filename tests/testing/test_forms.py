@@ -106,15 +106,20 @@ FUNCTIONS = """
 """
 
 
+def recorded_and_replayed(project, provider, runner):
+    """Return what a runner's ``live_api`` tests end with where the provider is there, and then where it is not."""
+    args = {"pytest": ("-m", "live_api"), "manage": ("test", "--tag", "live_api")}[runner]
+    run = getattr(project, runner)
+    first = run(*args, **ON)
+    provider.stop()
+    return first, run(*args, LLMCACHE_TEST_CACHE_ENABLED="true")
+
+
 @pytest.mark.parametrize("runner", ["pytest", "manage"])
 def test_every_form_of_unittest_is_recorded_and_replayed(project, provider, runner):
     project.write("test_forms.py", UNITTEST + ON_A_LOOP)
-    args = {"pytest": ("-m", "live_api"), "manage": ("test", "--tag", "live_api")}[runner]
-    run = getattr(project, runner)
 
-    first = run(*args, **ON)
-    provider.stop()
-    second = run(*args, LLMCACHE_TEST_CACHE_ENABLED="true")
+    first, second = recorded_and_replayed(project, provider, runner)
 
     assert (first.code, second.code) == (0, 0), (first, second)
     assert "8 passed" in second.text or "Ran 8 tests" in second.text
@@ -185,12 +190,8 @@ STATIC = """
 @pytest.mark.parametrize(("runner", "tests"), [("pytest", "8 passed"), ("manage", "Ran 5 tests")])
 def test_static_methods_are_recorded_and_replayed_above_and_below_the_decorator(project, provider, runner, tests):
     project.write("test_static.py", STATIC)
-    args = {"pytest": ("-m", "live_api"), "manage": ("test", "--tag", "live_api")}[runner]
-    run = getattr(project, runner)
 
-    first = run(*args, **ON)
-    provider.stop()
-    second = run(*args, LLMCACHE_TEST_CACHE_ENABLED="true")
+    first, second = recorded_and_replayed(project, provider, runner)
 
     assert (first.code, second.code) == (0, 0), (first, second)
     assert tests in second.text, second
