@@ -157,6 +157,16 @@ def test_the_pytest_plugin_loads_nothing_but_pytest_for_a_project_that_has_no_li
     assert done.stdout.split() == ["django_llmcache"]
 
 
+@pytest.mark.parametrize("name", ["changes", "hooks", "levels", "sessions"])
+def test_what_hooks_unittest_when_django_test_is_imported_does_not_import_it_itself(name):
+    code = (
+        "import django, sys; from django.conf import settings; settings.configure(INSTALLED_APPS=['django_llmcache'])\n"
+        f"django.setup(); import django_llmcache.testing.{name}; sys.exit('django.test' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
 def test_only_conf_reads_djangos_settings():
     reading = {
         module.name

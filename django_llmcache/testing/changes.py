@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.test.utils import override_settings
-
 from django_llmcache import conf
 from django_llmcache.recorder import session as recorder
 from django_llmcache.recorder.session import Session
@@ -37,6 +35,8 @@ def of_class(kind: type | None) -> Iterator[None]:
     if _NAME not in own or _has_begun(kind, own[_NAME]):
         yield
         return
+    from django.test import override_settings  # at the top it would import us again, half imported, by the app's hook
+
     _looking += 1
     try:
         with override_settings(**{_NAME: own[_NAME]}):
@@ -47,6 +47,8 @@ def of_class(kind: type | None) -> Iterator[None]:
 
 def _has_begun(kind: Any, written: Any) -> bool:
     """Return whether a class has what it overrides to put back at its end, also where it is covered by now."""
+    from django.test import override_settings
+
     entered = [each for _, args, _ in kind._class_cleanups for each in args if isinstance(each, override_settings)]
     return any(each.options.get(_NAME) is written for each in entered)
 
