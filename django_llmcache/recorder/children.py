@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 from .exchange import Outgoing
 from .files import open_own
@@ -37,9 +38,14 @@ class Children:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        # Nobody can guess it.
-        self._path = f"{tempfile.gettempdir()}{os.sep}llmcache-misses-{token_hex(16)}.jsonl"
+        self._path = ""  # nearly no test forks, and each asks many times what was told
         self._heard: set[bytes] = set()
+        _of_all_tests.add(self)
+
+    def expect(self) -> None:
+        """Choose their file, before the first of them is there."""
+        if not self._path:  # nobody can guess it
+            self._path = f"{tempfile.gettempdir()}{os.sep}llmcache-misses-{token_hex(16)}.jsonl"
 
     def is_one(self) -> bool:
         """Return whether this process is one of them."""
@@ -57,7 +63,7 @@ class Children:
 
     def heard(self) -> Iterator[Told]:
         """Yield what they have told since it was last asked for; what an SDK asks again and again comes once."""
-        if not os.access(self._path, os.F_OK) or self.is_one():  # nearly always
+        if not (self._path and os.access(self._path, os.F_OK)) or self.is_one():
             return
         for line in self._lines():
             if line.endswith(b"\n") and line not in self._heard:
@@ -77,6 +83,18 @@ class Children:
             return []
         with os.fdopen(number, "rb") as file:
             return file.readlines()
+
+
+_of_all_tests: Final[WeakSet[Children]] = WeakSet()
+
+
+def _expect() -> None:
+    for children in list(_of_all_tests):
+        children.expect()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_expect)
 
 
 def _words(asked: Outgoing | None) -> list[Any] | None:

@@ -63,7 +63,8 @@ class Session:
         self.sample = sample
         self.mode = options.mode or setup.mode
         self.counts: Counter[str] = Counter()
-        self._missed = Missed(self.counts)
+        self._lock = ObjectLock()
+        self._missed = Missed(self.counts, self._lock)
         self.leaks: list[str] = []
         self.failed = self.gave_up = False
         self.replayed: list[Fixture] = []
@@ -71,7 +72,6 @@ class Session:
         self._used: set[str | None] = set()
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
-        self._lock = ObjectLock()
         # No method of its own: a session that is over must go without waiting for the collector of cycles.
         self.filed = partial(filed_name, test, self._redactor.text)
         self.unnamed = Unnamed(self._missed, self._redactor, self.filed)
@@ -157,8 +157,8 @@ class Session:
             raise
         finally:
             self._missed.end()
-            unkept = 0 if written else self._tapes.answers
-            self.counts += Counter(recorded=len(written), live=len(self._tapes) - len(written), unkept=unkept)
+            if self._tapes:
+                self.counts += self._tapes.counts(kept=len(written))
             note_use(self.setup, filter(None, self._used), written)
         for lost in self._tapes.lost() if passed else ():
             self.setup.warn(f"{self.filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")

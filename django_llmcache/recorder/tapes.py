@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -55,10 +56,14 @@ class Tapes:
         self._tapes.setdefault((sample, tape.key), []).append(tape)
         return tape
 
-    @property
-    def answers(self) -> int:
-        """Return how many answers came that would be kept of a test that passes."""
-        return sum(tape.wanted for tapes in self._tapes.values() for tape in tapes)
+    def counts(self, *, kept: int) -> Counter[str]:
+        """Return what became of the calls, as a session counts them.
+
+        Args:
+            kept: how many answers were written; of a test that passes, all that are wanted.
+        """
+        wanted = sum(tape.wanted for tapes in self._tapes.values() for tape in tapes)
+        return Counter(recorded=kept, live=len(self) - kept, unkept=0 if kept else wanted)
 
     def finish(self) -> None:
         """End what nobody read to its end and nobody closed: what came of it is kept."""
