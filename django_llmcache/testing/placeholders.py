@@ -94,38 +94,40 @@ def placeholders(session: Session) -> dict[str, str]:
     """Return keys for SDKs that refuse to start without one; the session sends none of them anywhere."""
     if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
         return {}
-    recorded = folder_names_in(session.setup.store.folder)
-    missing = [name for name in _variables(session, recorded) if not _is_given(name)]
-    names = [name for name in missing if not any(map(_is_given, ALIASES.get(name, ())))]
+    recorded = frozenset(folder_names_in(session.setup.store.folder))
+    # While a test may record, and the user has a key of somebody: an application may take the first that it has one of.
+    everyone = session.mode is not Mode.ONCE or not _has_a_key()
+    variables = _variables(conf.current(), recorded, everyone=everyone)
+    missing = [name for name in variables if not _is_given(name)]
+    names = [name for name in missing if name not in ALIASES or not any(map(_is_given, ALIASES[name]))]
     if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():
         names += AWS_VARIABLES
     return dict.fromkeys(names, PLACEHOLDER)
 
 
-def _variables(session: Session, recorded: set[str]) -> Iterator[str]:
-    """Yield the variables of all whom a test may ask, by whatever SDK.
+@lru_cache(maxsize=16)  # a run's tests ask in turn
+def _variables(_settings: conf.Settings, recorded: frozenset[str], *, everyone: bool) -> tuple[str, ...]:
+    """Return the variables of those whom a test may ask, by whatever SDK.
 
-    While a test may record, and the user has a key of one of them, those alone of whom something is recorded: an
-    application may take the first provider that it has a key of.
+    Args:
+        _settings: those in force.
+        recorded: folders of the providers of whom something is recorded.
+        everyone: whether it may be any provider that is known, and not those of the recordings alone.
     """
-    everyone = _everyone(conf.current())
-    known = {one.key_variable: one for one in everyone if one.needs_key and one.key_variable}
-    keys = [*known, *OTHER_VARIABLES.values(), *chain(*ALIASES.values()), *AWS_SOURCES]
-    if session.mode is Mode.ONCE and any(map(_is_given, keys)):
-        there = [one for one in everyone if folder_name(one.name) in recorded]
-        yield from (variable for variable, one in known.items() if one in there)
-        if any(one.name not in providers.BUILT_IN or not one.needs_key for one in there):
-            yield OPENAI
-    else:
-        yield from known
+    known = list(map(providers.get, providers.names()))
+    there = [one for one in known if everyone or folder_name(one.name) in recorded]
+    names = [one.key_variable for one in there if one.needs_key and one.key_variable]
+    if not everyone and any(one.name not in providers.BUILT_IN or not one.needs_key for one in there):
+        names.append(OPENAI)
     # No more of them than are of use: requests goes through the whole environment, four times for each call.
-    yield from (variable for name, variable in OTHER_VARIABLES.items() if name in recorded)
+    names += [variable for name, variable in OTHER_VARIABLES.items() if name in recorded]
+    return tuple(dict.fromkeys(names))
 
 
-@lru_cache(maxsize=4)
-def _everyone(_settings: conf.Settings) -> tuple[providers.Provider, ...]:
-    """Return every provider that the settings in force know, made once: a run's tests ask in turn."""
-    return tuple(map(providers.get, providers.names()))
+def _has_a_key() -> bool:
+    """Return whether the user has a key of any provider that is known."""
+    known = _variables(conf.current(), frozenset(), everyone=True)
+    return any(map(_is_given, (*known, *OTHER_VARIABLES.values(), *chain(*ALIASES.values()), *AWS_SOURCES)))
 
 
 def _is_given(name: str) -> bool:
