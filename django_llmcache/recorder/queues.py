@@ -104,13 +104,14 @@ class Queues:
     def _choice(self, asked: Asked, sample: int) -> Choice:
         setup, options = self._setup, self._options
         names = (asked.provider, *asked.others)
+        there = [fixture for name in names for fixture in setup.store.take(name, asked.endpoint, asked.key)]
         return choose(
-            [fixture for name in names for fixture in setup.store.take(name, asked.endpoint, asked.key)],
+            there,
             fallback=options.fallback or setup.fallback,
             ttl=setup.ttl_of(asked.provider) if isinstance(options.ttl, Unset) else options.ttl,
             now=setup.now(),
             sample=sample,
-            test=self._test(),
+            test=self._test() if len(there) > 1 else "",  # else it makes no difference
         )
 
 

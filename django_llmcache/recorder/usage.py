@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from django_llmcache.exceptions import LLMCacheError
+from django_llmcache.parsing import written
 
 from .files import open_own
 from .store import FixtureStore
@@ -158,14 +159,14 @@ class UsageLog:
         if self._lost:
             return
         # The first line end keeps this whole where the line before was cut short.
-        line = b"\n" + b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        line = b"\n" + b"".join(written(event) + b"\n" for event in events)
         try:
             number = self._opened_to_append()
             try:
-                written = os.write(number, line)  # in one call, so that no other process' line lands in the middle
+                count = os.write(number, line)  # in one call, so that no other process' line lands in the middle
             finally:
                 os.close(number)
-            if written < len(line):
+            if count < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         except OSError:
             self._lost = True

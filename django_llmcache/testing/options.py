@@ -37,7 +37,7 @@ def options_from(**words: Any) -> Options:
         if name not in KNOWN:
             hint = did_you_mean(name, KNOWN, otherwise=f"it has {', '.join(KNOWN)}.")
             raise ConfigurationError(f"live_api has no option {name!r}; {hint}")
-    return _options(**words)
+    return _options(**words) if words else NO_OPTIONS
 
 
 def _options(

@@ -5,6 +5,7 @@ Loaded by pytest in every project that has the package installed: at the top it 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -174,9 +175,7 @@ def _empty_store() -> None:
 
 def _loaded(name: str) -> Any:
     """Return a module of ours if somebody has imported it: who doesn't use it is to wait for nothing."""
-    from sys import modules
-
-    return modules.get(f"django_llmcache.{name}")
+    return sys.modules.get(f"django_llmcache.{name}")
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
 from types import CodeType
@@ -90,12 +90,12 @@ def watched(item: Any, session: Session | None) -> Iterator[None]:
         session: what answers for the providers, ``None`` where there are blocks at most.
     """
     failures = (Exception, pytest.fail.Exception)
-    with ExitStack() as stack:
-        stack.enter_context(telling_misses(unheard.misses_at_end, failures))
-        if session is not None:
-            if isinstance(getattr(item, "instance", None), TestCase):
-                on_each_sample(item.instance, session)
-            stack.enter_context(telling_misses(lambda: session.misses, failures))
+    if session is not None and isinstance(getattr(item, "instance", None), TestCase):
+        on_each_sample(item.instance, session)
+    with (
+        telling_misses(unheard.misses_at_end, failures),
+        telling_misses(lambda: session.misses if session is not None else (), failures),
+    ):
         yield
 
 

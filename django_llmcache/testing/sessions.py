@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from asyncio import CancelledError
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from unittest import SkipTest
 
 from django.core.signals import setting_changed
@@ -56,11 +56,7 @@ def recorded(
     session = Session(test, setup_for(decision.mode), options, sample=sample)
     session.label = test if label is None else label
     passed = False
-    with ExitStack() as stack:
-        stack.enter_context(conf.forced(STRATEGY=STRATEGY))
-        stack.enter_context(standing_in(session))
-        stack.enter_context(interceptors.armed())
-        stack.enter_context(recorder.in_force(session))
+    with conf.forced(STRATEGY=STRATEGY), standing_in(session), interceptors.armed(), recorder.in_force(session):
         try:
             yield session
             passed = not (session.misses or session.failed)

@@ -48,6 +48,8 @@ INTERCEPTORS: Final = (
     Interceptor("sockets"),
 )
 
+LIBRARIES: Final = frozenset(name for one in INTERCEPTORS for name in (one.library, one.engine) if name)
+
 _lock = fork_safe_lock()
 _armed = 0
 _installing = False
@@ -64,8 +66,7 @@ def arm() -> None:
     with _lock:
         _armed += 1
         if _armed == 1:
-            libraries = {name for one in INTERCEPTORS for name in (one.library, one.engine) if name}
-            _waiting.append(arrivals.wait_for(libraries, _install))
+            _waiting.append(arrivals.wait_for(LIBRARIES, _install))
             _install()
 
 

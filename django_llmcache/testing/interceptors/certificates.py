@@ -11,8 +11,8 @@ import ssl
 import sys
 from _ssl import _SSLContext
 from collections.abc import Callable
-from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from django_llmcache import conf
 from django_llmcache.locks import fork_safe_lock
@@ -53,12 +53,14 @@ class LateContext:
         make: what makes it.
     """
 
-    __slots__ = ("_made",)
+    __slots__ = ("_made", "_make")
 
-    _made: Callable[[], ssl.SSLContext]
+    _make: Callable[[], ssl.SSLContext]
+    _made: ssl.SSLContext | None
 
     def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
-        object.__setattr__(self, "_made", cache(make))
+        object.__setattr__(self, "_make", make)
+        object.__setattr__(self, "_made", None)
 
     @property  # type: ignore[misc] # to be one for whoever asks
     def __class__(self) -> Any:
@@ -66,11 +68,16 @@ class LateContext:
 
     def __getattr__(self, name: str) -> Any:
         with _lock:
-            return getattr(self._made(), name)
+            return getattr(self._context(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         with _lock:
-            setattr(self._made(), name, value)
+            setattr(self._context(), name, value)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._made is None:
+            object.__setattr__(self, "_made", self._make())
+        return cast("ssl.SSLContext", self._made)
 
 
 class _Load(NamedTuple):
