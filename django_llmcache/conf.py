@@ -151,7 +151,7 @@ def placed(variables: Mapping[str, str]) -> Iterator[None]:
         for name, value in variables.items():
             holders, before = _placed.get((name, value), (0, os.environ.get(name)))
             _placed[name, value] = (holders + 1, before)
-        os.environ.update(variables)
+            os.environ[name] = value
     try:
         yield
     finally:
