@@ -10,13 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
-from weakref import WeakSet
 
 from .exchange import Outgoing
 from .files import open_own
 
 _BYTES: Final = "latin-1"
 """How a body is written: each of its bytes as one character."""
+
+_forked = False
+"""Whether this process has ever forked: nearly no test does, and each asks many times what its children told."""
 
 
 class Told(NamedTuple):
@@ -38,14 +40,9 @@ class Children:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._path = ""  # nearly no test forks, and each asks many times what was told
+        # Nobody can guess it. Where it is must not hang on what the test does to `tempfile` until it forks.
+        self._path = f"{tempfile.gettempdir()}{os.sep}llmcache-misses-{token_hex(16)}.jsonl"
         self._heard: set[bytes] = set()
-        _of_all_tests.add(self)
-
-    def expect(self) -> None:
-        """Choose their file, before the first of them is there."""
-        if not self._path:  # nobody can guess it
-            self._path = f"{tempfile.gettempdir()}{os.sep}llmcache-misses-{token_hex(16)}.jsonl"
 
     def is_one(self) -> bool:
         """Return whether this process is one of them."""
@@ -63,7 +60,7 @@ class Children:
 
     def heard(self) -> Iterator[Told]:
         """Yield what they have told since it was last asked for; what an SDK asks again and again comes once."""
-        if not (self._path and os.access(self._path, os.F_OK)) or self.is_one():
+        if not _forked or not os.access(self._path, os.F_OK) or self.is_one():  # nearly always
             return
         for line in self._lines():
             if line.endswith(b"\n") and line not in self._heard:
@@ -85,16 +82,13 @@ class Children:
             return file.readlines()
 
 
-_of_all_tests: Final[WeakSet[Children]] = WeakSet()
-
-
-def _expect() -> None:
-    for children in list(_of_all_tests):
-        children.expect()
+def _note_fork() -> None:
+    global _forked
+    _forked = True
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_expect)
+    os.register_at_fork(before=_note_fork)
 
 
 def _words(asked: Outgoing | None) -> list[Any] | None:

@@ -16,16 +16,15 @@ class Missed:
 
     Args:
         counts: has how many calls were ``missed``.
-        lock: of who writes to them.
 
     Attributes:
         unanswered: each provider that was asked in vain, and the request, as people may see it.
     """
 
-    def __init__(self, counts: Counter[str], lock: ObjectLock) -> None:
+    def __init__(self, counts: Counter[str]) -> None:
         self.unanswered: list[tuple[str, Outgoing]] = []
         self._counts = counts
-        self._lock = lock
+        self._lock = ObjectLock()
         self._children = Children()
         self._untold: list[FixtureMiss] = []
 

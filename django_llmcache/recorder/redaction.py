@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Final
 
 from django_llmcache.exceptions import LLMCacheError
@@ -42,7 +41,6 @@ RESPONSE_PREFIXES: Final = ("anthropic-ratelimit-", "ratelimit-", "x-amzn-bedroc
 
 _REMEMBERED: Final = 256
 _ONE_OBJECT: Final = "application/json"
-_SHORT: Final = 256
 _LEAST: Final = 12
 """Characters of the shortest text in a header that is taken for a credential wherever it comes again."""
 
@@ -194,13 +192,8 @@ class Redactor:
             )
 
     def _look(self, text: str) -> list[Span]:
-        found = [*_shapes(text)] if len(text) <= _SHORT else shapes(text)
+        found = shapes(text)
         for value in self._known:
             if value in text:
                 found += [Span(*match.span()) for match in re.finditer(re.escape(value), text)]
         return merged([*found, *echoes(text, self._encoded)])
-
-
-@lru_cache(maxsize=1024)  # addresses and headers are the same in hundreds of tests
-def _shapes(text: str) -> tuple[Span, ...]:
-    return tuple(shapes(text))

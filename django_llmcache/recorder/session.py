@@ -63,8 +63,7 @@ class Session:
         self.sample = sample
         self.mode = options.mode or setup.mode
         self.counts: Counter[str] = Counter()
-        self._lock = ObjectLock()
-        self._missed = Missed(self.counts, self._lock)
+        self._missed = Missed(self.counts)
         self.leaks: list[str] = []
         self.failed = self.gave_up = False
         self.replayed: list[Fixture] = []
@@ -72,6 +71,7 @@ class Session:
         self._used: set[str | None] = set()
         self._matcher = Matcher((*setup.ignore, *options.ignore), setup.headers)
         self._redactor = Redactor(request_headers=REQUEST_HEADERS.union(setup.headers))
+        self._lock = ObjectLock()
         # No method of its own: a session that is over must go without waiting for the collector of cycles.
         self.filed = partial(filed_name, test, self._redactor.text)
         self.unnamed = Unnamed(self._missed, self._redactor, self.filed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -94,39 +94,40 @@ def placeholders(session: Session) -> dict[str, str]:
     """Return keys for SDKs that refuse to start without one; the session sends none of them anywhere."""
     if session.mode not in (Mode.REPLAY, Mode.ONCE) and session.options.fault is None:
         return {}
-    recorded = frozenset(folder_names_in(session.setup.store.folder))
+    recorded = folder_names_in(session.setup.store.folder)
     # While a test may record, and the user has a key of somebody: an application may take the first that it has one of.
     everyone = session.mode is not Mode.ONCE or not _has_a_key()
-    variables = _variables(conf.current(), recorded, everyone=everyone)
-    missing = [name for name in variables if not _is_given(name)]
+    missing = [name for name in _variables(recorded, everyone=everyone) if not _is_given(name)]
     names = [name for name in missing if name not in ALIASES or not any(map(_is_given, ALIASES[name]))]
     if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():
         names += AWS_VARIABLES
     return dict.fromkeys(names, PLACEHOLDER)
 
 
-@lru_cache(maxsize=16)  # a run's tests ask in turn
-def _variables(_settings: conf.Settings, recorded: frozenset[str], *, everyone: bool) -> tuple[str, ...]:
+def _variables(recorded: Collection[str], *, everyone: bool) -> list[str]:
     """Return the variables of those whom a test may ask, by whatever SDK.
 
     Args:
-        _settings: those in force.
         recorded: folders of the providers of whom something is recorded.
         everyone: whether it may be any provider that is known, and not those of the recordings alone.
     """
-    known = list(map(providers.get, providers.names()))
-    there = [one for one in known if everyone or folder_name(one.name) in recorded]
+    there = [one for one in _everyone(conf.current()) if everyone or folder_name(one.name) in recorded]
     names = [one.key_variable for one in there if one.needs_key and one.key_variable]
     if not everyone and any(one.name not in providers.BUILT_IN or not one.needs_key for one in there):
         names.append(OPENAI)
     # No more of them than are of use: requests goes through the whole environment, four times for each call.
-    names += [variable for name, variable in OTHER_VARIABLES.items() if name in recorded]
-    return tuple(dict.fromkeys(names))
+    return names + [variable for name, variable in OTHER_VARIABLES.items() if name in recorded]
+
+
+@lru_cache(maxsize=4)
+def _everyone(_settings: conf.Settings) -> tuple[providers.Provider, ...]:
+    """Return every provider that the settings in force know, made once: a run's tests ask in turn."""
+    return tuple(map(providers.get, providers.names()))
 
 
 def _has_a_key() -> bool:
     """Return whether the user has a key of any provider that is known."""
-    known = _variables(conf.current(), frozenset(), everyone=True)
+    known = _variables((), everyone=True)
     return any(map(_is_given, (*known, *OTHER_VARIABLES.values(), *chain(*ALIASES.values()), *AWS_SOURCES)))
 
 

@@ -200,11 +200,9 @@ def _note(line: dict[str, Any]) -> None:
     if path is None:
         _here.append(line)
         return
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)  # no Path, no file object: this is for each test
-    try:
-        os.write(log, orjson.dumps(line) + b"\n")  # one write of a line at the end: processes don't mix theirs
-    finally:
-        os.close(log)
+    # One write of a line at the end: processes don't mix theirs.
+    with open(path, "ab", buffering=0) as log:  # noqa: PTH123 - a Path would take longer, for each test
+        log.write(orjson.dumps(line) + b"\n")
 
 
 def _request(provider: str, asked: Outgoing) -> dict[str, Any]:

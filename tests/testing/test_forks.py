@@ -117,3 +117,39 @@ def test_what_is_not_fails_each_test_though_somebody_swallows_the_error(project,
     assert "errors=5" in done.text or done.text.count("FAILED test_faq.py") == 5
     assert provider.calls == 0
     assert list(project.temporary.glob("llmcache-misses-*")) == []
+
+
+OWN_FOLDER = """
+    import multiprocessing
+    import os
+    import tempfile
+    from contextlib import suppress
+    from unittest.mock import patch
+
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    def swallow():
+        with suppress(Exception):
+            requests.post(os.environ["STANDIN_URL"] + "/v1/chat/completions", json={"model": "m"}, timeout=5)
+
+
+    class Tests(SimpleTestCase):
+        @live_api
+        def test_in_a_process(self):
+            with tempfile.TemporaryDirectory() as folder, patch.object(tempfile, "tempdir", folder):
+                child = multiprocessing.get_context("fork").Process(target=swallow)
+                child.start()
+                child.join()
+                self.assertEqual(os.listdir(folder), [])
+"""
+
+
+def test_a_miss_there_fails_a_test_that_has_a_temporary_folder_of_its_own(project, run):
+    project.write("test_faq.py", OWN_FOLDER)
+
+    done = run("--llmcache-mode", "replay", **ON)
+
+    assert "1 tests: 1 failed on a miss\ncalls: 1 missed\n" in done.text, done
