@@ -42,7 +42,10 @@ WHYS: Final = {
     "unread": Why("The recording ends where the recording test stopped reading, and this one reads on", "refresh"),
     "fault": Why("This fault is cut from a recording, and there is none of this request", "once"),
     "damaged": Why("The recording of this request can't be read", "once"),
-    "process": Why("This request comes from another process than the test's, where nothing can be recorded"),
+    "process": Why(
+        "Nothing is recorded for this request, and it comes from another process than the test's, where nothing can "
+        "be: let the test's own process ask it once"
+    ),
     "blocked": Why("A client that the recorder does not know asked for a connection to a provider"),
 }
 NO_KEY: Final = "no_key"
@@ -134,7 +137,7 @@ def explain_miss(
     model = model_of(shown, matcher)
     if model:
         lines.append(f"  model    {model}")
-    nowhere = why in ("none", "fault", NO_KEY)
+    nowhere = why in ("none", "fault", "process", NO_KEY)
     if nowhere and matcher.counts_bytes(asked) and not isinstance(matcher.body_of(asked), str):
         lines.append(f"  body     {_BYTES}")
     there = list(candidates) if nowhere else []

@@ -212,7 +212,8 @@ class Session:
         label = self.label
         if self._redactor.text(label) != label:  # a credential is a parameter's value: then with all of its values
             label = label.partition("[")[0]
-        return line_for(self.setup.command, why, label=self.setup.typed(label), mode=self.options.mode)
+        command = "" if self._missed.in_a_child() else self.setup.command  # there nothing is recorded
+        return line_for(command, why, label=self.setup.typed(label), mode=self.options.mode)
 
     def _replay(self, asked: Asked) -> Replay | None:
         fixture = self._next(asked)
@@ -229,11 +230,10 @@ class Session:
 
     def _tape(self, asked: Asked, outgoing: Outgoing, fault: Spoil | None = None) -> Taping:
         unusable = self._queues.unusable(asked, sample=self.sample)
-        if self.mode in (Mode.REPLAY, Mode.LIVE):
-            why = unusable or ("fault" if fault else "none")
+        is_forked = self._missed.in_a_child()
+        if is_forked or self.mode in (Mode.REPLAY, Mode.LIVE):
+            why = unusable or ("process" if is_forked else "fault" if fault else "none")
             raise self.miss(asked.request, asked.provider, why, key=asked.key)
-        if self._missed.in_a_child():
-            raise self.miss(asked.request, asked.provider, "process", key=asked.key)
         if self.setup.stands_in(outgoing):
             why = f"{unusable}_{NO_KEY}" if unusable else NO_KEY
             raise self.miss(asked.request, asked.provider, why, key=asked.key)

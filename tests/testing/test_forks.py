@@ -119,6 +119,16 @@ def test_what_is_not_fails_each_test_though_somebody_swallows_the_error(project,
     assert list(project.temporary.glob("llmcache-misses-*")) == []
 
 
+@pytest.mark.parametrize("mode", ["replay", "once"])
+def test_the_miss_names_no_line_that_records_there_what_cannot_be(project, run, mode):
+    project.write("test_faq.py", TESTS.replace("RECORDING", "False"))
+
+    done = run("--llmcache-mode", mode, **ON)
+
+    assert "let the test's own process ask it once" in done.text, done
+    assert "Record it" not in done.text
+
+
 OWN_FOLDER = """
     import multiprocessing
     import os
