@@ -23,6 +23,7 @@ LARGE_BINARY: Final = 4 * 1024
 
 _FORMS: Final = ("body", "text", "base64", "side")
 _ANY_FORM: Final = frozenset(_FORMS)
+_WITHOUT_BODY: Final = frozenset({204, 304})
 _CHUNK: Final = frozenset({"at", "text", "base64", "side"})
 _SIDE_FILE: Final = frozenset({"bytes", "sha256"})
 _LAYOUT: Final = frozenset(Layout._fields)
@@ -143,7 +144,18 @@ def pack_response(response: Incoming, side: SideFile) -> dict[str, Any]:
 
 
 def unpack_response(fields: Fields, side: SideFile) -> tuple[Chunk, ...]:
-    """Return the chunks of an answer."""
+    """Return the chunks of an answer.
+
+    Raises:
+        FixtureError: they are none, or its status says that there are none (RFC 9110, section 6.4.1).
+    """
+    chunks = _chunks(fields, side)
+    if fields.values.get("status") in _WITHOUT_BODY and any(chunk.data for chunk in chunks):
+        raise fields.error("status", f"it is {fields.values['status']}, with which no body can come, and there is one")
+    return chunks
+
+
+def _chunks(fields: Fields, side: SideFile) -> tuple[Chunk, ...]:
     if "chunks" in fields:
         if form := next((form for form in _FORMS if form in fields), None):
             raise fields.error(form, "it stands beside chunks; only one of them can be the body")

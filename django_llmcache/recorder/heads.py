@@ -17,6 +17,10 @@ _LINE_END_IN_VALUE: Final = re.compile(r"\r(?![\n \t])|\n(?![ \t])")
 """One that is no fold: a server may fold a long header, and it is recorded so."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's (RFC 9110, section 5.1)."""
+
+_NAMES: Final = re.compile(rf"{_NAME.pattern}(?:\n{_NAME.pattern})*")
 
 
 def read_head(response: Fields) -> tuple[int, str, Pairs]:
@@ -27,7 +31,8 @@ def read_head(response: Fields) -> tuple[int, str, Pairs]:
     """
     status, reason = response.whole("status", least=STATUSES[0], most=STATUSES[-1]), response.text("reason", "")
     headers = response.pairs("headers")
-    if not _is_plain("".join(chain((reason,), *headers))):
+    names = "\n".join([name for name, _ in headers])
+    if not _is_plain("".join(chain((reason,), *headers))) or (headers and not _NAMES.fullmatch(names)):
         _check_reason(response, reason)
         for index, (name, value) in enumerate(headers):
             _check_header(response, f"headers[{index}]", name, value)
@@ -36,7 +41,7 @@ def read_head(response: Fields) -> tuple[int, str, Pairs]:
 
 def _is_plain(text: str) -> bool:
     """Return whether nothing in a whole head needs a closer look: one by one takes longer than all else of a head."""
-    if not text.isascii() or "\n" in text or "\r" in text:
+    if not (text.isascii() and text.isprintable()):
         return False
     lower = text.lower()
     return not ("content-length" in lower or "-encoding" in lower)
@@ -57,7 +62,13 @@ def _check_header(response: Fields, place: str, name: str, value: str) -> None:
         )  # fmt: skip
     if _LINE_END.search(name):
         raise response.error(place, f"its name is {name!r}; it must be one line: take the line end out")
+    if not _NAME.fullmatch(name):
+        raise response.error(place, f"its name is {name!r}; it must be a header's name such as 'content-type'")
+    if "\0" in value:
+        raise response.error(
+            place, rf"the value of {name!r} has the character '\x00', which no header can have: take it out"
+        )
     if _LINE_END_IN_VALUE.search(value):
         raise response.error(place, f"the value of {name!r} has a line end; it must be one line: take the line end out")
-    if _SURROGATE.search(name + value):
+    if _SURROGATE.search(value):
         raise response.error(place, "it has half of a surrogate pair: take it out")

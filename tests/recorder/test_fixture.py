@@ -413,6 +413,11 @@ class TestDamage:
             (["x-a", "b\rc"], "the value of 'x-a' has a line end"),
             (["x-a", "b\r\n\r\n<html>"], "the value of 'x-a' has a line end"),
             (["x-a", "\ud83d"], "it has half of a surrogate pair: take it out"),
+            (["", "1"], "its name is ''; it must be a header's name such as 'content-type'"),
+            (["bad name", "1"], "its name is 'bad name'; it must be a header's name such as 'content-type'"),
+            (["x-a:b", "1"], "its name is 'x-a:b'; it must be a header's name such as 'content-type'"),
+            (["x-ä", "1"], "its name is 'x-ä'; it must be a header's name such as 'content-type'"),
+            (["x-a", "\0"], r"the value of 'x-a' has the character '\x00', which no header can have: take it out"),
         ],
     )
     def test_so_is_a_header_that_no_replay_can_give(self, header, message):
@@ -423,11 +428,25 @@ class TestDamage:
 
         assert caught.value.field == "response.headers[1]"
 
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_so_is_a_body_where_the_status_says_that_there_is_none(self, status):
+        with pytest.raises(
+            FixtureError, match=f"response.status: it is {status}, with which no body can come"
+        ) as caught:
+            Fixture.from_text(edited(response__status=status), file=str(PATH))
+
+        assert caught.value.field == "response.status"
+
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_a_status_without_a_body_comes_back_as_it_is(self, status):
+        assert back(fixture(response=answered(status=status))).response.status == status
+
     @pytest.mark.parametrize(
         "header",
         [
             ("x-a", "a long one,\r\n\tthat its server has folded"), ("x-a", "naïve ☕"), ("x-a", ""),
-            ("x-accept-encoding", "gzip"), ("vary", "content-length"), ("connection", "keep-alive"),
+            ("x-accept-encoding", "gzip"), ("vary", "content-length"), ("connection", "keep-alive"), ("x-a", "\t1"),
+            ("x_a!#$%&'*+.^`|~9", "1"),
         ],
     )  # fmt: skip
     def test_any_other_header_comes_back_as_it_is(self, header):
