@@ -16,6 +16,7 @@ from django_llmcache.recorder.names import folder_name
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode
 
+from .hosts import name_of
 from .setups import PLACEHOLDER
 
 OTHER_VARIABLES = {
@@ -97,6 +98,9 @@ def placeholders(session: Session) -> dict[str, str]:
     recorded = folder_names_in(session.setup.store.folder)
     # While a test may record, and the user has a key of somebody: an application may take the first that it has one of.
     everyone = session.mode is not Mode.ONCE or not _has_a_key()
+    own_hosts = {folder_name(name_of(pattern)) for pattern in conf.current().test_cache.hosts}
+    if everyone and not own_hosts.isdisjoint(recorded):  # through a gateway any SDK may have asked
+        recorded |= {"bedrock", *OTHER_VARIABLES}
     missing = [name for name in _variables(recorded, everyone=everyone) if not _is_given(name)]
     names = [name for name in missing if name not in ALIASES or not any(map(_is_given, ALIASES[name]))]
     if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():

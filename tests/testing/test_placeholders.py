@@ -41,6 +41,15 @@ def test_each_is_there_in_a_replay_and_gone_afterwards(provider, name, tmp_path)
     assert name not in os.environ
 
 
+@pytest.mark.parametrize("name", [*OTHER_VARIABLES.values(), *AWS_VARIABLES])
+def test_whoever_may_be_asked_through_a_host_of_one_s_own_has_one_where_that_is_recorded(name, tmp_path):
+    (tmp_path / "fixtures" / "gateway.example-8080").mkdir(parents=True)
+    words = {"ENABLED": True, "DIR": tmp_path / "fixtures", "HOSTS": ["gateway.example:8080"]}
+
+    with override_llmcache(TEST_CACHE=words), live_api(mode="replay"):
+        assert os.environ.get(name) == PLACEHOLDER
+
+
 @pytest.fixture
 def put_back():
     """Put a made-up key back, as a test does that undoes after a block what it set inside."""
