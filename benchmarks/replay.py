@@ -38,7 +38,7 @@ ARMING = 1.0  # milliseconds a test
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m benchmarks replay", description=__doc__.partition("\n")[0])
     parser.add_argument("--most", type=int, default=max(SIZES), help="the largest number of fixtures (5,000)")
-    parser.add_argument("--no-suite", action="store_true", help="leave out the suites of 200 tests (6 minutes)")
+    parser.add_argument("--no-suite", action="store_true", help="leave out the suites of 200 tests (5 minutes)")
     options = parser.parse_args(argv)
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs")
     present = [recorder for recorder in RECORDERS if installed(recorder) or print(f"SKIPPED: {recorder.name}")]

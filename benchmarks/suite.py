@@ -168,7 +168,7 @@ def _compare(title, ask, faster, faster_in_process):
 
 
 def _best(runs):
-    """Return the seconds of the best of some rounds; each has a turn in all, as the machine is quick or slow for all."""
+    """Return the seconds of the best of some rounds. Each has a turn in all: the machine is quick for all, or slow."""
     rounds = [{name: run() for name, run in runs.items()} for _ in range(ROUNDS)]
     return {name: min(each[name] for each in rounds) for name in runs}
 
