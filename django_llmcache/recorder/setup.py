@@ -9,15 +9,17 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_llmcache.policies import UNSET, Unset
 
 from .exchange import Outgoing
-from .faults import Fault
 from .fixture import Fixture
 from .store import FixtureStore
 from .usage import UsageLog
+
+if TYPE_CHECKING:
+    from .faults import Fault  # hardly a test has one, and who has none waits for no import
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Told of ``hit``, ``miss``, ``save`` and ``error`` with what is known of each; a ``path`` is a text."""

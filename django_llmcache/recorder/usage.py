@@ -47,6 +47,8 @@ class FullRun(NamedTuple):
     def unused(self, store: FixtureStore) -> list[Path]:
         """Return the fixtures that neither it nor a run since used or wrote; of what came later, it knows nothing."""
         left = self.there - self.used
+        if not left:  # as in most runs, which need not look through the folder
+            return []
         return [path for path in store.paths() if _place_of(path) in left]
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import isclass, signature
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django_llmcache.durations import TTL, fresh_for
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.policies import UNSET, Unset
-from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.setup import NO_OPTIONS, Options
 from django_llmcache.spelling import did_you_mean
 
 from .modes import named_by_test
+
+if TYPE_CHECKING:
+    from django_llmcache.recorder.faults import Fault
 
 NAME: Final = "live_api"
 """The tag of Django and the marker of pytest."""
@@ -75,9 +77,15 @@ def _options(
         record_errors=record_errors,
         repeat=_one_of("repeat", repeat, REPEATS) or "last",
         samples=samples,
-        fault=None if fault is None else Fault.parse(fault),
+        fault=None if fault is None else _fault(fault),
         pace=pace,
     )
+
+
+def _fault(text: Any) -> Fault:
+    from django_llmcache.recorder.faults import Fault
+
+    return Fault.parse(text)
 
 
 KNOWN: Final = tuple(signature(_options).parameters)

@@ -24,6 +24,9 @@ from django_llmcache.recorder.unnamed import naming
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
 
 _here: list[dict[str, Any]] = []
+_gathering: tuple[int, str] | None = None
+"""The process that gathers a run, and its log; what that does itself need not go through the file."""
+
 _tokens: dict[str | None, int] = {}
 
 
@@ -50,8 +53,8 @@ def add(session: Session, written: Iterable[Path], *, passed: bool) -> None:
         "passed": passed,
         "calls": {name: session.counts[name] for name in COUNTS},
         "written": [str(path) for path in written],
-        "expired": session.expired,
-        "leaks": session.leaks,
+        "expired": [*session.expired],
+        "leaks": [*session.leaks],
         "unkept": 0 if session.gave_up else session.counts["unkept"],  # of a skip a warning tells
         "unnamed": sorted(session.unnamed.hosts),
         "unanswered": [_request(provider, asked) for provider, asked in session.unanswered],
@@ -102,14 +105,17 @@ def of_a_run() -> Iterator[None]:
     if conf.environment(conf.RUN_LOG) is not None:
         yield  # a worker: whoever started it gathers
         return
+    global _gathering
     descriptor, path = tempfile.mkstemp(prefix="llmcache-run-", suffix=".jsonl")
     os.close(descriptor)
     _here.clear()
+    _gathering = (os.getpid(), path)
     try:
         with conf.placed({conf.RUN_LOG: path}):
             yield
         _here.extend(_read(path))
     finally:
+        _gathering = None
         _parsed.cache_clear()
         Path(path).unlink(missing_ok=True)
 
@@ -195,9 +201,9 @@ _SHOWN: Final = 20
 
 
 def _note(line: dict[str, Any]) -> None:
-    """Keep a line in the run's log, so that a worker's tests are counted where the run ends."""
+    """Keep a line; a worker's in the run's log, so that its tests are counted where the run ends."""
     path = conf.environment(conf.RUN_LOG)
-    if path is None:
+    if path is None or (os.getpid(), path) == _gathering:
         _here.append(line)
         return
     # One write of a line at the end: processes don't mix theirs.
