@@ -249,7 +249,7 @@ def imported(source: str, path: str) -> Any:
 
 def rooted(path: str | Path) -> Path:
     """Return a path made absolute: from ``settings.BASE_DIR`` if there is one, else from the working directory."""
-    return _below(os.path.abspath(getattr(settings, "BASE_DIR", None) or os.getcwd()), path)  # noqa: PTH100, PTH109
+    return _below(os.path.abspath(getattr(settings, "BASE_DIR", None) or "."), path)  # noqa: PTH100 - a text as the key
 
 
 @lru_cache(maxsize=64)

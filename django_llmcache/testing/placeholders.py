@@ -102,7 +102,7 @@ def placeholders(session: Session) -> dict[str, str]:
     if everyone and not own_hosts.isdisjoint(recorded):  # through a gateway any SDK may have asked
         recorded |= {"bedrock", *OTHER_VARIABLES}
     missing = [name for name in _variables(recorded, everyone=everyone) if not _is_given(name)]
-    names = [name for name in missing if name not in ALIASES or not any(map(_is_given, ALIASES[name]))]
+    names = [name for name in missing if not any(map(_is_given, ALIASES.get(name, ())))]
     if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():
         names += AWS_VARIABLES
     return dict.fromkeys(names, PLACEHOLDER)

@@ -102,10 +102,10 @@ def skipped_lines() -> list[str]:
 @contextmanager
 def of_a_run() -> Iterator[None]:
     """Gather what this process and the workers that it starts do, from here on."""
+    global _gathering
     if conf.environment(conf.RUN_LOG) is not None:
         yield  # a worker: whoever started it gathers
         return
-    global _gathering
     descriptor, path = tempfile.mkstemp(prefix="llmcache-run-", suffix=".jsonl")
     os.close(descriptor)
     _here.clear()

@@ -17,7 +17,7 @@ def is_mocked(owner: type, name: str) -> bool:
     Told by who wrote it, or by that it isn't told which object asks, so that it can't go on to the library's own. Any
     other function is taken for a wrapper, such as telemetry's: what passes by it is recorded as ever.
     """
-    home = owner if name in vars(owner) else next((kind for kind in owner.__mro__ if name in vars(kind)), None)
+    home = next((kind for kind in owner.__mro__ if name in vars(kind)), None)
     if home is None:
         return False
     found = vars(home)[name]
