@@ -219,9 +219,9 @@ def _counted(request: LLMRequest, spare: LLMResponse | None) -> LLMResponse | No
 
 def _recording() -> bool:
     """Return whether a test's session is in force."""
-    from .recorder import session  # not at the top: production does without
+    from .recorder import in_force  # not at the top: production does without
 
-    return session.current() is not None
+    return in_force.current() is not None
 
 
 def _told_apart(answer: LLMResponse) -> LLMResponse:

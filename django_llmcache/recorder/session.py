@@ -11,7 +11,7 @@ from pathlib import Path
 from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.locks import ObjectLock
 
-from .calls import Calls, is_inside
+from .calls import Calls
 from .exchange import Outgoing
 from .fixture import Fixture, FixtureError
 from .leaks import masked
@@ -19,7 +19,6 @@ from .matcher import Matcher, endpoint_of
 from .missed import Missed
 from .misses import NO_KEY, FixtureDamaged, FixtureMiss, explain_damage, explain_miss, explain_unreadable, line_for
 from .names import filed_name, take_name
-from .nest import Nest
 from .queues import Asked, Queues, RefusedError
 from .redaction import REQUEST_HEADERS, Redactor
 from .replay import Replay
@@ -264,37 +263,3 @@ class Session:
         self._faults_left -= 1
         self.counts["replayed"] += 1
         return spoil(recorded.response if recorded else None)
-
-
-_nest: Nest[Session] = Nest("llmcache_session")
-
-current = _nest.innermost
-"""Return the session in force: the innermost that the thread or task has begun, else the newest; ``None`` for none."""
-
-in_force = _nest.holding
-"""Let a session answer for the providers inside the block."""
-
-is_own = _nest.is_own
-"""Return whether the thread or task has begun a session itself, or runs in a context from inside of it."""
-
-
-def all_in_force() -> Iterator[Session]:
-    """Return every session in force, whoever has begun it."""
-    return iter(_nest)
-
-
-def is_calling(host: str) -> bool:
-    """Return whether a session in force asks a host for real, so that a connection to it may be made.
-
-    It may be made in a thread that the client has for this, where nothing tells which of several sessions is asking.
-    """
-    session = current()
-    return (session is not None and session.calls.knows(host)) or any(each.calls.is_recorded(host) for each in _nest)
-
-
-def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
-    """Return how a request is answered, as ``Session.begin`` does; ``None`` where no session is in force."""
-    session = current()
-    if session is None or is_inside.get():
-        return None
-    return session.begin(outgoing, timeout=timeout)

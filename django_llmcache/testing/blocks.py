@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django_llmcache import conf
-from django_llmcache.recorder.session import Session, current
+from django_llmcache.recorder.in_force import current
+from django_llmcache.recorder.session import Session
 
 from . import placeholders, summary, unheard
 from .setups import under_pytest

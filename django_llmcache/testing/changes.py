@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from django_llmcache import conf
-from django_llmcache.recorder import session as recorder
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode
 
@@ -64,9 +64,9 @@ def follow(*, setting: str, enter: bool, **_: Any) -> None:
         setting: which of Django's.
         enter: whether it was set, and not put back.
     """
-    if setting != _NAME or _looking or recorder.current() is None:
+    if setting != _NAME or _looking or in_force.current() is None:
         return
-    sessions, changed = list(recorder.all_in_force()), []
+    sessions, changed = list(in_force.sessions()), []
     unreadable = ""
     try:
         hosts = provider_hosts()

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, Final, NamedTuple
 from unittest import SkipTest
 
-from django_llmcache.recorder import session as recorder
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.replay import Replay
@@ -188,5 +188,5 @@ class _Refusing(Session):
 @contextmanager
 def _refusing(name: str) -> Iterator[Session]:
     session = _Refusing(name, setup_for(Mode.REPLAY))
-    with standing_in(session), interceptors.armed(), recorder.in_force(session):
+    with standing_in(session), interceptors.armed(), in_force.holding(session):
         yield session

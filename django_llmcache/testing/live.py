@@ -14,7 +14,8 @@ from django.test import tag
 
 from django_llmcache.apps import hook_unittest
 from django_llmcache.exceptions import ConfigurationError
-from django_llmcache.recorder.session import Session, current, is_own
+from django_llmcache.recorder.in_force import current, is_own
+from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Options
 
 from . import blocks

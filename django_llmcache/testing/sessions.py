@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 
 from django_llmcache import conf
 from django_llmcache.exceptions import LLMCacheError
-from django_llmcache.recorder import session as recorder
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options
@@ -56,7 +56,7 @@ def recorded(
     session = Session(test, setup_for(decision.mode), options, sample=sample)
     session.label = test if label is None else label
     passed = False
-    with conf.forced(STRATEGY=STRATEGY), standing_in(session), interceptors.armed(), recorder.in_force(session):
+    with conf.forced(STRATEGY=STRATEGY), standing_in(session), interceptors.armed(), in_force.holding(session):
         try:
             yield session
             passed = not (session.misses or session.failed)

@@ -10,8 +10,9 @@ from threading import Event
 import pytest
 
 from django_llmcache import achat, chat, conf
+from django_llmcache.recorder.in_force import current
 from django_llmcache.recorder.misses import FixtureMiss
-from django_llmcache.recorder.session import Session, current
+from django_llmcache.recorder.session import Session
 from django_llmcache.testing import live_api
 from django_llmcache.testing.interceptors.sockets import watch
 from django_llmcache.testing.live import LiveAPI

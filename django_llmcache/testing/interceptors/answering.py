@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.exchange import Incoming, Outgoing, Pairs
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.replay import Replay
@@ -29,13 +29,13 @@ _BODILESS: Final = frozenset({204, 304})
 
 
 def begin(outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
-    """Return how a request is answered, as ``session.begin`` does.
+    """Return how a request is answered, as ``in_force.begin`` does.
 
     Raises:
         FixtureMiss: nothing is recorded, in ``replay``; or a cassette of VCR.py is to answer as well.
     """
     refuse_cassette(outgoing)
-    answer = session.begin(outgoing, timeout=timeout)
+    answer = in_force.begin(outgoing, timeout=timeout)
     pauses.note(answer)
     return answer
 
@@ -51,7 +51,7 @@ def refuse_cassette(outgoing: Outgoing) -> None:
     """Raise where a provider is asked inside a cassette of VCR.py: both would answer, and neither would be whole."""
     if not is_in_cassette():
         return
-    current = session.current()
+    current = in_force.current()
     if current is None or current.setup.provider_of(outgoing.host) is None:
         return
     error = FixtureMiss(
@@ -74,7 +74,7 @@ def concerns(url: str) -> bool:
 
     Asked before a body is read that is a stream, and would be read into memory in vain.
     """
-    current = session.current()
+    current = in_force.current()
     if current is None:
         return False
     setup = current.setup
@@ -83,7 +83,7 @@ def concerns(url: str) -> bool:
 
 def is_replaying() -> bool:
     """Return whether the session in force answers from recordings alone."""
-    current = session.current()
+    current = in_force.current()
     return current is not None and current.mode is Mode.REPLAY
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from django_llmcache import conf
 from django_llmcache.locks import fork_safe_lock
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 
 from .patching import replace
 
@@ -151,7 +151,7 @@ def _load_of(cafile: Any, capath: Any) -> _Load | None:
 def _may_wait(context: ssl.SSLContext) -> bool:
     # A client's own class, such as truststore's, and a server's context are left alone.
     plain = type(context) in (Plain, _Late)
-    return plain and context.protocol is ssl.PROTOCOL_TLS_CLIENT and session.current() is not None
+    return plain and context.protocol is ssl.PROTOCOL_TLS_CLIENT and in_force.current() is not None
 
 
 def _defer(context: ssl.SSLContext, load: _Load) -> None:

@@ -20,7 +20,7 @@ from aiohttp.payload import BytesPayload
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
@@ -52,7 +52,7 @@ def install() -> None:
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     async def connect(connector: BaseConnector, req: Any, traces: Any, timeout: Any) -> Any:
-        if session.current() is None or "upgrade" in req.headers:  # a websocket is nothing to replay
+        if in_force.current() is None or "upgrade" in req.headers:  # a websocket is nothing to replay
             return await original(connector, req, traces=traces, timeout=timeout)
         if not (isinstance(req.body, _AT_HAND) or concerns(str(req.url))):
             return await original(connector, req, traces=traces, timeout=timeout)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from curl_cffi import AsyncCurl, Curl, CurlError, CurlInfo, CurlOpt
 
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 
 from .patching import replace
 from .sockets import watch
@@ -44,7 +44,7 @@ def _telling(original: Callable[..., Any]) -> Callable[..., Any]:
 def _performing(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if session.current() is not None:
+        if in_force.current() is not None:
             _watch(self)
         return original(self, *args, **kwargs)
 
@@ -54,7 +54,7 @@ def _performing(original: Callable[..., Any]) -> Callable[..., Any]:
 def _adding(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def add_handle(self: Any, curl: Any, *args: Any, **kwargs: Any) -> Any:
-        if session.current() is not None:
+        if in_force.current() is not None:
             _watch(curl)
         return original(self, curl, *args, **kwargs)
 

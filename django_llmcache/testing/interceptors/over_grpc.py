@@ -14,7 +14,7 @@ import grpc
 from grpc import _channel as sync
 from grpc.aio import _channel as asynchronous
 
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 
 from .patching import replace
 from .sockets import watch
@@ -51,7 +51,7 @@ def _kinds() -> Iterator[type]:
 def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if session.current() is not None:
+        if in_force.current() is not None:
             host, port = _place(self._channel)
             watch(host, port or "https", client="grpc")  # the port that gRPC takes where none is named
         return original(self, *args, **kwargs)

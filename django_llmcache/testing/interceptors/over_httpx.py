@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from django_llmcache.arrivals import is_here
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.exchange import Outgoing, Pairs
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
@@ -87,7 +87,7 @@ class _Streams:
     def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def handle_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request) or _is_mocked(transport, _SYNC):
+            if in_force.current() is None or not self._readable(request) or _is_mocked(transport, _SYNC):
                 return original(transport, request)
             request.read()
             exchange = _begin(request)
@@ -114,7 +114,7 @@ class _Streams:
     def asynchronous(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         async def handle_async_request(transport: Any, request: Any) -> Any:
-            if session.current() is None or not self._readable(request) or _is_mocked(transport, _ASYNC):
+            if in_force.current() is None or not self._readable(request) or _is_mocked(transport, _ASYNC):
                 return await original(transport, request)
             await request.aread()
             exchange = _begin(request)
@@ -236,7 +236,7 @@ def _connected(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def handle(connection: Any, request: Any) -> Any:  # awaited by whoever asked, on a loop
-        if session.current() is not None:
+        if in_force.current() is not None:
             scheme = request.url.scheme.decode()
             watch(request.url.host, request.url.port or scheme, client="httpx", scheme=scheme)
         return original(connection, request)

@@ -16,7 +16,7 @@ from responses.registries import FirstMatchRegistry
 from urllib3 import HTTPConnectionPool, HTTPResponse, Retry
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutError
 
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
@@ -68,7 +68,7 @@ class _Engine(RequestsMock):
         on_request: Any = super().unbound_on_send()
 
         def send(adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
-            if session.current() is None:
+            if in_force.current() is None:
                 return real(adapter, request, *args, **kwargs)
             outgoing = _outgoing(request)
             if outgoing is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 
 from .patching import replace
 from .sockets import looking_up_on_a_loop, watch
@@ -26,7 +26,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     async def create_connection(
         self: Any, protocol_factory: Any, host: Any = None, port: Any = None, **kwargs: Any
     ) -> Any:
-        if session.current() is not None:
+        if in_force.current() is not None:
             watch(host, port)  # none where a socket is given, which is connected already
         return await original(self, protocol_factory, host, port, **kwargs)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from unittest.mock import NonCallableMock
 
 from django_llmcache import arrivals
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
 
@@ -47,7 +47,7 @@ def note(answer: Replay | Taping | None) -> None:
     if not (isinstance(answer, Replay) and answer.retried_at_once):
         _met.session = None
         return
-    current = session.current()
+    current = in_force.current()
     # Tasks of a loop may each have met a fault before the first of them sleeps; a thread's own fault is its last one.
     is_shared = asyncio._get_running_loop() is not None and getattr(_met, "session", None) is current
     _met.session, _met.pauses = current, _met.pauses + 1 if is_shared else 1
@@ -78,7 +78,7 @@ def _sleeping_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
 def _left_of(seconds: float, caller: FrameType) -> float:
     """Return how long a pause is to be. A fault shortens one: who waits for something else afterwards really waits."""
     met = getattr(_met, "session", None)
-    if met is None or met is not session.current():
+    if met is None or met is not in_force.current():
         return seconds
     module = str(caller.f_globals.get("__name__", ""))
     if module not in _RETRYING and module.partition(".")[0] not in _RETRYING:

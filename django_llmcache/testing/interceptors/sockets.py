@@ -14,8 +14,9 @@ from functools import wraps
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from django_llmcache.recorder import session
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.exchange import Outgoing
+from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import Mode
 
 from .answering import refuse_cassette
@@ -48,7 +49,7 @@ def install() -> None:
 def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def connect(self: socket.socket, address: Any) -> Any:
-        if session.current() is not None and isinstance(address, tuple):
+        if in_force.current() is not None and isinstance(address, tuple):
             try:
                 watch(address[0], address[1])
             except BaseException:
@@ -62,7 +63,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
 def _looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        if session.current() is not None and (host, port) not in _let_pass:
+        if in_force.current() is not None and (host, port) not in _let_pass:
             watch(host, port)
         return original(host, port, *args, **kwargs)
 
@@ -74,7 +75,7 @@ def looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     async def getaddrinfo(self: Any, host: Any, port: Any, **kwargs: Any) -> Any:
-        if session.current() is not None:
+        if in_force.current() is not None:
             watch(host, port)
         _let_pass.append((host, port))
         try:
@@ -88,7 +89,7 @@ def looking_up_on_a_loop(original: Callable[..., Any]) -> Callable[..., Any]:
 def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        if session.current() is not None:
+        if in_force.current() is not None:
             to_proxy = urlsplit(url) if "://" in url else None
             host, port = self._tunnel_host or self.host, self._tunnel_port or self.port
             scheme = "https" if self.default_port == http.client.HTTPS_PORT else "" if self._tunnel_host else "http"
@@ -113,7 +114,7 @@ def watch(host: Any, port: Any, *, client: str = "", scheme: str = "", is_reques
     Raises:
         FixtureMiss: it is refused, also where a request may be to a provider, as the settings can't be read.
     """
-    current = session.current()
+    current = in_force.current()
     if current is None or not isinstance(host, str | bytes):
         return
     name = (host.decode("ascii", "replace") if isinstance(host, bytes) else host).lower().rstrip(".")
@@ -121,7 +122,7 @@ def watch(host: Any, port: Any, *, client: str = "", scheme: str = "", is_reques
     wanted = Outgoing("CONNECT", f"{_SCHEMES.get(port, 'https')}:{address}", (), b"")
     provider = current.setup.provider_of(wanted.host) or ""
     refused = current.setup.unreadable and (provider or client or is_request)
-    if not (provider or refused) or any(map(session.is_calling, _names(wanted))):
+    if not (provider or refused) or any(map(in_force.is_calling, _names(wanted))):
         return
     if not refused:
         refuse_cassette(wanted)
@@ -135,7 +136,7 @@ def watch(host: Any, port: Any, *, client: str = "", scheme: str = "", is_reques
     _note(current, wanted, who)
 
 
-def _note(current: session.Session, wanted: Outgoing, client: str) -> None:
+def _note(current: Session, wanted: Outgoing, client: str) -> None:
     """Note a leak, once for each client: a look-up and a connection are two steps, perhaps by two names."""
     names = _names(wanted)
     if is_nobody(client):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from django_llmcache.recorder import session as recorder
+from django_llmcache.recorder import in_force
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options, Setup
 from django_llmcache.recorder.store import FixtureStore
@@ -39,7 +39,7 @@ class Lab:
         hosts = tuple((host, "openai") for host in self.hosts)
         setup = Setup(FixtureStore(self.folder), mode, hosts, is_call=looks_like_call)
         session = Session("tests.some_test", setup, options)
-        with recorder.in_force(session):
+        with in_force.holding(session):
             yield session
         session.end(passed=True)
 
