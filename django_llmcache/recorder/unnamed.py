@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from socket import inet_aton
 
 from .exchange import Outgoing
 from .leaks import masked
+from .loopback import is_loopback
 from .missed import Missed
 from .misses import FixtureMiss
 from .redaction import Redactor
@@ -48,27 +47,6 @@ class Unnamed:
         if mode is Mode.REPLAY and not is_loopback(asked.parts.hostname or ""):
             raise self._missed.note(FixtureMiss(_explained(self._redactor.request(asked), test=self._filed())))
         self.hosts.add(asked.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host, without its port, is this machine."""
-    name = host.lower().rstrip(".")
-    address = _address(name)
-    if address is None:
-        return name == "localhost" or name.endswith(".localhost")
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return bool(mapped.is_loopback or mapped.is_unspecified)
-
-
-def _address(name: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(name)
-    except ValueError:
-        pass
-    try:
-        return IPv4Address(inet_aton(name))  # as 127.1
-    except (OSError, ValueError):
-        return None
 
 
 def naming(hosts: Iterable[str]) -> str:

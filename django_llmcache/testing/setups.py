@@ -24,7 +24,8 @@ from django_llmcache.recorder.usage import UsageLog
 from django_llmcache.users import user_token
 
 from . import command_line
-from .hosts import looks_like_call, provider_hosts
+from .hosts import provider_hosts
+from .likely_calls import looks_like_call
 
 PLACEHOLDER = "llmcache-has-no-key"
 """Stands for the API key of a provider that has none, while its answers are replayed."""

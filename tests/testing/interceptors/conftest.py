@@ -13,7 +13,7 @@ from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options, Setup
 from django_llmcache.recorder.store import FixtureStore
 from django_llmcache.testing import interceptors
-from django_llmcache.testing.hosts import looks_like_call
+from django_llmcache.testing.likely_calls import looks_like_call
 from tests.transports.loopback import Loopback, whole
 
 from .clients import CLIENTS
