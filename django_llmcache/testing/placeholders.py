@@ -39,11 +39,13 @@ ALIASES = {
 """Other names of the same key: where the user has one, a made-up other could go before it."""
 
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-"""Both, in a replay of Bedrock alone, and only where nothing else tells who one is to AWS: they go before a role."""
+"""Both, in a replay of Bedrock alone, and only where nothing else tells who one is to AWS: they go before a role, and
+sign what is asked of the rest of AWS too."""
 
 AWS_SOURCES = (
-    *AWS_VARIABLES, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_PROFILE",
-    "AWS_ROLE_ARN", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+    *AWS_VARIABLES, "AWS_CONFIG_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
 )  # fmt: skip
 
 OPENAI: Final = "OPENAI_API_KEY"
@@ -100,7 +102,7 @@ def placeholders(session: Session) -> dict[str, str]:
     everyone = session.mode is not Mode.ONCE or not _has_a_key()
     own_hosts = {folder_name(name_of(pattern)) for pattern in conf.current().test_cache.hosts}
     if everyone and not own_hosts.isdisjoint(recorded):  # through a gateway any SDK may have asked
-        recorded |= {"bedrock", *OTHER_VARIABLES}
+        recorded |= OTHER_VARIABLES.keys()
     missing = [name for name in _variables(recorded, everyone=everyone) if not _is_given(name)]
     names = [name for name in missing if not any(map(_is_given, ALIASES.get(name, ())))]
     if session.mode is Mode.REPLAY and "bedrock" in recorded and not _known_to_aws():

@@ -41,13 +41,23 @@ def test_each_is_there_in_a_replay_and_gone_afterwards(provider, name, tmp_path)
     assert name not in os.environ
 
 
-@pytest.mark.parametrize("name", [*OTHER_VARIABLES.values(), *AWS_VARIABLES])
-def test_whoever_may_be_asked_through_a_host_of_one_s_own_has_one_where_that_is_recorded(name, tmp_path):
+@pytest.fixture
+def gateway(tmp_path):
+    """Return the words of settings in which a host of one's own is named, of which something is recorded."""
     (tmp_path / "fixtures" / "gateway.example-8080").mkdir(parents=True)
-    words = {"ENABLED": True, "DIR": tmp_path / "fixtures", "HOSTS": ["gateway.example:8080"]}
+    return {"ENABLED": True, "DIR": tmp_path / "fixtures", "HOSTS": ["gateway.example:8080"]}
 
-    with override_llmcache(TEST_CACHE=words), live_api(mode="replay"):
+
+@pytest.mark.parametrize("name", OTHER_VARIABLES.values())
+def test_whoever_may_be_asked_through_a_host_of_one_s_own_has_one_where_that_is_recorded(name, gateway):
+    with override_llmcache(TEST_CACHE=gateway), live_api(mode="replay"):
         assert os.environ.get(name) == PLACEHOLDER
+
+
+@pytest.mark.parametrize("name", AWS_VARIABLES)
+def test_what_is_recorded_through_a_host_of_one_s_own_makes_nobody_another_to_aws(name, gateway):
+    with override_llmcache(TEST_CACHE=gateway), live_api(mode="replay"):
+        assert name not in os.environ
 
 
 @pytest.fixture
