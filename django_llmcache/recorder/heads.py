@@ -17,10 +17,18 @@ _LINE_END_IN_VALUE: Final = re.compile(r"\r(?![\n \t])|\n(?![ \t])")
 """One that is no fold: a server may fold a long header, and it is recorded so."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A header's (RFC 9110, section 5.1)."""
+_NAME: Final = re.compile("[!-9;-~]+")
+"""A header's as Python's own client takes it (RFC 5322, section 3.6.8): servers send ``x-ratelimit-limit/min``."""
 
 _NAMES: Final = re.compile(rf"{_NAME.pattern}(?:\n{_NAME.pattern})*")
+
+
+def lasting(headers: Pairs) -> Pairs:
+    """Return the headers of an answer that came, as a recording keeps them, without those of ``FRAMING``.
+
+    A NUL becomes a space (RFC 9110, section 5.5).
+    """
+    return tuple((name, value.replace("\0", " ")) for name, value in headers if name.lower() not in FRAMING)
 
 
 def read_head(response: Fields) -> tuple[int, str, Pairs]:

@@ -14,7 +14,7 @@ from django_llmcache.exceptions import LLMCacheError
 
 from .decoding import Decoder, DecodingError
 from .exchange import STATUSES, Chunk, Incoming, Outgoing, first
-from .heads import FRAMING
+from .heads import lasting
 
 LARGEST_BODY: Final = 64 * 1024 * 1024
 """Bytes of the largest body that is read, once it is decoded."""
@@ -108,7 +108,7 @@ def incoming(response: Any, recorded_at: Any = None) -> Incoming:
         status=status,
         reason=reason,
         headers=(
-            *(pair for pair in headers if pair[0].lower() not in FRAMING),
+            *lasting(headers),
             *([("date", recorded_at)] if isinstance(recorded_at, str) and not first(headers, "date") else ()),
         ),
         chunks=(Chunk(0.0, body),) if body else (),

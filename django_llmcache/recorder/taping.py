@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from . import heads
 from .decoding import decoded
 from .exchange import STATUSES, Chunk, Incoming, Outgoing, Pairs, first
 from .fixture import Fixture
+from .heads import lasting
 from .leaks import leaks
 from .matcher import FORMAT
 from .redaction import Redactor, SecretError
@@ -25,9 +25,6 @@ STREAMS: Final = frozenset({
     "application/stream+json", "application/vnd.amazon.eventstream", "application/x-ndjson", "text/event-stream",
 })  # fmt: skip
 """Media types whose chunks are kept apart, with the time at which each came."""
-
-FRAMING: Final = heads.FRAMING | {"connection", "keep-alive"}
-"""Headers that speak of the bytes on the wire, or of a connection, which a replay has no more."""
 
 
 LAST: Final = re.compile(
@@ -161,9 +158,8 @@ class Taping:
         chunks = decoded(self._chunks, encoding)
         truncated = self._end == "truncated"
         unread = self._end == "unread" and not (self._is_whole(headers) or _says_its_end(chunks))
-        kept = tuple((name, value) for name, value in headers if name.lower() not in FRAMING)
         answer = Incoming(
-            status, reason, kept, chunks, encoding=encoding, truncated=truncated,
+            status, reason, lasting(headers), chunks, encoding=encoding, truncated=truncated,
             unread=unread, elapsed=self._elapsed,
         )  # fmt: skip
         if answer.content_type in STREAMS or ":stream" in self.request.parts.path or truncated or unread:

@@ -44,6 +44,22 @@ def test_recorded_calls_share_a_connection_as_others_do(lab, server):
     assert server.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "replayed"),
+    [
+        ("x-ratelimit-remaining(tokens)", "5", "5"), ("x-ratelimit-limit/min", "5", "5"),
+        ("x-request-id", "a\0b", "a b"),  # RFC 9110, section 5.5: NUL is dangerous, and may become a space
+    ],
+)  # fmt: skip
+def test_a_header_that_no_server_should_send_keeps_nothing_from_being_recorded(lab, name, value, replayed):
+    with Loopback(whole(b"{}", headers=[f"{name}: {value}"])) as server, requests.Session() as session:
+        lab.knows(server.url)
+        with lab.recording():
+            post(session, server)
+        with lab.replaying():
+            assert post(session, server).headers[name] == replayed
+
+
 @answers(STREAM)
 def test_a_recorded_stream_that_is_closed_early_gives_up_its_connection(lab, server):
     with lab.recording(), requests.Session() as session:
