@@ -23,10 +23,6 @@ from django_llmcache.recorder.unnamed import naming
 
 COUNTS: Final = ("replayed", "recorded", "live", "missed")
 
-_here: list[dict[str, Any]] = []
-_gathering: tuple[int, str] | None = None
-"""The process that gathers a run, and its log; what that does itself need not go through the file."""
-
 _tokens: dict[str | None, int] = {}
 
 
@@ -42,6 +38,23 @@ class Test(NamedTuple):
     id: str
     mode: str
     passed: bool
+
+
+class _Run(NamedTuple):
+    """A run as the process knows it that gathers it.
+
+    Attributes:
+        process: its id.
+        log: where its workers note what they do, ``None`` outside of any run.
+        lines: what it has done itself, which need not go through the file.
+    """
+
+    process: int
+    log: str | None
+    lines: list[dict[str, Any]]
+
+
+_run = _Run(os.getpid(), None, [])
 
 
 def add(session: Session, written: Iterable[Path], *, passed: bool) -> None:
@@ -102,20 +115,18 @@ def skipped_lines() -> list[str]:
 @contextmanager
 def of_a_run() -> Iterator[None]:
     """Gather what this process and the workers that it starts do, from here on."""
-    global _gathering
+    global _run
     if conf.environment(conf.RUN_LOG) is not None:
         yield  # a worker: whoever started it gathers
         return
     descriptor, path = tempfile.mkstemp(prefix="llmcache-run-", suffix=".jsonl")
     os.close(descriptor)
-    _here.clear()
-    _gathering = (os.getpid(), path)
+    outer, _run = _run, _Run(os.getpid(), path, [])  # a test of the run may start one of its own
     try:
         with conf.placed({conf.RUN_LOG: path}):
             yield
-        _here.extend(_read(path))
     finally:
-        _gathering = None
+        _run = outer
         _parsed.cache_clear()
         Path(path).unlink(missing_ok=True)
 
@@ -203,8 +214,8 @@ _SHOWN: Final = 20
 def _note(line: dict[str, Any]) -> None:
     """Keep a line; a worker's in the run's log, so that its tests are counted where the run ends."""
     path = conf.environment(conf.RUN_LOG)
-    if path is None or (os.getpid(), path) == _gathering:
-        _here.append(line)
+    if path is None or (_run.process == os.getpid() and _run.log == path):
+        _run.lines.append(line)
         return
     # One write of a line at the end: processes don't mix theirs.
     with open(path, "ab", buffering=0) as log:  # noqa: PTH123 - a Path would take longer, for each test
@@ -237,11 +248,14 @@ def _tokens_of(fixture: Fixture) -> int:
 
 def _lines() -> list[dict[str, Any]]:
     path = conf.environment(conf.RUN_LOG)
-    return [*_here, *(_read(path) if path else ())]
+    return [*_run.lines, *(_read(path) if path else ())]
 
 
 def _read(path: str) -> tuple[dict[str, Any], ...]:
-    return _parsed(path, Path(path).stat().st_size)
+    try:
+        return _parsed(path, Path(path).stat().st_size)
+    except FileNotFoundError:  # a test may clear its folder for temporary files
+        return ()
 
 
 @lru_cache(maxsize=1)  # it is asked several things at the end

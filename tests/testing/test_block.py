@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -259,8 +260,10 @@ class TestLines:
     """What one process gathers."""
 
     @pytest.fixture(autouse=True)
-    def nothing_yet(self, monkeypatch):
-        monkeypatch.setattr(summary, "_here", [])
+    def run(self, monkeypatch):
+        monkeypatch.delenv(conf.RUN_LOG, raising=False)
+        with summary.of_a_run():
+            yield
 
     @pytest.fixture
     def session(self, tmp_path):
@@ -275,6 +278,25 @@ class TestLines:
             another.write(b'{"test": "another", "mo')
 
         assert [test.id for test in summary.tests()] == ["a test"]
+
+    def test_a_run_whose_log_a_test_has_removed_has_what_this_process_did(self, session):
+        Path(conf.environment(conf.RUN_LOG)).unlink()
+        session.counts["replayed"] = 1
+        summary.add(session, [], passed=True)
+
+        assert summary.lines()[0] == "live_api: 1 tests: 1 replayed"
+
+    def test_a_run_that_a_test_of_it_starts_takes_nothing_from_it(self, session, monkeypatch):
+        summary.add(session, [], passed=True)
+        summary.add_found(["a test"])
+        with monkeypatch.context() as without:
+            without.delenv(conf.RUN_LOG)
+            with summary.of_a_run():
+                summary.add(Session("an inner test", session.setup), [], passed=True)
+        summary.add(Session("another test", session.setup), [], passed=True)
+
+        assert [test.id for test in summary.tests()] == ["a test", "another test"]
+        assert summary.found() == {"a test"}
 
     def test_no_test_is_no_block(self):
         assert summary.lines() == []
