@@ -44,7 +44,7 @@ WHYS: Final = {
     "damaged": Why("The recording of this request can't be read", "once"),
     "process": Why(
         "Nothing is recorded for this request, and it comes from another process than the test's, where nothing can "
-        "be: let the test's own process ask it once"
+        "be: ask it in a test of its own, or in a `with live_api():` block before it starts"
     ),
     "blocked": Why("A client that the recorder does not know asked for a connection to a provider"),
 }

@@ -239,10 +239,11 @@ class Session:
         return self._tapes.add(asked, sample=self.sample, fault=fault)
 
     def _next(self, asked: Asked) -> Fixture | None:
-        if self.mode is Mode.REFRESH:
+        mode = Mode.REPLAY if self._missed.in_a_child() else self.mode  # where nothing can be recorded anew
+        if mode is Mode.REFRESH:
             return None
         try:
-            return self._queues.next(asked, self.mode, sample=self.sample)
+            return self._queues.next(asked, mode, sample=self.sample)
         except RefusedError as refused:
             raise self.miss(asked.request, asked.provider, refused.why, key=asked.key) from None
         except FixtureError as error:

@@ -125,8 +125,42 @@ def test_the_miss_names_no_line_that_records_there_what_cannot_be(project, run, 
 
     done = run("--llmcache-mode", mode, **ON)
 
-    assert "let the test's own process ask it once" in done.text, done
+    assert "or in a `with live_api():` block before it starts" in done.text, done
     assert "Record it" not in done.text
+
+
+BLOCK_BEFORE = """
+    import multiprocessing
+    import os
+
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    def ask():
+        requests.post(os.environ["STANDIN_URL"] + "/v1/chat/completions", json={"model": "m"}, timeout=5)
+
+
+    class Tests(SimpleTestCase):
+        @live_api
+        def test_in_a_process(self):
+            with live_api():
+                ask()
+            child = multiprocessing.get_context("fork").Process(target=ask)
+            child.start()
+            child.join()
+            self.assertEqual(child.exitcode, 0)
+"""
+
+
+@pytest.mark.parametrize("mode", ["once", "refresh"])
+def test_what_a_block_has_recorded_before_is_replayed_there_in_every_mode(project, provider, run, mode):
+    project.write("test_faq.py", BLOCK_BEFORE)
+
+    done = run("--llmcache-mode", mode, **ON)
+
+    assert (done.code, provider.calls) == (0, 1), done
 
 
 OWN_FOLDER = """
