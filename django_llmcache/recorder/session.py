@@ -159,12 +159,12 @@ class Session:
             if self._tapes:
                 self.counts += self._tapes.counts(kept=len(written))
             note_use(self.setup, filter(None, self._used), written)
-        for lost in self._tapes.lost() if passed else ():
-            self.setup.warn(f"{self.filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")
         return written
 
     def _written(self) -> list[Path]:
         self._tapes.finish()
+        for lost in self._tapes.lost():  # before anything is written: where warnings are errors, the test fails by one
+            self.setup.warn(f"{self.filed()} asks a provider anew in every run, as nothing can be recorded of {lost}")
         take, test = take_name(self.setup.now()), self.filed()
         fixtures = self._tapes.fixtures(take=take, test=test, version=self.setup.version, ignore=self.options.ignore)
         written = write_take(self.setup.store, fixtures)

@@ -6,12 +6,12 @@ import warnings
 from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest import SkipTest
 
 from django.core.signals import setting_changed
 
 from django_llmcache import conf
-from django_llmcache.exceptions import LLMCacheError
 from django_llmcache.recorder import in_force
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
@@ -73,20 +73,31 @@ def recorded(
 
 
 def _finish(session: Session, *, passed: bool) -> None:
+    written: list[Path] = []
+    kept = False
     try:
-        written = session.end(passed=passed)
-    except (LLMCacheError, OSError):
-        summary.add(session, [], passed=False)
-        raise
+        written = _end(session, passed=passed)
+        kept = passed
+    finally:
+        summary.add(session, written, passed=kept)
     if session.is_test:
         blocks.wrote(session, written)
     if session.misses and session.label == (blocks.running_test() or ""):
         unheard.note(session.misses[0])
-    summary.add(session, written, passed=passed)
-    for leak in session.leaks:
-        warnings.warn(f"{session.filed()} asked a provider past the recorder: {leak}", LiveCallWarning, stacklevel=2)
     if session.gave_up and session.mode is not Mode.LIVE and session.counts["live"]:
         blocks.tell_giving_up(session)
+
+
+def _end(session: Session, *, passed: bool) -> list[Path]:
+    """End a session; return what it has written: nothing where its leaks are errors, as warnings may be."""
+    try:
+        for leak in session.leaks:
+            told = f"{session.filed()} asked a provider past the recorder: {leak}"
+            warnings.warn(told, LiveCallWarning, stacklevel=2)
+    except LiveCallWarning:
+        session.end(passed=False)
+        raise
+    return session.end(passed=passed)
 
 
 # After conf's own, which forgets what the settings were.

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
 
 import freezegun
 import pytest
 import requests
 import time_machine
 
-from django_llmcache import chat, stream
+from django_llmcache import chat, conf, stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.exceptions import ConfigurationError, LLMCacheError
 from django_llmcache.recorder.misses import FixtureMiss
-from django_llmcache.testing import live_api, override_llmcache
+from django_llmcache.testing import live_api, override_llmcache, summary
 from django_llmcache.testing.sessions import LiveCallWarning
 from django_llmcache.testing.setups import PLACEHOLDER, FixtureWarning
 
@@ -160,6 +161,41 @@ class TestFallback:
             ask()
 
         assert list(fixtures.paths()) == []
+
+
+class TestWarningsThatAreErrors:
+    """They fail the test, of which nothing is kept then."""
+
+    @pytest.mark.filterwarnings("error::django_llmcache.testing.setups.FixtureWarning")
+    def test_of_an_answer_that_cannot_be_recorded(self, fixtures, provider):
+        with pytest.raises(FixtureWarning, match="asks a provider anew"), live_api(mode="once"):
+            ask()
+            provider.script(ERROR)
+            with suppress(LLMCacheError):
+                ask("Error")
+
+        assert provider.calls == 2
+        assert list(fixtures.paths()) == []
+
+    @pytest.mark.filterwarnings("error::django_llmcache.testing.sessions.LiveCallWarning")
+    def test_of_a_call_past_the_recorder(self, fixtures, provider):
+        host, _, port = provider.url.removeprefix("http://").partition(":")
+        with pytest.raises(LiveCallWarning), live_api(mode="once"):
+            ask()
+            socket.create_connection((host, int(port))).close()
+
+        assert list(fixtures.paths()) == []
+
+    @pytest.mark.filterwarnings("error::django_llmcache.testing.sessions.LiveCallWarning")
+    def test_and_the_block_at_the_end_counts_it(self, fixtures, provider, monkeypatch):
+        monkeypatch.delenv(conf.RUN_LOG, raising=False)
+        host, _, port = provider.url.removeprefix("http://").partition(":")
+        with summary.of_a_run():
+            with pytest.raises(LiveCallWarning), live_api(mode="once"):
+                ask()
+                socket.create_connection((host, int(port))).close()
+
+            assert "not kept: 1 answer of 1 test that failed; the next run asks again" in summary.lines()
 
 
 class TestRepeat:
