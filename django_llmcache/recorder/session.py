@@ -169,7 +169,7 @@ class Session:
         fixtures = self._tapes.fixtures(take=take, test=test, version=self.setup.version, ignore=self.options.ignore)
         written = write_take(self.setup.store, fixtures)
         if written:
-            note_test(self.setup.store, self.replayed, test)
+            note_test(self.setup.store, (one.path for one in self.replayed if one.path is not None), test)
         for fixture, path in written:
             self._tell("save", fixture, str(path))
         return [path for _, path in written]

@@ -33,12 +33,12 @@ def write_take(store: FixtureStore, fixtures: Iterable[Fixture]) -> list[tuple[F
     return written
 
 
-def note_test(store: FixtureStore, replayed: Iterable[Fixture], test: str) -> None:
+def note_test(store: FixtureStore, replayed: Iterable[Path], test: str) -> None:
     """Note a test at others' recordings that it replayed while it made some of its own, which may follow from them.
 
     So it keeps to these, whoever refreshes theirs.
     """
-    for path in dict.fromkeys(one.path for one in replayed if one.path is not None):
+    for path in dict.fromkeys(replayed):
         with suppress(FileNotFoundError, FixtureError), _alone(path):  # removed or damaged meanwhile
             there = store.read(path)
             if test not in there.tests:

@@ -10,7 +10,7 @@ from django_llmcache import conf
 from django_llmcache.recorder.in_force import current
 from django_llmcache.recorder.session import Session
 
-from . import placeholders, summary, unheard
+from . import earlier, placeholders, summary, unheard
 from .setups import under_pytest
 
 _running: str | None = None
@@ -53,6 +53,7 @@ def begin() -> None:
     placeholders.take_back()
     _last = (None, 0)
     _written.clear()
+    earlier.begin()
     unheard.begin()
 
 

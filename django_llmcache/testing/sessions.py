@@ -17,7 +17,7 @@ from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.session import Session
 from django_llmcache.recorder.setup import NO_OPTIONS, Mode, Options
 
-from . import blocks, changes, interceptors, summary, unheard
+from . import blocks, changes, earlier, interceptors, summary, unheard
 from .modes import decide
 from .placeholders import standing_in
 from .setups import refuse_outside_tests, setup_for
@@ -82,6 +82,8 @@ def _finish(session: Session, *, passed: bool) -> None:
         summary.add(session, written, passed=kept)
     if session.is_test:
         blocks.wrote(session, written)
+    if session.mode in (Mode.ONCE, Mode.REFRESH):
+        earlier.ended(session, written)
     if session.misses and session.label == (blocks.running_test() or ""):
         unheard.note(session.misses[0])
     if session.gave_up and session.mode is not Mode.LIVE and session.counts["live"]:

@@ -134,15 +134,110 @@ def test_one_with_blocks_is_one_test(project):
     assert "live_api: 1 tests: 1 recorded" in done.text
 
 
-def test_a_refresh_of_one_test_leaves_what_another_has_gone_on_from(project):
-    project.write("asking.py", ASK)
-    project.write("test_it.py", FIRST_TURNS)
+TURNS_OF_BLOCKS = """
+    from asking import ask
+    from django_llmcache.testing import live_api
 
-    runs = [
-        project.pytest("--llmcache-mode", "once", **ON),
-        project.pytest("test_it.py::test_one", "--llmcache-mode", "refresh", **ON),
-        project.pytest("--llmcache-mode", "replay", **ON),
-    ]
+
+    def goes_on(name):
+        with live_api():
+            seed = ask("Hello")
+        with live_api():
+            ask(f"{name} goes on from {seed}")
+
+
+    def test_one():
+        goes_on("One")
+
+
+    def test_other():
+        goes_on("Other")
+"""
+OUTER_TURNS = """
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    def goes_on(name):
+        seed = ask("Hello")
+        with live_api():
+            ask(f"{name} goes on from {seed}")
+
+
+    @live_api
+    def test_one():
+        goes_on("One")
+
+
+    @live_api
+    def test_other():
+        goes_on("Other")
+"""
+TURNS_AFTER_SET_UPS = """
+    from asking import ask
+    from django.test import TestCase
+    from django_llmcache.testing import live_api
+
+
+    class Seeded(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            cls.seed = ask("Hello")
+
+
+    @live_api
+    class test_one(Seeded):
+        def test_it(self):
+            ask(f"One goes on from {self.seed}")
+
+
+    @live_api
+    class test_other(Seeded):
+        def test_it(self):
+            ask(f"Other goes on from {self.seed}")
+"""
+TURNS_AFTER_FIXTURES = """
+    import pytest
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    @pytest.fixture(scope="class")
+    def seed():
+        return ask("Hello")
+
+
+    @live_api
+    class test_one:
+        def test_it(self, seed):
+            ask(f"One goes on from {seed}")
+
+
+    @live_api
+    class test_other:
+        def test_it(self, seed):
+            ask(f"Other goes on from {seed}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("runner", "code"),
+    [
+        ("pytest", FIRST_TURNS), ("pytest", TURNS_OF_BLOCKS), ("pytest", OUTER_TURNS), ("pytest", TURNS_AFTER_SET_UPS),
+        ("pytest", TURNS_AFTER_FIXTURES), ("manage", TURNS_AFTER_SET_UPS),
+    ],
+    ids=["test", "blocks", "outer", "set-ups", "fixtures", "set-ups of Django"],
+)  # fmt: skip
+def test_a_refresh_of_one_test_leaves_what_another_has_gone_on_from(project, runner, code):
+    project.write("asking.py", ASK)
+    project.write("test_it.py", code)
+    by_manage = ("test",), "test_it.test_one"
+    line, one = by_manage if runner == "manage" else (("-o", "python_classes=test_*"), "test_it.py::test_one")
+
+    def run(*words, mode):
+        return getattr(project, runner)(*line, *words, **ON, LLMCACHE_TEST_CACHE_MODE=mode)
+
+    runs = [run(mode="once"), run(one, mode="refresh"), run(mode="replay")]
 
     assert [run.code for run in runs] == [0, 0, 0], runs
 
