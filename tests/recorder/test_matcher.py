@@ -184,8 +184,14 @@ class TestAddress:
 
 
 class TestHeaders:
-    @given(st.sampled_from(sorted(matcher.HEADERS)), st.sampled_from(["a", "b", ""]))
-    def test_a_header_of_the_list_counts(self, name, value):
+    @pytest.mark.parametrize(
+        "name",
+        ["anthropic-beta", "openai-beta", "prefer", "range", "x-amzn-bedrock-guardrailidentifier",
+         "x-amzn-bedrock-guardrailversion", "x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier",
+         "x-amzn-bedrock-trace", "x-goog-upload-command", "x-goog-upload-offset"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("value", ["a", "b", ""])
+    def test_a_header_that_changes_the_answer_counts(self, name, value):
         assert key_of(CHAT, headers=[*JSON, (name, "other")]) != key_of(CHAT, headers=[*JSON, (name, value)])
 
     @pytest.mark.parametrize(

@@ -12,17 +12,22 @@ import pytest
 import requests
 import time_machine
 
-from django_llmcache import chat, conf, stream
+from django_llmcache import chat, conf, signals, stream
 from django_llmcache.contrib.demo.standin import Reply
 from django_llmcache.exceptions import ConfigurationError, LLMCacheError
 from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.session import Session
 from django_llmcache.testing import live_api, override_llmcache, summary
 from django_llmcache.testing.sessions import LiveCallWarning
 from django_llmcache.testing.setups import PLACEHOLDER, FixtureWarning
+from tests.pipeline.pages import TELEMETRY, names, rows
 
 LONG_AGO = 1e-9
 """Seconds after which a recording made just now has expired."""
 
+OF_TESTS = {
+    names(signal)[0]: set(names(arguments)) for signal, _, arguments in rows(TELEMETRY, "## Signals of the test cache")
+}
 ERROR = Reply(500, b'{"error": {"message": "Out of order"}}')
 
 
@@ -383,3 +388,41 @@ class TestLeaks:
     def test_what_is_no_providers_is_nobodys_business(self, fixtures, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as server, live_api(mode="replay"):
             socket.create_connection(server.getsockname()).close()
+
+
+class TestSignals:
+    @pytest.fixture
+    def told(self):
+        """Return what each signal of the test cache has told, as it comes."""
+        came, receivers = [], {}
+        for name in OF_TESTS:
+
+            def receive(sender, signal, name=name, **details):
+                came.append((name, sender, details))
+
+            receivers[name] = receive
+            getattr(signals, name).connect(receive)
+        yield came
+        for name, receive in receivers.items():
+            getattr(signals, name).disconnect(receive)
+
+    def test_each_is_sent_with_the_documented_arguments(self, fixtures, told):
+        with live_api(mode="once"):
+            ask()
+        with live_api(mode="replay"):
+            ask()
+        with pytest.raises(FixtureMiss), live_api(mode="replay"):
+            ask("Other")
+        next(fixtures.paths()).write_text("{")
+        with pytest.raises(FixtureMiss), live_api(mode="replay"):
+            ask()
+
+        assert [name for name, *_ in told] == [f"test_cache_{name}" for name in ("save", "hit", "miss", "error")]
+        assert {name: details.keys() for name, _, details in told} == OF_TESTS
+        assert {sender for _, sender, _ in told} == {Session}
+
+    def test_a_path_is_one(self, fixtures, told):
+        with live_api(mode="once"):
+            ask()
+
+        assert [details["path"] for _, _, details in told] == list(fixtures.paths())

@@ -42,6 +42,7 @@ ANSWERS = {
         b'{"error": {"message": "slow down"}}', status="429 Too Many Requests",
         headers=("content-type: application/json", "retry-after: 0"),
     ),
+    "headers of one name": whole(JSON, headers=("content-type: text/plain", "x-request-id: a", "x-request-id: b")),
     "words of its own": whole(b"{}", status="200 Very Well"),
 }  # fmt: skip
 
