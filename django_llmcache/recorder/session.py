@@ -225,7 +225,8 @@ class Session:
         if fixture.file is not None and self._missed.in_a_child():  # of whose end nobody hears
             note_use(self.setup, [fixture.file], [])
         run_out = partial(self.miss, asked.request, asked.provider, "unread", key=asked.key)
-        return Replay(fixture.response, pace=self.options.pace, run_out=run_out)
+        pace, answer = self.options.pace, fixture.response
+        return Replay(answer, pace=pace, run_out=run_out, retried_at_once=not (pace or answer.ok))
 
     def _tape(self, asked: Asked, outgoing: Outgoing, fault: Spoil | None = None) -> Taping:
         unusable = self._queues.unusable(asked, sample=self.sample)

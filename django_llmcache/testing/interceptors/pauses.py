@@ -1,4 +1,4 @@
-"""The pauses that SDKs make before they try again: after a fault that names no time, they take none."""
+"""The pauses that SDKs make before they try again: none after a recorded error, or a fault that names no time."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SHORT: Final = 0.001
 """Seconds that are left of a pause, so that who tries again until a time is over does not do so all the time."""
 
 _met = threading.local()
-"""``session``: the one whose fault was the last answer in this thread, else ``None``; ``pauses``: how many are due."""
+"""``session``: the one whose last answer here was an error or a fault, else ``None``; ``pauses``: how many are due."""
 
 
 def install() -> None:
-    """Shorten what SDKs sleep after a fault."""
+    """Shorten what SDKs sleep after an error."""
     places: list[tuple[ModuleType, Callable[..., Any]]] = [(time, _Sleep), (asyncio, _sleeping_on_a_loop)]
     if arrivals.is_here("anyio"):
         places.append((sys.modules["anyio"], _sleeping_on_a_loop))

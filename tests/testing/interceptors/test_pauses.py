@@ -1,4 +1,4 @@
-"""The pauses that SDKs make before they try again: none after a fault that names no time, all others as ever."""
+"""The pauses that SDKs make before they try again: none after a recorded error, or a fault that names no time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import requests
 from django_llmcache import chat
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.testing import interceptors, live_api, override_llmcache
-from tests.transports.loopback import LONG, Loopback
+from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
 
 from .conftest import Lab
 
@@ -101,6 +101,37 @@ def test_after_a_fault_that_names_a_time_an_sdk_waits(lab, server, slept):
         of("openai._base_client", blocking)()
 
     assert slept == [PAUSE]
+
+
+BUSY = whole(b"{}", status="429 Too Many Requests", headers=("content-type: application/json", "retry-after: 2"))
+
+
+def broken(connection) -> None:
+    connection.sendall(chunked_head("text/event-stream") + chunk(b"data: 1\n\n"))
+
+
+@ways
+@pytest.mark.parametrize("server", [[BUSY], [broken]], ids=["an error", "a stream that broke"], indirect=True)
+def test_after_an_error_that_was_recorded_an_sdk_does_not_wait_in_a_replay(lab, server, slept, pause):
+    for in_force in (lab.recording, lab.replaying):
+        with in_force():
+            ask(server)
+            of("openai._base_client", pause)()
+
+    live, replayed = slept
+    assert live == PAUSE
+    assert replayed < 0.01
+
+
+@pytest.mark.parametrize("server", [[BUSY]], ids=["an error"], indirect=True)
+def test_it_waits_where_the_test_asks_for_the_recorded_pace(lab, server, slept):
+    with lab.recording():
+        ask(server)
+    with lab.replaying(pace=1.0):
+        ask(server)
+        of("openai._base_client", blocking)()
+
+    assert slept[-1] == PAUSE  # the pace is before it
 
 
 def test_after_an_answer_that_is_no_fault_an_sdk_waits_as_ever(lab, server, slept):
