@@ -62,7 +62,7 @@ class Tapes:
         Args:
             kept: how many answers were written; of a test that passes, all that are wanted.
         """
-        wanted = sum(tape.wanted for tapes in self._tapes.values() for tape in tapes)
+        wanted = sum(len(self._wanted(tapes)) for tapes in self._tapes.values())
         return Counter(recorded=kept, live=len(self) - kept, unkept=0 if kept else wanted)
 
     def finish(self) -> None:
@@ -98,12 +98,23 @@ class Tapes:
                 yield f"{asked.method} {asked.url}: {self._why(tapes[-1])}"
 
     def _kept(self, tapes: list[Taping]) -> list[Taping]:
-        return [tape for tape in tapes if tape.finished and tape.wanted]
+        return [tape for tape in self._wanted(tapes) if tape.finished]
+
+    @staticmethod
+    def _wanted(tapes: list[Taping]) -> list[Taping]:
+        """Return the answers to one request that are ones to keep.
+
+        One that was given up and tried again is gone, as an error is. Where the last one was, a replay would give one
+        from before in its place: then there is none.
+        """
+        return [] if tapes[-1].given_up else [tape for tape in tapes if tape.wanted and not tape.given_up]
 
     @staticmethod
     def _why(tape: Taping) -> str:
         if tape.status is None:
             return "no answer came"
+        if tape.given_up:
+            return tape.given_up
         if tape.status not in STATUSES:
             return f"its status was {tape.status}, and those that are kept are from {STATUSES[0]} to {STATUSES[-1]}"
         return f"the answer was an error ({tape.status}), which record_errors=True keeps"

@@ -33,6 +33,13 @@ LAST: Final = re.compile(
 """What the last line of a stream says at its end: SDKs stop reading there, before the connection is at its own."""
 
 
+GIVEN_UP: Final = {
+    "timed out": "the client's time was out before the answer's end; fault=\"timeout\" tests what follows from that",
+    "cancelled": "its reader was cancelled before the answer's end; stop by what was read, not by time",
+}
+"""How an answer ends of which nothing is kept, for that end is nothing of the provider's, with what a test is told."""
+
+
 class Taping:
     """A tee beside the client: it is told of each piece as it passes, and keeps none back.
 
@@ -93,14 +100,29 @@ class Taping:
         """Take the end; ``complete=False`` where the caller stopped reading before it."""
         self._close("complete" if complete else "unread")
 
-    def broke(self, error: BaseException) -> None:
-        """Take that the connection broke; before any answer came, there is nothing to record."""
-        self._close("truncated")
+    def broke(self, error: BaseException, *, timeout: type[BaseException] = TimeoutError) -> None:
+        """Take what stopped the reading short; before any answer came, there is nothing to record.
+
+        Args:
+            error: of a connection that broke, of a client whose time is out, or of a reader that is cancelled.
+            timeout: what the client's library raises when its time is out, besides Python's own.
+        """
+        if isinstance(error, GeneratorExit):  # its reader has had enough, which the end of the test shows too
+            return
+        if isinstance(error, timeout | TimeoutError):
+            self._close("timed out")
+        else:
+            self._close("truncated" if isinstance(error, Exception) else "cancelled")
 
     @property
     def finished(self) -> bool:
         """Return whether there is an answer to keep."""
-        return self._head is not None and self._head[0] in STATUSES and self._end is not None
+        return self._head is not None and self._head[0] in STATUSES and self._end is not None and not self.given_up
+
+    @property
+    def given_up(self) -> str:
+        """Return why nothing is kept of an answer that its client gave up half way, ``""`` for any other."""
+        return GIVEN_UP.get(self._end or "", "")
 
     @property
     def status(self) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+
 import pytest
 
 from django_llmcache.recorder.exchange import Outgoing
@@ -124,14 +126,90 @@ def test_a_test_is_told_of_a_status_that_is_no_answers(recording, warned, status
     assert said.endswith(f"its status was {status}, and those that are kept are from 200 to 999")
 
 
+def begin(tape: Taping) -> None:
+    """Let a stream come as far as its first chunk."""
+    tape.began(200, "", (("content-type", "text/event-stream"),))
+    tape.chunk(b"data: 1\n\n")
+
+
 def test_what_comes_after_the_end_of_the_test_is_not_recorded(recording, warned):
     session = recording()
     tape = call(session)
-    tape.began(200, "", (("content-type", "text/event-stream"),))
-    tape.chunk(b"data: 1\n\n")
+    begin(tape)
     (path,) = session.end(passed=True)
     tape.chunk(b"data: 2\n\n")
     tape.ended()
 
     (chunk,) = session.setup.store.read(path).response.chunks
     assert chunk.data == b"data: 1\n\n"
+
+
+GIVEN_UP = {
+    TimeoutError: "the client's time was out before the answer's end",
+    CancelledError: "its reader was cancelled before the answer's end",
+}
+
+
+@pytest.mark.parametrize("error", GIVEN_UP)
+def test_a_test_is_told_of_an_answer_that_its_client_gave_up(recording, warned, error):
+    session = recording()
+    tape = call(session)
+    begin(tape)
+    tape.broke(error())
+
+    assert session.end(passed=True) == []
+    assert session.counts == {"live": 1}
+    (said,) = warned
+    assert f"POST {URL}: {GIVEN_UP[error]}" in said
+
+
+def test_one_that_was_given_up_and_tried_again_with_success_is_no_news(recording, warned):
+    session = recording()
+    first = call(session)
+    begin(first)
+    first.broke(TimeoutError())
+    answer(call(session))
+
+    (path,) = session.end(passed=True)
+
+    assert session.setup.store.read(path).response.body == b"{}"
+    assert warned == []
+
+
+def test_where_the_last_one_was_given_up_none_before_it_stands_for_it(recording, warned):
+    session = recording()
+    answer(call(session))
+    last = call(session)
+    begin(last)
+    last.broke(TimeoutError())
+    answer(call(session, "another"))
+
+    (path,) = session.end(passed=True)
+
+    assert b"another" in session.setup.store.read(path).request.body
+    assert session.counts == {"recorded": 1, "live": 2}
+    assert len(warned) == 1
+
+
+def test_a_connection_that_broke_is_recorded_as_far_as_it_went(recording, warned):
+    session = recording()
+    tape = call(session)
+    begin(tape)
+    tape.broke(ConnectionResetError())
+
+    (path,) = session.end(passed=True)
+
+    assert session.setup.store.read(path).response.truncated
+    assert warned == []
+
+
+def test_a_reader_that_is_closed_has_read_enough(recording, warned):
+    session = recording()
+    tape = call(session)
+    begin(tape)
+    tape.broke(GeneratorExit())
+
+    (path,) = session.end(passed=True)
+
+    assert session.setup.store.read(path).response.unread
+    assert warned == []

@@ -161,7 +161,7 @@ class _Taped(_Fetched):
     async def _wait(self, func_name: str) -> None:
         try:
             data, chunk_ends = await self._live.readchunk()
-        except Exception as error:
+        except BaseException as error:  # a cancellation too
             self._tape.broke(error)
             raise
         self._tape.chunk(data)

@@ -63,8 +63,9 @@ class _Streams:
         self.library = library
         self._make_context: Callable[..., ssl.SSLContext] = library.create_ssl_context
         self._replayed: Any = type("ReplayedStream", (_Replayed, library.SyncByteStream, library.AsyncByteStream), {})
-        self._taped: Any = type("TapedStream", (_Taped, library.SyncByteStream), {})
-        self._taped_async: Any = type("TapedAsyncStream", (_TapedAsync, library.AsyncByteStream), {})
+        own = {"timeout": library.TimeoutException}
+        self._taped: Any = type("TapedStream", (_Taped, library.SyncByteStream), own)
+        self._taped_async: Any = type("TapedAsyncStream", (_TapedAsync, library.AsyncByteStream), own)
 
     def late(self, original: Callable[..., Any]) -> Callable[..., None]:
         """Let transports that are made in a replay, and hardly connect, have their context when it is looked at."""
@@ -190,6 +191,8 @@ class _Replayed:
 class _Taped:
     """A live body, of which the tape is told as it passes."""
 
+    timeout: type[Exception]
+
     def __init__(self, stream: Any, tape: Taping) -> None:
         self._stream = stream
         self._tape = tape
@@ -199,8 +202,8 @@ class _Taped:
             for piece in self._stream:
                 self._tape.chunk(piece)
                 yield piece
-        except Exception as error:
-            self._tape.broke(error)
+        except BaseException as error:  # a cancellation too
+            self._tape.broke(error, timeout=self.timeout)
             raise
         self._tape.ended()
 
@@ -212,6 +215,8 @@ class _Taped:
 class _TapedAsync:
     """A live body, of which the tape is told as it passes."""
 
+    timeout: type[Exception]
+
     def __init__(self, stream: Any, tape: Taping) -> None:
         self._stream = stream
         self._tape = tape
@@ -221,8 +226,8 @@ class _TapedAsync:
             async for piece in self._stream:
                 self._tape.chunk(piece)
                 yield piece
-        except Exception as error:
-            self._tape.broke(error)
+        except BaseException as error:  # a cancellation too
+            self._tape.broke(error, timeout=self.timeout)
             raise
         self._tape.ended()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3.exceptions import ReadTimeoutError
 
 from django_llmcache.recorder.exchange import Pairs
 from django_llmcache.recorder.replay import Replay
@@ -159,8 +160,8 @@ def _told(live: HTTPResponse, tape: Taping) -> Iterator[bytes]:
     while True:
         try:
             piece = live.read1(_PIECE, decode_content=False)
-        except Exception as error:
-            tape.broke(error)
+        except BaseException as error:  # a cancellation of gevent's too
+            tape.broke(error, timeout=ReadTimeoutError)
             raise
         tape.chunk(piece)
         if not piece or live.closed:  # of a body with a known length nobody reads the end

@@ -13,6 +13,7 @@ import aiohttp
 import httpx
 import httpx2
 import requests
+from urllib3.exceptions import ReadTimeoutError
 
 LONG = 10.0
 
@@ -82,8 +83,8 @@ def over_requests(wish: Wish) -> Seen:
         return seen._replace(error="dropped")
     except requests.exceptions.Timeout:
         return seen._replace(error="timeout")
-    except requests.exceptions.ConnectionError:
-        return seen._replace(error="refused")
+    except requests.exceptions.ConnectionError as error:  # in the middle of a body this is its time-out too
+        return seen._replace(error="timeout" if isinstance(error.args[0], ReadTimeoutError) else "refused")
     return seen
 
 

@@ -24,11 +24,13 @@ class Lab:
 
     Attributes:
         hosts: ``host:port`` of each server that is taken for a provider.
+        warned: what the user was told.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.hosts: list[str] = []
+        self.warned: list[str] = []
 
     def knows(self, *urls: str) -> None:
         """Take servers for providers."""
@@ -37,7 +39,7 @@ class Lab:
     @contextmanager
     def _in(self, mode: Mode, options: Options = NO_OPTIONS) -> Iterator[Session]:
         hosts = tuple((host, "openai") for host in self.hosts)
-        setup = Setup(FixtureStore(self.folder), mode, hosts, is_call=looks_like_call)
+        setup = Setup(FixtureStore(self.folder), mode, hosts, is_call=looks_like_call, warn=self.warned.append)
         session = Session("tests.some_test", setup, options)
         with in_force.holding(session):
             yield session

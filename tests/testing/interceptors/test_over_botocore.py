@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from contextlib import closing
 
@@ -11,10 +12,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ReadTimeoutError as StreamTimeoutError
 
 from django_llmcache.recorder.faults import Fault
 from django_llmcache.recorder.misses import FixtureMiss
-from tests.transports.loopback import chunk, chunked_head, whole
+from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
 
 ANSWER = whole(
     b'{"output": {"message": {"role": "assistant", "content": [{"text": "Paris"}]}}, "stopReason": "end_turn",'
@@ -60,7 +62,7 @@ def client(server, **config):
     session = botocore.session.Session()
     made = session.create_client(
         "bedrock-runtime", region_name="eu-west-1", endpoint_url=server.url, aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="made-up", config=Config(read_timeout=2, **config),
+        aws_secret_access_key="made-up", config=Config(**{"read_timeout": 2, **config}),
     )  # fmt: skip
     return closing(made)
 
@@ -108,6 +110,28 @@ def test_an_error_is_the_same_recorded_and_replayed(lab, server, bedrock):
         text(bedrock)
 
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("ask", [events, text])
+def test_an_answer_whose_client_has_no_more_time_is_not_recorded(lab, ask):
+    over = threading.Event()
+
+    def serve(connection):
+        connection.sendall(HEAD + chunk(FRAMES[0]) if ask is events else ANSWER[:-10])
+        over.wait(LONG)
+
+    with Loopback(serve) as server:
+        lab.knows(server.url)
+        with (
+            client(server, read_timeout=0.2, retries={"total_max_attempts": 1}) as bedrock,
+            lab.recording(),
+            pytest.raises((ReadTimeoutError, StreamTimeoutError)),
+        ):
+            ask(bedrock)
+        over.set()
+
+    assert not list(lab.folder.rglob("*.json"))
+    assert len(lab.warned) == 1
 
 
 @answers(lambda connection: connection.sendall(HEAD + b"".join(map(chunk, FRAMES[:2]))))

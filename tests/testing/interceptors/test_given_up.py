@@ -1,0 +1,72 @@
+"""An answer that its client gives up half way, for its time is out or it is cancelled: nothing of the provider's."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
+
+from .clients import CLIENTS, Wish
+
+EVENT = b'data: {"n": 0}\n\n'
+HEADS = {"a stream": chunked_head("text/event-stream") + chunk(EVENT), "an answer at once": whole(b"{}" * 10)[:-10]}
+ON_A_LOOP = ("httpx2 async", "httpx async", "aiohttp")
+SOON = 0.2
+"""Seconds that a client waits which is to give up."""
+
+
+@contextmanager
+def stopping(lab, begun: bytes, *before: bytes) -> Iterator[str]:
+    """Serve an answer that goes no further than its beginning for as long as anybody waits."""
+    over = threading.Event()
+
+    def serve(connection):
+        connection.sendall(begun)
+        over.wait(LONG)
+
+    with Loopback(*before, serve) as server:
+        lab.knows(server.url)
+        yield f"{server.url}/v1/chat/completions"
+        over.set()
+
+
+def fixtures(lab) -> int:
+    return len(list(lab.folder.rglob("*.json")))
+
+
+@pytest.mark.parametrize("begun", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("streamed", [True, False], ids=["in pieces", "at once"])
+def test_one_whose_client_has_no_more_time_is_not_recorded(lab, ask, begun, streamed):
+    with stopping(lab, begun) as url, lab.recording() as session:
+        seen = ask(Wish(url, timeout=SOON, streamed=streamed))
+
+    assert seen.error == "timeout"
+    assert fixtures(lab) == 0
+    assert session.counts == {"live": 1}
+    assert len(lab.warned) == 1
+
+
+@pytest.mark.parametrize("ask", [pytest.param(CLIENTS[name], id=name) for name in ON_A_LOOP])
+def test_one_whose_reader_is_cancelled_is_not_recorded(lab, ask):
+    def cancel(piece):
+        asyncio.current_task().cancel()
+
+    with stopping(lab, HEADS["a stream"]) as url, lab.recording() as session, pytest.raises(asyncio.CancelledError):
+        ask(Wish(url, told=cancel))
+
+    assert fixtures(lab) == 0
+    assert session.counts == {"live": 1}
+    assert "its reader was cancelled" in lab.warned[0]
+
+
+def test_after_an_answer_that_came_one_that_was_given_up_keeps_both_away(lab, ask):
+    with stopping(lab, HEADS["a stream"], whole(b"{}")) as url, lab.recording():
+        seen = [ask(Wish(url)), ask(Wish(url, timeout=SOON))]
+
+    assert [one.error for one in seen] == ["", "timeout"]
+    assert fixtures(lab) == 0
