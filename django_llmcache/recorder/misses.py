@@ -39,7 +39,11 @@ WHYS: Final = {
     "repeated": Why(
         "This request was asked more often than it was recorded, and the test says repeat='fail'", "refresh"
     ),
-    "unread": Why("The recording ends where the recording test stopped reading, and this one reads on", "refresh"),
+    "unread": Why(
+        "The recording ends where the recording test stopped reading, or was over before its stream, and this one "
+        "reads on",
+        "refresh",
+    ),
     "fault": Why("This fault is cut from a recording, and there is none of this request", "once"),
     "damaged": Why("The recording of this request can't be read", "once"),
     "process": Why(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -77,8 +77,9 @@ class Session:
         self._queues = Queues(self.filed, setup, options)
         self.calls = Calls()
         self._tapes = Tapes(
-            self._redactor, record_errors=options.record_errors, during=self.calls.under_way, now=setup.now
-        )
+            self._redactor, record_errors=options.record_errors, during=self.calls.under_way, now=setup.now,
+            late=partial(_tell_late, setup.warn, self.filed),
+        )  # fmt: skip
         self._faults_left = options.faults
 
     def begin(self, outgoing: Outgoing, *, timeout: float | None = None) -> Replay | Taping | None:
@@ -265,3 +266,11 @@ class Session:
         self._faults_left -= 1
         self.counts["replayed"] += 1
         return spoil(recorded.response if recorded else None)
+
+
+def _tell_late(warn: Callable[[str], None], filed: Callable[[], str], asked: Outgoing) -> None:
+    asked = masked(asked)
+    warn(
+        f"{filed()} opened a stream that is read on when its recording is over: nothing more is kept of {asked.method} "
+        f"{asked.url}, and a replay ends there; read it inside the test, block or function that opens it"
+    )

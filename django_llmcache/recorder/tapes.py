@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from .exchange import STATUSES
+from .exchange import STATUSES, Outgoing
 from .fixture import Fixture
 from .leaks import masked
 from .queues import Asked
@@ -22,6 +22,7 @@ class Tapes:
         record_errors: whether an answer that is an error is kept.
         during: held while a call is made.
         now: seconds since the epoch.
+        late: told of the request of a stream that is read on after its test's end.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class Tapes:
         record_errors: bool,
         during: Callable[[str], AbstractContextManager[None]],
         now: Callable[[], float],
+        late: Callable[[Outgoing], None],
     ) -> None:
         self._redactor = redactor
         self._record_errors = record_errors
         self._during = during
         self._now = now
+        self._late = late
         self._tapes: dict[tuple[int, str], list[Taping]] = {}
 
     def __len__(self) -> int:
@@ -69,7 +72,7 @@ class Tapes:
         """End what nobody read to its end and nobody closed: what came of it is kept."""
         for tapes in self._tapes.values():
             for tape in tapes:
-                tape.ended(complete=False)  # says nothing new where the end was reached
+                tape.cut(self._late)
 
     def fixtures(self, *, take: str, test: str, version: str, ignore: tuple[str, ...]) -> Iterator[Fixture]:
         """Return what is kept.

@@ -81,6 +81,7 @@ class Taping:
         self._chunks: list[Chunk] = []
         self._end: str | None = None
         self._elapsed = 0.0
+        self._late: Callable[[Outgoing], None] | None = None
 
     def calling(self) -> AbstractContextManager[None]:
         """Return what is held while the request is sent, so that nothing below records it once more."""
@@ -92,9 +93,15 @@ class Taping:
 
     def chunk(self, data: bytes) -> None:
         """Take one piece of the body, as it came over the wire."""
+        if not data:
+            return
         with self._lock:
-            if self._end is None and data:
+            if self._end is None:
                 self._chunks.append(Chunk(self._milliseconds(), bytes(data)))
+                return
+            late, self._late = self._late, None
+        if late is not None:
+            late(self.request)
 
     def ended(self, *, complete: bool = True) -> None:
         """Take the end; ``complete=False`` where the caller stopped reading before it."""
@@ -113,6 +120,12 @@ class Taping:
             self._close("timed out")
         else:
             self._close("truncated" if isinstance(error, Exception) else "cancelled")
+
+    def cut(self, late: Callable[[Outgoing], None]) -> None:
+        """End it where its test ends, and nobody else has; ``late`` is told once where its reader reads on."""
+        with self._lock:
+            self._late = late if self._end is None and self.wanted else None
+        self.ended(complete=False)  # says nothing new where the end was reached
 
     @property
     def finished(self) -> bool:

@@ -144,6 +144,43 @@ def test_what_comes_after_the_end_of_the_test_is_not_recorded(recording, warned)
     assert chunk.data == b"data: 1\n\n"
 
 
+def test_a_test_is_told_once_that_its_stream_is_read_on_after_its_end(recording, warned):
+    session = recording()
+    tape = call(session)
+    begin(tape)
+    session.end(passed=True)
+    for _ in range(2):
+        tape.chunk(b"data: 2\n\n")
+
+    (said,) = warned
+    assert said.startswith("tests.some_test opened a stream that is read on when its recording is over")
+    assert f"POST {URL}" in said
+
+
+def test_one_that_is_only_closed_after_its_end_is_no_news(recording, warned):
+    session = recording()
+    tape = call(session)
+    begin(tape)
+    session.end(passed=True)
+    tape.chunk(b"")
+    tape.ended(complete=False)
+
+    assert warned == []
+
+
+@pytest.mark.parametrize("status", [None, 503])
+def test_so_is_one_of_which_nothing_was_to_be_recorded(recording, warned, status):
+    session = recording()
+    tape = call(session)
+    if status:
+        tape.began(status, "", JSON)
+    session.end(passed=True)
+    told = len(warned)
+    tape.chunk(b"data: 2\n\n")
+
+    assert len(warned) == told == 1
+
+
 GIVEN_UP = {
     TimeoutError: "the client's time was out before the answer's end",
     CancelledError: "its reader was cancelled before the answer's end",

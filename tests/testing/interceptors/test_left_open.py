@@ -144,6 +144,28 @@ def test_a_stream_that_is_left_open_is_recorded_as_far_as_it_was_read(lab, leave
     assert first == again == EVENTS[0]
     assert session.counts["recorded"] == fixtures(lab) == 1
     assert replayed.counts == {"replayed": 1}
+    assert lab.warned == []
+
+
+def test_the_test_is_told_of_one_that_is_read_on_after_its_end(lab, leave, later):
+    is_over = threading.Event()
+
+    def serve(connection):
+        connection.sendall(chunked_head("text/event-stream") + chunk(EVENTS[0]))
+        is_over.wait(LONG)
+        connection.sendall(b"".join(map(chunk, EVENTS[1:])) + b"0\r\n\r\n")
+
+    with Loopback(serve) as server:
+        lab.knows(server.url)
+        with lab.recording():
+            pieces = leave(f"{server.url}/v1/chat/completions", later)
+            next(pieces)
+        is_over.set()
+        rest = b"".join(pieces)
+
+    assert rest == b"".join(EVENTS[1:])
+    (said,) = lab.warned
+    assert "read it inside" in said
 
 
 def test_reading_on_where_it_was_left_open_is_a_miss(lab, leave, later):
@@ -152,7 +174,7 @@ def test_reading_on_where_it_was_left_open_is_a_miss(lab, leave, later):
             next(leave(url, later))
         later.close()
 
-    with pytest.raises(FixtureMiss, match="reads on"), lab.replaying():
+    with pytest.raises(FixtureMiss, match=r"was over before its stream.*reads on"), lab.replaying():
         list(leave(url, later))
 
 
