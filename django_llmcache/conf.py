@@ -1,4 +1,4 @@
-"""The only reader of ``settings.LLMCACHE`` and of the environment.
+"""The only reader of ``settings.LLMCACHE``, and of the environment, but for what that says to a test run.
 
 Read through ``current()`` at each use: a snapshot that ``setting_changed`` drops, so ``override_settings`` holds
 at once. Changing the dict in place is not supported.
@@ -20,21 +20,17 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from . import variables
 from .exceptions import ConfigurationError
 from .locks import fork_safe_lock
 from .shapes import PROVIDER_KEYS, RULE_KEYS, SETTINGS, TEST_CACHE_KEYS, names_of
 from .typedsettings import Settings
+from .variables import COMMAND_LINE_MODE, DOCTOR, RUN_LOG
 
-__all__ = ["PROVIDER_KEYS", "RULE_KEYS", "SETTINGS", "TEST_CACHE_KEYS", "Settings", "names_of"]
-
-COMMAND_LINE_MODE: Final = "LLMCACHE_COMMAND_LINE_MODE"
-"""The variable that hands ``--llmcache-mode`` down to the workers of a test run, however they are started."""
-
-RUN_LOG: Final = "LLMCACHE_RUN_LOG"
-"""The variable that names the file in which the processes of a test run say what they did."""
-
-DOCTOR: Final = "LLMCACHE_DOCTOR"
-"""The variable that lets the mode of a run go before the modes that its tests name."""
+__all__ = [
+    "COMMAND_LINE_MODE", "DOCTOR", "PROVIDER_KEYS", "RULE_KEYS", "RUN_LOG", "SETTINGS", "TEST_CACHE_KEYS", "Settings",
+    "names_of",
+]  # fmt: skip
 
 SETTINGS_MODULE: Final = "DJANGO_SETTINGS_MODULE"
 """The variable that names Django's settings."""
@@ -202,10 +198,10 @@ def test_cache_words() -> TestCacheWords:
     """
     return TestCacheWords(
         enabled=switch("LLMCACHE_TEST_CACHE_ENABLED"),
-        mode=environment("LLMCACHE_TEST_CACHE_MODE"),
-        command_line=environment(COMMAND_LINE_MODE),
+        mode=variables.said("LLMCACHE_TEST_CACHE_MODE"),
+        command_line=variables.said(COMMAND_LINE_MODE),
         # Some services write their name; nobody may be billed because of that.
-        ci=(environment("CI") or "false").lower() not in _FALSE,
+        ci=(variables.said("CI") or "false").lower() not in _FALSE,
     )
 
 
@@ -215,7 +211,7 @@ def switch(name: str) -> bool | None:
     Raises:
         ConfigurationError: it says something else than these and ``false``, ``0``, ``no``, ``off``.
     """
-    text = environment(name)
+    text = variables.said(name)
     if text is None:
         return None
     if text.lower() in _TRUE | _FALSE:
@@ -227,7 +223,7 @@ def switch(name: str) -> bool | None:
 
 def fixture_folder() -> Path:
     """Return the folder of the fixtures: the environment's, else the settings'."""
-    return rooted(environment("LLMCACHE_TEST_CACHE_DIR") or current().test_cache.dir)
+    return rooted(variables.said("LLMCACHE_TEST_CACHE_DIR") or current().test_cache.dir)
 
 
 def imported(source: str, path: str) -> Any:

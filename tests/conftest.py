@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from django_llmcache import backends, telemetry, workers
+from django_llmcache import backends, telemetry, variables, workers
 from django_llmcache.contrib.demo.standin import StandIn
 from django_llmcache.sitestats import publisher
 
@@ -48,6 +48,7 @@ def fresh_process(monkeypatch) -> Iterator[None]:
     """Store nothing yet, count from zero, and see neither a developer's keys nor their settings."""
     backends.empty()
     telemetry.counters.reset()
+    monkeypatch.setattr(variables, "_began", {})
     for name in list(os.environ):
         if name.endswith("_API_KEY") or name.startswith("LLMCACHE_"):
             monkeypatch.delenv(name)

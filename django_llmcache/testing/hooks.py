@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 from unittest import SkipTest
 
-from django_llmcache import backends
+from django_llmcache import backends, variables
 from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.recorder.setup import Options
 from django_llmcache.telemetry import counters
@@ -34,6 +34,7 @@ def install() -> None:
     if _installed:
         return
     _installed = True
+    variables.begin()  # where a runner other than ours does not
     unittest.TestCase.run = _around_run(unittest.TestCase.run)  # type: ignore[method-assign]
     suites.install()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from django_llmcache import conf
+from django_llmcache import conf, variables
 from django_llmcache.exceptions import ConfigurationError
 from django_llmcache.recorder.setup import Mode
 
@@ -90,7 +90,7 @@ def named_by_test(mode: str) -> Mode | None:
         ConfigurationError: it is no mode.
     """
     named = parsed(mode, source="mode")
-    return None if conf.environment(conf.DOCTOR) and named is not Mode.REPLAY else named
+    return None if variables.said(conf.DOCTOR) and named is not Mode.REPLAY else named
 
 
 def parsed(mode: str, *, source: str) -> Mode:
@@ -109,7 +109,7 @@ def parsed(mode: str, *, source: str) -> Mode:
 def _switched_off() -> str:
     """Return who says that it is off, which holds whatever mode is asked for; ``""`` where nobody does."""
     if conf.test_cache_words().enabled is False:
-        return f": {ENABLED_VARIABLE}={conf.environment(ENABLED_VARIABLE)}"
+        return f": {ENABLED_VARIABLE}={variables.said(ENABLED_VARIABLE)}"
     said = conf.current().test_cache.enabled
     return "" if said is None else f": settings.LLMCACHE['TEST_CACHE']['ENABLED'] is {said}"
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from django_llmcache import variables
 
 NAME = "live_api"
 SAMPLE = "llmcache_sample"
@@ -30,8 +32,8 @@ _gave_up = pytest.StashKey[bool]()
 _found = pytest.StashKey[list[pytest.Item]]()
 _there = pytest.StashKey[list[pytest.Item]]()
 _within = pytest.StashKey[dict[pytest.Collector, list[pytest.Item | pytest.Collector]]]()
-_run = pytest.StashKey[AbstractContextManager[None]]()
-_mode = pytest.StashKey[AbstractContextManager[None]]()
+_run = pytest.StashKey[None]()
+_until_end = pytest.StashKey[ExitStack]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and take the mode."""
     configured.append(config)
+    config.stash[_until_end] = ExitStack()
     config.addinivalue_line(
         "markers", f"{NAME}(**options): record what providers answer once, and replay it in later runs."
     )
@@ -57,8 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if mode is not None:
         from .modes import chosen_on_command_line
 
-        config.stash[_mode] = manager = chosen_on_command_line(mode)
-        manager.__enter__()
+        config.stash[_until_end].enter_context(chosen_on_command_line(mode))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,7 +75,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Gather what xdist's workers do, from before they start."""
+    """Know what the environment says, and gather what xdist's workers do, from before they start."""
+    session.config.stash[_until_end].enter_context(variables.of_a_run())
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         _gather(session.config)
 
@@ -134,8 +137,7 @@ def _gather(config: pytest.Config) -> None:
     if _run not in config.stash:
         from .pytest_runs import run_of
 
-        config.stash[_run] = manager = run_of(config)
-        manager.__enter__()
+        config.stash[_run] = config.stash[_until_end].enter_context(run_of(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -292,8 +294,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Forget the run."""
     if config in configured:  # else another plugin's configuration has failed before
         configured.remove(config)
-    for key in (_run, _mode):
-        manager = config.stash.get(key, None)
-        if manager is not None:
-            del config.stash[key]
-            manager.__exit__(None, None, None)
+        config.stash[_until_end].close()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.test.runner import DiscoverRunner
 from django.test.utils import iter_test_cases  # type: ignore[attr-defined] # the stubs do not know it
 
+from django_llmcache import variables
 from django_llmcache.management.fixtures.testruns import manage_words
 from django_llmcache.recorder.setup import Mode
 
@@ -61,7 +62,7 @@ class LLMCacheRunnerMixin:
         """Run the tests, and say at the end what the recorder did; or let the doctor run them."""
         if self._examines:
             return doctor.examine([*manage_words(), *sys.argv[1:]], test_labels, self.log)  # type: ignore[attr-defined]
-        with summary.of_a_run():
+        with summary.of_a_run(), variables.of_a_run():
             unused.begin(self._narrowed(test_labels))
             failed: int = super().run_tests(test_labels, **kwargs)  # type: ignore[misc]
             why = "a whole file was skipped" if self._skipped_files else None

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from django_llmcache import conf
+from django_llmcache import conf, variables
 from django_llmcache.recorder.exchange import Outgoing
 from django_llmcache.recorder.fixture import Fixture
 from django_llmcache.recorder.reading import usage_of
@@ -213,7 +213,7 @@ _SHOWN: Final = 20
 
 def _note(line: dict[str, Any]) -> None:
     """Keep a line; a worker's in the run's log, so that its tests are counted where the run ends."""
-    path = conf.environment(conf.RUN_LOG)
+    path = variables.said(conf.RUN_LOG)
     if path is None or (_run.process == os.getpid() and _run.log == path):
         _run.lines.append(line)
         return
@@ -247,7 +247,7 @@ def _tokens_of(fixture: Fixture) -> int:
 
 
 def _lines() -> list[dict[str, Any]]:
-    path = conf.environment(conf.RUN_LOG)
+    path = variables.said(conf.RUN_LOG)
     return [*_run.lines, *(_read(path) if path else ())]
 
 

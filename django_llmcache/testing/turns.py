@@ -16,7 +16,7 @@ from typing import IO, Final
 
 from django.core.files import locks
 
-from django_llmcache import conf
+from django_llmcache import conf, variables
 from django_llmcache.users import user_token
 
 PATIENCE: Final = 120.0
@@ -27,7 +27,7 @@ _PAUSE: Final = 0.05
 
 def is_worker() -> bool:
     """Return whether this process is one of several that run tests: pytest-xdist's, or of ``--parallel``."""
-    return conf.environment("PYTEST_XDIST_WORKER") is not None or multiprocessing.parent_process() is not None
+    return variables.said(variables.XDIST_WORKER) is not None or multiprocessing.parent_process() is not None
 
 
 @contextmanager
