@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django_llmcache import conf
 from django_llmcache.recorder.in_force import current
 from django_llmcache.recorder.session import Session
 
 from . import earlier, placeholders, summary, unheard
-from .setups import under_pytest
+from .setups import phase_of_pytest, under_pytest
 
 _running: str | None = None
 _last: tuple[str | None, int] = (None, 0)
@@ -22,8 +21,8 @@ def running_test() -> str | None:
     """Return what the test runner runs the test by that is under way, ``None`` where none is, or is known."""
     if not under_pytest():
         return _running
-    said = conf.environment("PYTEST_CURRENT_TEST")
-    return said.rpartition(" (")[0] if said else None
+    phase = phase_of_pytest()
+    return phase and phase[0]
 
 
 def next_block() -> str | None:
@@ -103,4 +102,5 @@ def _is_called() -> bool:
     """Return whether the test itself is at work, and not what sets it up."""
     if not under_pytest():
         return _running is not None
-    return (conf.environment("PYTEST_CURRENT_TEST") or "").endswith("(call)")
+    phase = phase_of_pytest()
+    return phase is not None and phase[1] == "call"

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from django_llmcache import variables
-
 NAME = "live_api"
 SAMPLE = "llmcache_sample"
 """The parameter that says which sample a test runs on."""
@@ -23,6 +21,9 @@ MODES = ("replay", "once", "refresh", "live")
 
 configured: list[pytest.Config] = []
 """The runs of pytest that are under way in this process, one inside another."""
+
+under_way = pytest.StashKey[tuple[str, str] | None]()
+"""Of a run, the id of its test that is under way, and in which phase it is; a test may clear where pytest says it."""
 
 _session = pytest.StashKey[Any]()
 _manager = pytest.StashKey[AbstractContextManager[Any]]()
@@ -76,6 +77,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Know what the environment says, and gather what xdist's workers do, from before they start."""
+    from django_llmcache import variables
+
     session.config.stash[_until_end].enter_context(variables.of_a_run())
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         _gather(session.config)
@@ -144,6 +147,7 @@ def _gather(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin each test with an empty in-process store and counts of zero, and a live_api test with a session."""
     _empty_store()
+    item.config.stash[under_way] = (item.nodeid, "setup")
     item.stash[_failed] = item.stash[_called] = item.stash[_gave_up] = False
     blocks = _loaded("testing.blocks")
     if blocks is not None:
@@ -183,6 +187,7 @@ def _loaded(name: str) -> Any:
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Let a test fail by a miss that somebody below it caught; one of unittest's runs once on each sample."""
+    item.config.stash[under_way] = (item.nodeid, "call")
     session = item.stash.get(_session, None)
     if session is None and _loaded("testing.unheard") is None:
         return (yield)
@@ -199,13 +204,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     misses = _untold(item)
     if report.skipped and misses:
-        from .pytest_items import expects
+        from .pytest_items import fail_by
 
-        if not expects(item, misses[0]):
-            if call.excinfo is None or call.excinfo.value is not misses[0]:
-                report.longrepr = str(misses[0])
-            report.outcome = "failed"
-            vars(report).pop("wasxfail", None)
+        fail_by(misses[0], item, call, report)
     expected = hasattr(report, "wasxfail")
     if report.failed or (report.skipped and call.excinfo is not None and (misses or not expected)):
         item.stash[_failed] = True
@@ -243,6 +244,7 @@ def pytest_show_miss(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     """End the session when everything else is torn down; a miss until then fails the test."""
+    item.config.stash[under_way] = (item.nodeid, "teardown")
     try:
         result = yield
     except BaseException:
@@ -256,6 +258,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 def _end(item: pytest.Item) -> None:
     """End the session of a test, where it has one, and its blocks; what these asked in vain since fails it."""
+    item.config.stash[under_way] = None
     passed, late = False, []
     try:
         if _session in item.stash:

@@ -99,8 +99,17 @@ def watched(item: Any, session: Session | None) -> Iterator[None]:
         yield
 
 
-def expects(item: pytest.Item, miss: BaseException) -> bool:
-    """Return whether a test says of a miss that it is what it is to fail by."""
+def fail_by(miss: BaseException, item: pytest.Item, call: pytest.CallInfo[None], report: Any) -> None:
+    """Let a test that skips, or was expected to fail, fail by a miss, unless it says that this is what it fails by."""
+    if _expects(item, miss):
+        return
+    if call.excinfo is None or call.excinfo.value is not miss:
+        report.longrepr = str(miss)
+    report.outcome = "failed"
+    vars(report).pop("wasxfail", None)
+
+
+def _expects(item: pytest.Item, miss: BaseException) -> bool:
     named = [mark.kwargs.get("raises") or () for mark in item.iter_markers("xfail")]
     return any(isinstance(kinds, type | tuple) and isinstance(miss, kinds) for kinds in named)
 

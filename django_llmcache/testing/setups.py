@@ -65,6 +65,12 @@ def _config() -> Any:
     return runs[-1] if runs else None
 
 
+def phase_of_pytest() -> tuple[str, str] | None:
+    """Return the id of the test that pytest has under way, and in which phase it is; ``None`` where none is."""
+    config = _config()
+    return None if config is None else config.stash.get(sys.modules[f"{__package__}.plugin"].under_way, None)
+
+
 def under_django() -> bool:
     """Return whether Django's own test runner is at work in this process."""
     return conf.under_test_runner() and not under_pytest()

@@ -10,6 +10,7 @@ from django_llmcache import variables
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.testing import modes
 
+from .conftest import ON
 from .project import SETTINGS
 
 MODE = "LLMCACHE_TEST_CACHE_MODE"
@@ -134,10 +135,11 @@ def test_one_that_is_set_anew_holds(run, project, provider):
 @pytest.mark.parametrize(
     ("runner", "args", "start"),
     [
+        ("pytest", ["-n", "2"], ""),
         ("manage", ["test", "--testrunner", RUNNER, "--parallel", "2"], "fork"),
         ("manage", ["test", "--testrunner", RUNNER, "--parallel", "2"], "spawn"),
     ],
-    ids=["fork", "spawn"],
+    ids=["xdist", "fork", "spawn"],
 )
 def test_in_a_process_that_runs_tests_beside_others_it_misses_as_well_and_is_told_of(
     project, provider, runner, args, start
@@ -160,6 +162,43 @@ def test_under_a_runner_without_ours_it_misses_as_well(project, provider):
 
     assert "FixtureMiss" in done.text, done
     assert provider.calls == 0
+
+
+FAILING = """
+    import os
+    from unittest import mock
+
+    import pytest
+    from django_llmcache import chat
+    from django_llmcache.testing import live_api
+
+
+    @pytest.mark.parametrize("question", ["Who?", "Where?"])
+    def test_it(question, request):
+        with mock.patch.dict(os.environ, {"OPENAI_API_KEY": "its-own"}, clear=True), live_api():
+            chat("openai", [{"role": "user", "content": question}])
+        END
+"""
+
+
+def test_nothing_stays_of_a_test_that_fails(project, provider):
+    project.write("test_faq.py", FAILING.replace("END", "assert question is None"))
+
+    done = project.pytest(**ON)
+
+    assert "2 failed" in done.text, done
+    assert provider.calls == 2
+    assert project.fixtures == []
+
+
+def test_each_has_its_recordings_under_its_own_name(project):
+    project.write("test_faq.py", FAILING.replace("END", ""))
+
+    project.pytest(**ON)
+
+    told = [path.read_text(encoding="utf-8") for path in project.fixtures]
+    assert ["test_faq.py::test_it[Who?]" in text for text in sorted(told)].count(True) == 1, told
+    assert ["test_faq.py::test_it[Where?]" in text for text in sorted(told)].count(True) == 1, told
 
 
 def test_in_the_doctors_run_the_mode_that_a_block_names_does_not_hold(monkeypatch):
