@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -104,8 +105,8 @@ class Taping:
             late(self.request)
 
     def ended(self, *, complete: bool = True) -> None:
-        """Take the end; ``complete=False`` where the caller stopped reading before it."""
-        self._close("complete" if complete else "unread")
+        """Take the end; ``complete=False`` where the caller stops reading before it, as one that is cancelled does."""
+        self._close("complete" if complete else "cancelled" if _is_cancelled() else "unread")
 
     def broke(self, error: BaseException, *, timeout: type[BaseException] = TimeoutError) -> None:
         """Take what stopped the reading short; before any answer came, there is nothing to record.
@@ -125,7 +126,7 @@ class Taping:
         """End it where its test ends, and nobody else has; ``late`` is told once where its reader reads on."""
         with self._lock:
             self._late = late if self._end is None and self.wanted else None
-        self.ended(complete=False)  # says nothing new where the end was reached
+        self._close("unread")  # says nothing new where the end was reached
 
     @property
     def finished(self) -> bool:
@@ -135,7 +136,8 @@ class Taping:
     @property
     def given_up(self) -> str:
         """Return why nothing is kept of an answer that its client gave up half way, ``""`` for any other."""
-        return GIVEN_UP.get(self._end or "", "")
+        why = GIVEN_UP.get(self._end or "", "")
+        return why if self._head is not None and why and not self._has_all(self._decoded()) else ""
 
     @property
     def status(self) -> int | None:
@@ -189,10 +191,9 @@ class Taping:
     def _incoming(self) -> Incoming:
         assert self._head is not None  # noqa: S101 - finished() was asked
         status, reason, headers = self._head
-        encoding = first(headers, "content-encoding")
-        chunks = decoded(self._chunks, encoding)
+        encoding, chunks = self._header("content-encoding"), self._decoded()
         truncated = self._end == "truncated"
-        unread = self._end == "unread" and not (self._is_whole(headers) or _says_its_end(chunks))
+        unread = self._end == "unread" and not self._has_all(chunks)
         answer = Incoming(
             status, reason, lasting(headers), chunks, encoding=encoding, truncated=truncated,
             unread=unread, elapsed=self._elapsed,
@@ -202,9 +203,16 @@ class Taping:
         at = self._chunks[-1].offset if self._chunks else self._elapsed
         return answer._replace(chunks=(Chunk(at, answer.body),) if answer.body else ())
 
-    def _is_whole(self, headers: Pairs) -> bool:
+    def _decoded(self) -> tuple[Chunk, ...]:
+        return decoded(self._chunks, self._header("content-encoding"))
+
+    def _has_all(self, chunks: tuple[Chunk, ...]) -> bool:
         """Return whether all came that the answer said it has: of that, many a reader asks for no end."""
-        return first(headers, "content-length") == str(sum(len(chunk.data) for chunk in self._chunks))
+        length = str(sum(len(chunk.data) for chunk in self._chunks))
+        return self._header("content-length") == length or _says_its_end(chunks)
+
+    def _header(self, name: str) -> str:
+        return first(self._head[2], name) if self._head is not None else ""
 
     def _close(self, how: str) -> None:
         with self._lock:
@@ -214,6 +222,12 @@ class Taping:
 
     def _milliseconds(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
+
+
+def _is_cancelled() -> bool:
+    """Return whether a cancellation is on its way through the caller: asyncio's, trio's or gevent's."""
+    error = sys.exc_info()[1]
+    return error is not None and not isinstance(error, Exception | GeneratorExit | SystemExit)
 
 
 def _says_its_end(chunks: tuple[Chunk, ...]) -> bool:

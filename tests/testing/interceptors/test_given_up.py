@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
+import aiohttp
+import httpx
+import httpx2
 import pytest
 
 from tests.transports.loopback import LONG, Loopback, chunk, chunked_head, whole
@@ -62,6 +66,62 @@ def test_one_whose_reader_is_cancelled_is_not_recorded(lab, ask):
     assert fixtures(lab) == 0
     assert session.counts == {"live": 1}
     assert "its reader was cancelled" in lab.warned[0]
+
+
+async def work() -> None:
+    """Be cancelled while a piece is worked on."""
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
+
+
+async def working_over_httpx(library, url):
+    async with library.AsyncClient(verify=False) as client, client.stream("POST", url, json={}) as answer:
+        async for _ in answer.aiter_bytes():
+            await work()
+
+
+async def working_over_aiohttp(url):
+    async with aiohttp.ClientSession() as session, session.post(url, json={}) as answer:
+        async for _ in answer.content.iter_any():
+            await work()
+
+
+WORKING = {
+    "httpx2": partial(working_over_httpx, httpx2), "httpx": partial(working_over_httpx, httpx),
+    "aiohttp": working_over_aiohttp,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ask", WORKING.values(), ids=WORKING)
+def test_nor_is_one_whose_reader_is_cancelled_while_it_works_on_a_piece(lab, ask):
+    with stopping(lab, HEADS["a stream"]) as url, lab.recording(), pytest.raises(asyncio.CancelledError):
+        asyncio.run(ask(url))
+
+    assert fixtures(lab) == 0
+    assert "its reader was cancelled" in lab.warned[0]
+
+
+def test_one_that_says_its_end_is_recorded_though_its_reader_is_cancelled_then(lab):
+    last = chunked_head("text/event-stream") + chunk(b"data: [DONE]\n\n")
+    with stopping(lab, last) as url, lab.recording(), pytest.raises(asyncio.CancelledError):
+        asyncio.run(working_over_httpx(httpx2, url))
+
+    assert fixtures(lab) == 1
+    assert lab.warned == []
+
+
+def test_before_an_answer_has_begun_its_time_out_takes_nothing_from_one_that_came(lab):
+    async def ask(url, **time):
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, **time)) as session:
+            with suppress(aiohttp.ServerTimeoutError):
+                async with session.post(url, json={}) as answer:
+                    await answer.read()
+
+    with stopping(lab, b"", whole(b"{}")) as url, lab.recording():
+        asyncio.run(ask(url))
+        asyncio.run(ask(url, sock_read=SOON))
+
+    assert fixtures(lab) == 1
 
 
 def test_after_an_answer_that_came_one_that_was_given_up_keeps_both_away(lab, ask):
