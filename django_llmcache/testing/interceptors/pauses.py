@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType, ModuleType
@@ -29,7 +30,8 @@ _SHORT: Final = 0.001
 """Seconds that are left of a pause, so that who tries again until a time is over does not do so all the time."""
 
 _met = threading.local()
-"""``session``: the one whose last answer here was an error or a fault, else ``None``; ``pauses``: how many are due."""
+"""``session``: the one whose fault or error was met in this thread, else ``None``; ``due``: how many pauses each task
+has due since then, which has the key ``None`` where there is no loop."""
 
 
 def install() -> None:
@@ -43,14 +45,26 @@ def install() -> None:
 
 
 def note(answer: Replay | Taping | None) -> None:
-    """Note what a client of this thread gets, as it may pause next."""
-    if not (isinstance(answer, Replay) and answer.retried_at_once):
+    """Note what a client of this thread, or of this task, gets, as it may pause next."""
+    met, task = getattr(_met, "session", None), _task()
+    if isinstance(answer, Replay) and answer.retried_at_once:
+        current = in_force.current()
+        if met is not current:
+            _met.session, _met.due = current, Counter()
+        # What a task has asked for all of its own may be before the first of them pauses.
+        _met.due[task] = _met.due[task] + 1 if task else 1
+    elif met is not None:
+        _met.due.pop(task, None)
+        _forget_if_none_is_due()
+
+
+def _task() -> asyncio.Task[Any] | None:
+    return None if asyncio._get_running_loop() is None else asyncio.current_task()
+
+
+def _forget_if_none_is_due() -> None:
+    if not _met.due:
         _met.session = None
-        return
-    current = in_force.current()
-    # Tasks of a loop may each have met a fault before the first of them sleeps; a thread's own fault is its last one.
-    is_shared = asyncio._get_running_loop() is not None and getattr(_met, "session", None) is current
-    _met.session, _met.pauses = current, _met.pauses + 1 if is_shared else 1
 
 
 class _Sleep:
@@ -83,7 +97,10 @@ def _left_of(seconds: float, caller: FrameType) -> float:
     module = str(caller.f_globals.get("__name__", ""))
     if module not in _RETRYING and module.partition(".")[0] not in _RETRYING:
         return seconds
-    _met.pauses -= 1
-    if not _met.pauses:
-        _met.session = None
+    task = _task()
+    asker = task if task in _met.due else next(iter(_met.due))  # it may have had another task ask
+    _met.due[asker] -= 1
+    if not _met.due[asker]:
+        del _met.due[asker]
+    _forget_if_none_is_due()
     return _SHORT

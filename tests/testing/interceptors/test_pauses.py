@@ -174,6 +174,34 @@ def test_on_a_loop_each_that_met_a_fault_has_a_shorter_pause(lab, server, slept)
     assert slept[3:] == [PAUSE]
 
 
+def test_on_a_loop_what_others_are_answered_takes_nothing_from_it(lab, server, slept):
+    async def pause():
+        await asyncio.sleep(PAUSE)
+
+    async def meet_a_fault(met, answered):
+        ask(server)
+        met.set()
+        await answered.wait()
+        await of("openai._base_client", pause)()
+
+    async def be_answered(met, answered):
+        await met.wait()
+        ask(server)
+        answered.set()
+
+    async def both():
+        met, answered = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(meet_a_fault(met, answered), be_answered(met, answered))
+
+    with lab.recording():
+        ask(server)
+    with lab.replaying(fault=Fault.parse("429x1")):
+        asyncio.run(both())
+
+    assert len(slept) == 1
+    assert slept[0] < 0.01
+
+
 def test_a_thread_that_met_no_fault_waits_as_ever(lab, server, slept):
     with lab.replaying(fault=Fault.parse("429")):
         with ThreadPoolExecutor(1) as pool:
