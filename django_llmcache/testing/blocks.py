@@ -52,7 +52,6 @@ def begin() -> None:
     placeholders.take_back()
     _last = (None, 0)
     _written.clear()
-    earlier.begin()
     unheard.begin()
 
 
@@ -79,6 +78,7 @@ def end(*, passed: bool, gave_up: bool) -> None:
         passed: whether it did.
         gave_up: whether it did not, and that is no failure to the runner.
     """
+    earlier.end(passed=passed)
     written = _written.copy()
     _written.clear()
     if passed or not written:

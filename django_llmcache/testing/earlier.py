@@ -21,14 +21,12 @@ class _Replayed(NamedTuple):
 
     Attributes:
         place: the test's id, or what a test runner runs the class or module by; ``""`` for what all tests share.
-        is_test: whether it is a test, or a block of one.
         test: what is to be noted.
         store: of the recordings.
         paths: of those at which it is not noted yet.
     """
 
     place: str
-    is_test: bool
     test: str
     store: FixtureStore
     paths: tuple[Path, ...]
@@ -37,18 +35,20 @@ class _Replayed(NamedTuple):
         """Return whether what is recorded at a place may go on from it."""
         return self.place in ("", place) or place.startswith((f"{self.place}.", f"{self.place}::"))
 
+    def note(self) -> None:
+        """Note it at the recordings."""
+        note_test(self.store, self.paths, self.test)
+
 
 _changing: Final = fork_safe_lock()
-_replayed: Final[list[_Replayed]] = []
+_by_test: Final[list[_Replayed]] = []
+"""What the test that is under way and its blocks have replayed."""
+
+_by_set_ups: Final[dict[str, _Replayed]] = {}
+"""The same of what tests share, by its id."""
+
 _recording: Final[set[str]] = set()
-"""The test that is under way, where a block of it has recorded."""
-
-
-def begin() -> None:
-    """Begin a test."""
-    with _changing:
-        _replayed[:] = [one for one in _replayed if not one.is_test]
-        _recording.clear()
+"""Where something was recorded by the test that is under way."""
 
 
 def ended(session: Session, written: Collection[Path]) -> None:
@@ -64,11 +64,31 @@ def ended(session: Session, written: Collection[Path]) -> None:
         if written:
             _recording.add(place)
         elif paths:
-            _replayed.append(_Replayed(place, session.is_test, test, session.setup.store, paths))
-        due = [one for one in _replayed if any(map(one.is_before, _recording))]
-        _replayed[:] = [one for one in _replayed if one not in due]
+            one = _Replayed(place, test, session.setup.store, paths)
+            if session.is_test:
+                _by_test.append(one)
+            else:
+                _by_set_ups[test] = one
+    if written and not session.is_test:  # it has passed, whatever becomes of the test that it was the first for
+        end(passed=True)
+
+
+def end(*, passed: bool) -> None:
+    """End a test: where it has passed, what its recordings go on from is noted.
+
+    Args:
+        passed: whether it did; what its blocks have written is gone where it did not.
+    """
+    with _changing:
+        due = []
+        if passed and _recording:
+            due = [one for one in (*_by_set_ups.values(), *_by_test) if any(map(one.is_before, _recording))]
+        for one in due:
+            _by_set_ups.pop(one.test, None)
+        _by_test.clear()
+        _recording.clear()
     for one in due:
-        note_test(one.store, one.paths, one.test)
+        one.note()
 
 
 def _place_of(session: Session) -> str:

@@ -242,6 +242,18 @@ def test_a_refresh_of_one_test_leaves_what_another_has_gone_on_from(project, run
     assert [run.code for run in runs] == [0, 0, 0], runs
 
 
+@pytest.mark.parametrize("code", [TURNS_OF_BLOCKS, OUTER_TURNS], ids=["blocks", "outer"])
+def test_one_that_fails_is_noted_at_no_recording(project, code):
+    project.write("asking.py", ASK)
+    project.write("test_it.py", f"{code.rstrip()}\n        raise AssertionError\n")
+
+    project.pytest("--llmcache-mode", "once", **ON)
+
+    noted = [test for path in project.fixtures for test in json.loads(path.read_text())["tests"]]
+    assert noted != []
+    assert [test for test in noted if "test_other" in test] == []
+
+
 SHARED = """
     import time
     from unittest import skipIf
