@@ -106,6 +106,11 @@ def found() -> set[str]:
     return {test for line in _lines() for test in line.get("found", ())}
 
 
+def unnamed() -> set[str]:
+    """Return the hosts that were asked though no setting names them."""
+    return {host for line in _lines() for host in line.get("unnamed", ())}
+
+
 def skipped_lines() -> list[str]:
     """Return what to say of tests that were skipped, by what was said to each; an ordinary run says it nowhere."""
     whys = {line["skipped"]: line["why"] for line in _lines() if "skipped" in line}

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from django_llmcache import conf
 from django_llmcache.recorder.fields import FixtureError
+from django_llmcache.recorder.files import fixtures_in
+from django_llmcache.recorder.fixture import Fixture
 from django_llmcache.recorder.setup import Mode
 from django_llmcache.recorder.store import FixtureStore
-from django_llmcache.recorder.takes import IMPORTED
+from django_llmcache.recorder.takes import IMPORTED, takes_by_request
 from django_llmcache.recorder.usage import FullRun, UsageLog, UsageUnknown
 
 from . import summary
@@ -28,6 +33,9 @@ _PLAIN: Final = frozenset({
     "TransactionTestCase", "object",
 })  # fmt: skip
 """Bases of which a class has no test."""
+
+_MAKING: Final = re.compile(r"\bimport\s*\(?\s*\*|\b(setattr|globals|locals|vars|exec|scenarios)\(")
+"""What may give a file a test of which it has no word."""
 
 REPLAYING: Final = frozenset({Mode.REPLAY, Mode.ONCE})
 """The modes in which a test uses what is recorded."""
@@ -85,6 +93,7 @@ def unused_fixtures(store: FixtureStore, logs: Sequence[UsageLog]) -> list[Path]
     """Return the fixtures that were there when the last full run began, and were neither replayed nor recorded since.
 
     Of runs with other settings each has a log of its own: none of them may have used such a fixture since its last.
+    Of a take all answers are unused, or none: no replay uses one that lacks some.
 
     One that a test asked for which is still there, and did not run, may be needed yet: the tests of pytest and those
     of ``manage.py test`` are not the same. One that was imported is of no test until one replays it.
@@ -106,12 +115,22 @@ def unused_fixtures(store: FixtureStore, logs: Sequence[UsageLog]) -> list[Path]
     if not runs:
         raise unknown[0]
     left = {path for run in runs for path in _left_by(run._replace(used=frozenset(used)), store)}
-    return sorted(left)
+    return sorted(_whole_takes(left, store))
 
 
 def _left_by(run: FullRun, store: FixtureStore) -> Iterator[Path]:
     ran = {plain(test) for test in run.ran}
     return (path for path in run.unused(store) if not _needed(_tests(store, path), ran, run))
+
+
+def _whole_takes(left: set[Path], store: FixtureStore) -> Iterator[Path]:
+    """Yield those of some fixtures that are damaged, or whose take has no other answers."""
+    for folder in {path.parent for path in left}:
+        sound = {one.path: one for one in map(partial(_read, store), fixtures_in(folder)) if one is not None}
+        yield from {path for path in left if path.parent == folder} - sound.keys()
+        for take in chain.from_iterable(takes_by_request(sound.values())):
+            if paths := {one.path for one in take.fixtures if one.path is not None} & left:
+                yield from paths if len(paths) == len(take.fixtures) else ()
 
 
 def plain(test: str) -> str:
@@ -130,14 +149,33 @@ def _doubt() -> str | None:
     missing = sorted(found - passed)
     if not found:
         return "it had no live_api test"
-    return f"{len(missing)} live_api tests did not pass on recordings, such as {_bare(missing[0])}" if missing else None
+    if missing:
+        return f"{len(missing)} live_api tests did not pass on recordings, such as {_bare(missing[0])}"
+    return _asked_past_recordings()
+
+
+def _asked_past_recordings() -> str | None:
+    """Return which host was asked for real of which something is recorded, as no setting named it in this run."""
+    unnamed = summary.unnamed()
+    if not unnamed:
+        return None
+    store = fixture_store()
+    recorded = {one.request.host for one in map(partial(_read, store), store.paths()) if one is not None}
+    asked = sorted(unnamed & recorded)
+    return f"no setting named {asked[0]}, of which something is recorded" if asked else None
+
+
+def _read(store: FixtureStore, path: Path) -> Fixture | None:
+    """Return a fixture, ``None`` where it can't be read."""
+    try:
+        return store.read(path, anywhere=True)
+    except (FixtureError, OSError):
+        return None
 
 
 def _tests(store: FixtureStore, path: Path) -> Iterable[str]:
-    try:
-        return store.read(path, anywhere=True).tests
-    except (FixtureError, OSError):
-        return ()
+    fixture = _read(store, path)
+    return () if fixture is None else fixture.tests
 
 
 def _needed(tests: Iterable[str], ran: set[str], run: FullRun) -> bool:
@@ -147,7 +185,7 @@ def _needed(tests: Iterable[str], ran: set[str], run: FullRun) -> bool:
 def _is_gone(test: str, run: FullRun) -> bool:
     """Return whether a test is no longer there, as far as its file says."""
     root = Path(run.root).absolute()
-    for folder in (root, *root.parents):
+    for folder in (root, *root.parents, *_folders_below(root, test)):
         file, names = _file_of(_bare(test), folder)
         if file is not None:
             return bool(names) and not _may_have(file.read_text(encoding="utf-8", errors="replace"), names)
@@ -155,9 +193,24 @@ def _is_gone(test: str, run: FullRun) -> bool:
     return not run.ran or ("::" in test) == by_pytest
 
 
+@lru_cache(maxsize=64)
+def _folders_below(root: Path, test: str) -> tuple[Path, ...]:
+    """Return the folders below another in which a test of pytest's may have its file, where that was run on its own."""
+    path, found, _ = test.partition("::")
+    places = []
+    for folder, folders, files in os.walk(root) if found else ():
+        folders[:] = [name for name in folders if not (name.startswith(".") or name == "node_modules")]
+        place = Path(folder, Path(path).name)
+        if "pyvenv.cfg" in files:
+            folders.clear()
+        elif place.name in files and place.match(path):
+            places.append(place.parents[len(Path(path).parts) - 1])
+    return tuple(places)
+
+
 def _may_have(code: str, names: list[str]) -> bool:
     """Return whether a file may still have the test of these names: as it says, by a base, or made while it runs."""
-    if names[-1] in code or "setattr(" in code:
+    if names[-1] in code or _MAKING.search(code):
         return True
     if len(names) < 2:
         return False

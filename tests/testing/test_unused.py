@@ -162,6 +162,32 @@ def test_a_full_run_tells_what_it_left_and_no_test_needs(project, runner, worker
     assert len(project.fixtures) == 5  # that of the test which only pytest knows too
 
 
+WITHOUT_A_NAME = """
+    import os
+    import requests
+    from django_llmcache.testing import live_api
+
+
+    @live_api
+    def test_gateway():
+        requests.post(os.environ["STANDIN_URL"] + "/v1/chat/completions", json={"messages": []}, timeout=5)
+"""
+
+
+def test_a_run_that_asks_for_real_what_is_recorded_as_no_setting_names_the_host_leaves_nothing(project):
+    project.write("test_gateway.py", WITHOUT_A_NAME)
+    assert project.pytest(**ON).code == 0
+    project.write("unnamed.py", "from project_settings import *\nLLMCACHE = {'RUN_DIR': LLMCACHE['RUN_DIR']}\n")
+
+    done = project.pytest("--ds", "unnamed", **ON)
+    pruned = project.manage("llmcache", "fixtures", "prune", "--unused", "--noinput")
+
+    assert "asked at hosts that no setting names as a provider's: 1" in done.text, done
+    assert SAID not in done.text
+    assert (pruned.code, "The last one was not full: no setting named 127.0.0.1:" in pruned.text) == (1, True), pruned
+    assert len(project.fixtures) == 1
+
+
 def test_prune_says_why_the_last_run_was_not_full(project):
     observed = Observed(project, "pytest")
     observed.run(**ON, SKIP="1")
@@ -301,6 +327,12 @@ class TestDoubt:
         (tmp_path / "app/test_faq.py").write_text(code)
         (tmp_path / "app/test_made.py").write_text("class Made: ...\nsetattr(Made, f'test_{7}', print)\n")
 
+        (tmp_path / "app/test_star.py").write_text("from .contract import *\n")
+        (tmp_path / "app/test_loop.py").write_text("for name in 'ab': globals()[f'test_{name}'] = print\n")
+        (tmp_path / "app/test_plain.py").write_text("def test_there(): ...\n")
+        (tmp_path / "part/tests").mkdir(parents=True)
+        (tmp_path / "part/tests/test_part.py").write_text("def test_there(): ...\n")
+
         def tell(*tests, ran=("app/test_faq.py::FaqTests::test_ran",)):
             path = store.write(fixture(name=tests, tests=tests))
             log.start([path])
@@ -329,6 +361,13 @@ class TestDoubt:
             ("app/test_faq.py::Derived::test_inherited", False),
             ("app.test_faq.Derived.test_inherited", False),
             ("app/test_made.py::Made::test_7", False),
+            ("app/test_star.py::test_contract", False),
+            ("app/test_loop.py::test_a", False),
+            ("app/test_plain.py::test_there", False),
+            ("app/test_plain.py::test_gone", True),
+            ("tests/test_part.py::test_there", False),
+            ("tests/test_part.py::test_gone", True),
+            ("sts/test_part.py::test_there", True),
             ("app/test_removed.py::test_there", True),
             ("other.place.FaqTests.test_there", False),
         ],
@@ -348,6 +387,16 @@ class TestDoubt:
 
     def test_a_recording_of_no_test_is_called_so(self, left):
         assert left()
+
+    @pytest.mark.parametrize("used", [0, 1])
+    def test_of_a_take_all_answers_are_called_so_or_none(self, tmp_path, used):
+        store, log = FixtureStore(tmp_path / "fixtures"), UsageLog(tmp_path / "usage.jsonl")
+        paths = [store.write(fixture(sequence=number, answers=2, tests=())) for number in range(2)]
+        log.start(paths)
+        log.used(*map(str, paths[:used]))
+        log.finish(ran=["app/test_faq.py::test_ran"], root=str(tmp_path))
+
+        assert unused.unused_fixtures(store, [log]) == ([] if used else sorted(paths))
 
 
 class TestSettings:
