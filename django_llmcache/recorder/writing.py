@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 
 from .fixture import Fixture, FixtureError
@@ -16,8 +17,14 @@ if sys.platform != "win32":
     import fcntl
 
 
+_STEP = 0.001
+"""Seconds by which a take is newer than one of a machine whose clock is ahead."""
+
+
 def write_take(store: FixtureStore, fixtures: Iterable[Fixture]) -> list[tuple[Fixture, Path]]:
     """Write all fixtures of a take, or none; return each with its path.
+
+    It is newer than all that is recorded of the same requests, whatever another machine's clock has said.
 
     Raises:
         FixtureError: one of them can't be written.
@@ -25,12 +32,30 @@ def write_take(store: FixtureStore, fixtures: Iterable[Fixture]) -> list[tuple[F
     """
     written: list[tuple[Fixture, Path]] = []
     try:
-        for fixture in reversed(list(fixtures)):  # so that what is cut short lacks its first answers, which shows
+        for fixture in reversed(
+            list(_newest(store, fixtures))
+        ):  # so that what is cut short lacks its first answers, which shows
             written.insert(0, (fixture, store.write(fixture)))
     except BaseException:
         store.delete(path for _, path in written)
         raise
     return written
+
+
+def _newest(store: FixtureStore, fixtures: Iterable[Fixture]) -> Iterator[Fixture]:
+    """Yield fixtures, made newer where others of their keys are newer than they."""
+    for (_, sample), group in groupby(fixtures, key=lambda one: (one.key, one.sample)):
+        made = list(group)
+        there = [one.recorded_at for one in _there(store, made[0]) if one.sample == sample]
+        late = max(there, default=0.0) + _STEP - made[0].recorded_at
+        yield from [one.changed(recorded_at=one.recorded_at + late) for one in made] if late > 0 else made
+
+
+def _there(store: FixtureStore, like: Fixture) -> list[Fixture]:
+    try:
+        return store.take(like.provider, like.endpoint, like.key)
+    except FixtureError:  # which a test that asks for it is told
+        return []
 
 
 def note_test(store: FixtureStore, replayed: Iterable[Path], test: str) -> None:

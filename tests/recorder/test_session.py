@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import time
 import weakref
 from typing import Any
 
@@ -36,12 +37,13 @@ class Run:
         self.warned: list[str] = []
         self.store = FixtureStore(folder)
         self.usage = UsageLog(folder.parent / "usage.jsonl")
+        self.now = time.time
 
     def session(self, mode: Mode = Mode.ONCE, *, test: str = "tests.some_test", **options) -> Session:
         setup = Setup(
             self.store, mode, (("api.openai.com", "openai"),), command="run {test}",
             tell=lambda event, details: self.told.append((event, dict(details))), usage=self.usage,
-            warn=self.warned.append,
+            warn=self.warned.append, now=self.now,
         )  # fmt: skip
         return Session(test, setup, Options(**options))
 
@@ -81,6 +83,16 @@ def recorded_as(run) -> tuple[str, str]:
     one = run.store.read(path)
     run.store.delete([path])
     return one.key, one.endpoint
+
+
+def test_a_refresh_is_newer_than_what_a_machine_recorded_whose_clock_is_ahead(run, monkeypatch):
+    with monkeypatch.context() as ahead:
+        ahead.setattr(run, "now", lambda: time.time() + 3600)
+        run.record(b'{"n":1}', b'{"n":2}')
+    run.record(b'{"n":3}', b'{"n":4}')
+    session = run.session(Mode.REPLAY)
+
+    assert [replayed(session), replayed(session)] == [b'{"n":3}', b'{"n":4}']
 
 
 def test_in_a_replay_that_begins_meanwhile_what_has_expired_is_used(run):
