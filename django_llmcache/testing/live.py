@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from inspect import isasyncgenfunction, isclass, iscoroutine, iscoroutinefunction, isgeneratorfunction
+from inspect import isasyncgenfunction, isclass, iscoroutine, iscoroutinefunction, isgeneratorfunction, unwrap
 from sys import modules
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
@@ -95,8 +95,7 @@ class LiveAPI:
         decorated = _asynchronous(target, words) if iscoroutinefunction(target) else _plain(target, words)
         setattr(decorated, WORDS, words)
         # A tag on a plain function of pytest's is more than pytest-django can take.
-        of_a_class = "." in target.__qualname__.rpartition("<locals>.")[2]
-        return cast("Target", _marked(tag(NAME)(decorated) if of_a_class else decorated, self.words))
+        return cast("Target", _marked(tag(NAME)(decorated) if _is_method(target) else decorated, self.words))
 
     def __enter__(self) -> Session:
         if self.options.samples > 1:
@@ -125,6 +124,14 @@ class LiveAPI:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         return self.__exit__(kind, error, trace)
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    """Return whether a function is of a class: defined in one, or made to become a method of one."""
+    code = getattr(unwrap(function), "__code__", None)
+    return "." in function.__qualname__.rpartition("<locals>.")[2] or (
+        code is not None and code.co_varnames[: code.co_argcount][:1] == ("self",)
+    )
 
 
 def _plain(function: Callable[..., Any], words: dict[str, Any]) -> Callable[..., Any]:

@@ -58,6 +58,17 @@ def test_a_word_without_its_name_is_an_error_where_the_test_is_defined():
         live_api("replay")
 
 
+def test_a_method_that_a_function_makes_has_djangos_tag_and_a_function_of_pytests_has_none():
+    @live_api
+    def method(self): ...
+
+    @live_api
+    def function(client): ...
+
+    assert method.tags == {"live_api"}
+    assert not hasattr(function, "tags")
+
+
 class TestHeaders:
     """``KEY_HEADERS`` of the settings count here too."""
 
