@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from .canonical import LARGEST_INTEGER, steps_of
 from .credentials import carries
-from .durations import fresh_for, seconds
+from .durations import seconds
 from .endpoints import problem_of_address
 from .exceptions import ConfigurationError
 from .headers import is_name, unsendable
@@ -88,13 +88,6 @@ TIMEOUT: Final = 60.0
 
 LONGEST_TIMEOUT: Final = 24 * 60 * 60
 """Seconds. Sockets count milliseconds in 32 bits: far above, the operating system fails."""
-
-CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "MODE": ("replay", "once", "refresh", "live"),
-    "FALLBACK": ("latest_success", "latest_any", "error"),
-    "EXPIRED": ("warn", "error"),
-}
-"""The words that a key of ``TEST_CACHE`` may have."""
 
 RULE_KEYS: Final = frozenset({"PROVIDER", "MODEL", "OPERATION", "TTL"})
 
@@ -244,50 +237,3 @@ def provider(name: Any, words: Any) -> Mapping[str, Any]:
                 f"settings.LLMCACHE{where}['TIMEOUT'] is {words['TIMEOUT']!r}; give at most a day, {LONGEST_TIMEOUT}."
             )
     return own
-
-
-def _fresh_for(value: Any) -> tuple[float | None, Mapping[str, float | None]]:
-    """Return how long recordings are fresh, and those of single providers."""
-    where = "settings.LLMCACHE['TEST_CACHE']['TTL']"
-    if not isinstance(value, dict):
-        return fresh_for(value, source=where), {}
-    for name in value:
-        if not isinstance(name, str):
-            raise ConfigurationError(
-                f"{where} has the key {name!r}; give the name of a provider, or '*' for all others."
-            )
-    ttls = {name: fresh_for(ttl, source=f"{where}[{name!r}]") for name, ttl in value.items()}
-    return ttls.pop("*", None), ttls
-
-
-class TestCacheSettings:
-    """``TEST_CACHE``, typed.
-
-    Raises:
-        ConfigurationError: an unknown key, or a value that cannot work.
-    """
-
-    __test__ = False  # its name is no test, whatever pytest thinks of it
-
-    def __init__(self, words: Mapping[str, Any]) -> None:
-        for key in words:
-            if key not in TEST_CACHE_KEYS:
-                raise ConfigurationError(
-                    f"settings.LLMCACHE['TEST_CACHE'] has {key!r}; it may have {', '.join(TEST_CACHE_KEYS)}."
-                )
-        values = {name: words.get(name, setting.default) for name, setting in TEST_CACHE_KEYS.items()}
-        for name, value in values.items():
-            where = f"['TEST_CACHE'][{name!r}]"
-            check_type(where, value, TEST_CACHE_KEYS[name].types)
-            if value is not None and value not in CHOICES.get(name, (value,)):
-                known = ", ".join(CHOICES[name])
-                raise ConfigurationError(f"settings.LLMCACHE{where} is {value!r}; give one of {known}.")
-        self.enabled: bool | None = values["ENABLED"]
-        self.dir: str | Path = values["DIR"]
-        self.mode: str | None = values["MODE"]
-        self.ttl, self.ttls = _fresh_for(values["TTL"])
-        self.fallback: str = values["FALLBACK"]
-        self.expired: str = values["EXPIRED"]
-        self.hosts = texts("TEST_CACHE']['HOSTS", values["HOSTS"])
-        self.ignore_paths = texts("TEST_CACHE']['IGNORE_PATHS", values["IGNORE_PATHS"])
-        self.max_fixture_bytes = int(positive("['TEST_CACHE']['MAX_FIXTURE_BYTES']", values["MAX_FIXTURE_BYTES"]))

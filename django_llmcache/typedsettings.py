@@ -12,7 +12,6 @@ from .policies import UNSET, Unset, checked_scope
 from .shapes import (
     SETTINGS,
     TIMEOUT,
-    TestCacheSettings,
     check_type,
     dotted,
     header_names,
@@ -24,6 +23,7 @@ from .shapes import (
     ttl_rule,
     version,
 )
+from .testcache import TestCacheSettings
 
 
 class Settings:

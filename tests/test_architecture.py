@@ -19,7 +19,7 @@ FLOORS = (
         "counts", "credentials", "digests", "durations", "endings", "endpoints", "entry", "errorcopy", "events",
         "exceptions", "explanation", "flight", "headers", "keys", "locks", "messages", "naming", "outages", "parsing",
         "policies", "pulse", "request", "response", "rules", "shapes", "singleflight", "spelling", "tags",
-        "typedsettings", "upstream", "users", "variables",
+        "testcache", "typedsettings", "upstream", "users", "variables",
     },
     {"conf", "signals", "telemetry"},
     {"backends", "recorder", "workers"},

@@ -133,6 +133,34 @@ class TestWrongValues:
         assert message.id == "llmcache.E002"
         assert message.msg.startswith(said)
 
+    @pytest.mark.parametrize(
+        ("entry", "shown"),
+        [
+            ("http://127.0.0.1:8765/v1", "http://127.0.0.1:8765/v1"),
+            ("http://127.0.0.1:8765", "http://127.0.0.1:8765"),
+            ("127.0.0.1:8765/v1", "127.0.0.1:8765/v1"),
+            ("gateway.example/", "gateway.example/"),
+            ("127.0.0.1:8765?beta", "127.0.0.1:8765?…"),
+            ("gateway.example#part", "gateway.example#part"),
+            ("gateway.example ", "gateway.example "),
+            ("gateway.example, other.example", "gateway.example, other.example"),
+            ("http:gateway.example", "http:gateway.example"),
+            ("gateway.example:", "gateway.example:"),
+            ("[::1:8000", "[::1:8000"),
+            ("", ""),
+            ("team:s3cret@gateway.example:8443", "…@gateway.example:8443"),
+            ("http://team:s3/c?ret@gateway.example", "http://…@gateway.example"),
+            ("https://team:s3cret@gateway.example?key=s3cret", "https://…@gateway.example?…"),
+        ],
+    )
+    def test_an_address_is_no_host(self, entry, shown):
+        message = only(found(TEST_CACHE={"HOSTS": ["localhost:8000", entry]}))
+
+        assert message.id == "llmcache.E002"
+        assert message.msg == (
+            f"settings.LLMCACHE['TEST_CACHE']['HOSTS'][1] is {shown!r}; give host or host:port, such as 127.0.0.1:8765."
+        )
+
     def test_the_hint_tells_of_the_types_and_the_default(self):
         hint = only(found(RUN_DIR=5)).hint
 

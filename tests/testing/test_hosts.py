@@ -91,6 +91,31 @@ def test_a_host_of_ones_own_is_named_after_itself(provider_of):
         assert provider_of("a.models.test") == "models.test"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "host"),
+    [
+        ("*", "gateway.example"),
+        ("*.example.com", "llm.example.com"),
+        ("127.0.0.1:*", "127.0.0.1:8765"),
+        ("gateway-[!x].example", "gateway-2.example"),
+        ("gateway?.example:80?0", "gateway2.example:8080"),
+        ("my_llm:8000", "my_llm:8000"),
+        ("[::1]:8000", "::1:8000"),
+        ("[::1]:*", "::1:8765"),
+        ("[fd00::*]", "fd00::7"),
+        ("::1:8000", "::1:8000"),
+    ],
+)
+def test_a_pattern_or_an_address_of_ipv6_is_a_host_of_ones_own(provider_of, pattern, host):
+    with override_llmcache(TEST_CACHE={"HOSTS": [pattern]}):
+        assert provider_of(host) is not None
+
+
+def test_an_address_of_ipv6_has_one_name_with_brackets_and_without(provider_of):
+    with override_llmcache(TEST_CACHE={"HOSTS": ["[::1]:8000"]}):
+        assert provider_of("::1:8000") == name_of("::1:8000")
+
+
 class TestShared:
     """Several providers at one host, such as a gateway's, are told apart as the response cache tells them."""
 
