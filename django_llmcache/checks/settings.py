@@ -35,10 +35,11 @@ def problems() -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     known = _known(raw, messages)
     for name, value in known.items():
-        try:
-            conf.Settings({name: value})
-        except ConfigurationError as error:
-            messages.append(_error("E002", str(error), hint=_form(name, str(error))))
+        for part in _parts(name, value):
+            try:
+                conf.Settings({name: part})
+            except ConfigurationError as error:
+                messages.append(_error("E002", str(error), hint=_form(name, str(error))))
     try:
         settings = conf.current()
     except ConfigurationError:
@@ -68,6 +69,18 @@ def _known(raw: Mapping[Any, Any], messages: list[CheckMessage]) -> dict[str, An
     if (words := known.get("TEST_CACHE")) is not None:
         known["TEST_CACHE"] = _without_unknown("LLMCACHE['TEST_CACHE']", words, conf.TEST_CACHE_KEYS, messages)
     return known
+
+
+def _parts(name: str, value: Any) -> Iterator[Any]:
+    """Yield a setting in the parts that are right or wrong each by itself, so that all that are wrong are told."""
+    if name == "TEST_CACHE" and isinstance(value, dict):
+        yield from ({key: word} for key, word in value.items())
+    elif name == "PROVIDERS" and isinstance(value, dict):
+        for provider, words in value.items():
+            split = isinstance(provider, str) and isinstance(words, dict)
+            yield from ({provider: {key: word}} for key, word in words.items()) if split else [{provider: words}]
+    else:
+        yield value
 
 
 def _without_unknown(where: str, given: Any, known: Any, messages: list[CheckMessage]) -> Any:

@@ -134,6 +134,28 @@ class TestWrongValues:
         assert message.msg.startswith(said)
 
     @pytest.mark.parametrize(
+        ("raw", "places"),
+        [
+            (
+                {"TEST_CACHE": {"MODE": "record", "TTL": -1, "HOSTS": "localhost:8000", "DIR": 3, "FALLBACK": "any"}},
+                ["['MODE']", "['TTL']", "['HOSTS']", "['DIR']", "['FALLBACK']"],
+            ),
+            (
+                {"PROVIDERS": {"openai": {"TTL": -1, "TIMEOUT": 0}, "groq": {"CACHE": "yes"}, "xai": None}},
+                ["['openai']['TTL']", "['openai']['TIMEOUT']", "['groq']['CACHE']", "['xai']"],
+            ),
+        ],
+        ids=["TEST_CACHE", "PROVIDERS"],
+    )
+    def test_of_a_setting_with_words_of_its_own_each_wrong_one_is_told(self, raw, places):
+        [name] = raw
+        messages = found(**raw)
+
+        assert [message.id for message in messages] == ["llmcache.E002"] * len(places)
+        for message, place in zip(messages, places, strict=True):
+            assert message.msg.startswith(f"settings.LLMCACHE['{name}']{place} is ")
+
+    @pytest.mark.parametrize(
         ("entry", "shown"),
         [
             ("http://127.0.0.1:8765/v1", "http://127.0.0.1:8765/v1"),
