@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINES = re.findall(r"^LLMCACHE_TEST_CACHE_ENABLED=true python (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-RUNNERS = dict(zip(("first look", "manage", "pytest"), map(str.split, LINES), strict=True))
+RUNNERS = {"manage": LINES[0].split(), "pytest": LINES[1].split()}
 """As README says them."""
 
 
