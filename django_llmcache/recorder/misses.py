@@ -22,12 +22,10 @@ class Why(NamedTuple):
     Attributes:
         text: how the message begins.
         mode: the one that mends it, ``""`` where recording does not.
-        before: what has to be done first.
     """
 
     text: str
     mode: str = ""
-    before: str = ""
 
 
 WHYS: Final = {
@@ -55,6 +53,8 @@ WHYS: Final = {
 NO_KEY: Final = "no_key"
 """Stands behind a reason, or alone for ``none``, where there is no API key to ask with."""
 
+_KEY_SET: Final = "the provider's API key set"
+_ANY_KEY_SET: Final = "the API key set that the SDK asks for (any value does where the server wants none)"
 _SHOWN: Final = 6
 _OTHER_KEY: Final = (
     "the same request: its fixture has a key of old, which `manage.py llmcache fixtures rekey` makes anew"
@@ -160,7 +160,7 @@ def explain_miss(
     return "\n".join(lines)
 
 
-def line_for(command: str, why: str, *, label: str, mode: str | None) -> str:
+def line_for(command: str, why: str, *, label: str, mode: str | None, variable: str = "") -> str:
     """Return the line that records what was missed, ``""`` where no command does.
 
     Args:
@@ -168,23 +168,25 @@ def line_for(command: str, why: str, *, label: str, mode: str | None) -> str:
         why: a key of ``WHYS``, with ``NO_KEY`` behind it or not.
         label: what the test runner runs the test by, ``""`` for all tests.
         mode: what the test itself says: it would go before the command's.
+        variable: has the API key that is missing, ``""`` where none is, or its name depends on the SDK.
     """
     reason = _why(why)
     if not command or not reason.mode:
         return ""
-    before = [reason.before] if reason.before else []
+    before = []
+    if why.endswith(NO_KEY):
+        before.append(_KEY_SET if variable else _ANY_KEY_SET)
     if mode is not None:
         before.append(f"mode={str(mode)!r} left out")
     words = f"with {' and '.join(before)}" if before else ""
     line = command.format(mode=reason.mode, test=shlex.quote(label) if label else "").rstrip()
-    return f"Record it{words and ', '}{words}:  {line}"
+    return f"Record it{words and ', '}{words}:  {variable and f'{variable}=… '}{line}"
 
 
 def _why(name: str) -> Why:
     reason = WHYS[name.removesuffix(NO_KEY).rstrip("_") or "none"]
     if name.endswith(NO_KEY):
-        text = f"{reason.text}, and there is no API key to ask the provider with"
-        return Why(text, "once", "the provider's API key set")
+        return Why(f"{reason.text}, and there is no API key to ask the provider with", "once")
     return reason
 
 

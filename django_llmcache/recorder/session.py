@@ -193,7 +193,7 @@ class Session:
         """
         text = explain_miss(
             asked, self.setup.recorded_at(asked), test=self.filed(), folder=self.setup.store.folder, why=why,
-            command=self._command(why), matcher=self._matcher, ignore=self.options.ignore,
+            command=self._command(why, provider), matcher=self._matcher, ignore=self.options.ignore,
         )  # fmt: skip
         self.setup.tell("miss", {"key": key, "provider": provider, "test": self.test, "why": why})
         return self._missed.note(FixtureMiss(text), provider, masked(asked))
@@ -208,12 +208,13 @@ class Session:
         self._tell_error(damage, key)
         return self._missed.note(FixtureDamaged(text))
 
-    def _command(self, why: str) -> str:
+    def _command(self, why: str, provider: str = "") -> str:
         label = self.label
         if self._redactor.text(label) != label:  # a credential is a parameter's value: then with all of its values
             label = label.partition("[")[0]
         command = "" if self._missed.in_a_child() else self.setup.command  # there nothing is recorded
-        return line_for(command, why, label=self.setup.typed(label), mode=self.options.mode)
+        variable = self.setup.key_variable(provider) if why.endswith(NO_KEY) else ""
+        return line_for(command, why, label=self.setup.typed(label), mode=self.options.mode, variable=variable)
 
     def _replay(self, asked: Asked) -> Replay | None:
         fixture = self._next(asked)

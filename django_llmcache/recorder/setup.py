@@ -67,6 +67,10 @@ def _as_it_is(test: str) -> str:
     return test
 
 
+def _of_any_name(provider: str) -> str:
+    return ""
+
+
 class Setup(NamedTuple):
     """What holds for every test of a run.
 
@@ -87,6 +91,7 @@ class Setup(NamedTuple):
         warn: shown to the user as a warning.
         command: the line that records a test, with ``{mode}`` and ``{test}`` for what it is run by.
         typed: return how what a test is run by is typed in the user's folder.
+        key_variable: return the variable that has a provider's API key, ``""`` where its name depends on the SDK.
         version: of this package, for ``recorded_by``.
         placeholder: stands for an API key where there is none; never sent.
         now: seconds since the epoch.
@@ -110,6 +115,7 @@ class Setup(NamedTuple):
     warn: Callable[[str], None] = _warn_nobody
     command: str = ""
     typed: Callable[[str], str] = _as_it_is
+    key_variable: Callable[[str], str] = _of_any_name
     version: str = ""
     placeholder: str = ""
     now: Callable[[], float] = time.time

@@ -110,6 +110,14 @@ def placeholders(session: Session) -> dict[str, str]:
     return dict.fromkeys(names, PLACEHOLDER)
 
 
+def variable_of(name: str) -> str:
+    """Return the variable that has a provider's API key for any SDK, ``""`` where that depends on the SDK."""
+    known = next((one for one in _everyone(conf.current()) if one.name == name), None)
+    if known is None:
+        return OTHER_VARIABLES.get(name, "")
+    return known.key_variable or "" if name in providers.BUILT_IN and known.needs_key else ""
+
+
 def _variables(recorded: Collection[str], *, everyone: bool) -> list[str]:
     """Return the variables of those whom a test may ask, by whatever SDK.
 

@@ -151,6 +151,7 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
         warn=_warn,
         command=command_line.of_pytest(_config()) if under_pytest() else command_line.of_django(sys.argv),
         typed=_typed,
+        key_variable=_key_variable,
         version=django_llmcache.__version__,
         placeholder=PLACEHOLDER,
         now=real_time,
@@ -160,6 +161,12 @@ def _make(settings: conf.Settings, mode: Mode) -> Setup:
 def _typed(test: str) -> str:
     config = _config()
     return command_line.seen_from_here(config, test) if config and test else test
+
+
+def _key_variable(provider: str) -> str:
+    from .placeholders import variable_of  # needs what is made here
+
+    return variable_of(provider)
 
 
 def _tell(event: str, details: Mapping[str, Any]) -> None:

@@ -301,7 +301,9 @@ class TestTold:
         with pytest.raises(FixtureMiss, match="there is no API key to ask the provider with") as error, live_api():
             ask()
 
-        assert told(error).startswith("Record it, with the provider's API key set:  ")
+        assert told(error).startswith(
+            "Record it, with the provider's API key set:  OPENAI_API_KEY=… LLMCACHE_TEST_CACHE_ENABLED=true "
+        )
         assert provider.calls == 0
 
     @pytest.mark.parametrize("lost", [0, 1, 2])

@@ -7,6 +7,8 @@ from itertools import chain
 
 import pytest
 
+from django_llmcache.recorder.exchange import Outgoing
+from django_llmcache.recorder.misses import FixtureMiss
 from django_llmcache.testing import blocks, live_api, override_llmcache
 from django_llmcache.testing.placeholders import ALIASES, AWS_SOURCES, AWS_VARIABLES, OTHER_VARIABLES
 from django_llmcache.testing.setups import PLACEHOLDER
@@ -21,6 +23,35 @@ def nobody(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with override_llmcache(TEST_CACHE={"ENABLED": True, "DIR": tmp_path / "fixtures"}):
         yield
+
+
+ANY_SDK = "Record it, with the API key set that the SDK asks for (any value does where the server wants none):  "
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("api.openai.com/v1", "Record it, with the provider's API key set:  OPENAI_API_KEY=… LLMCACHE_"),
+        ("api.groq.com/openai/v1", "Record it, with the provider's API key set:  GROQ_API_KEY=… LLMCACHE_"),
+        ("api.cohere.com/v2", "Record it, with the provider's API key set:  CO_API_KEY=… LLMCACHE_"),
+        ("gateway.test/v1", ANY_SDK),
+        ("mine.test/v1", ANY_SDK),
+    ],
+)
+def test_a_miss_names_the_key_that_is_missing(monkeypatch, address, line):
+    monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "once")
+    asked = Outgoing(
+        "POST", f"https://{address}/chat/completions", (("authorization", f"Bearer {PLACEHOLDER}"),), b"{}"
+    )
+    own = {"mine": {"BASE_URL": "https://mine.test/v1"}}
+    with (
+        override_llmcache(PROVIDERS=own, TEST_CACHE={"ENABLED": True, "HOSTS": ["gateway.test"]}),
+        pytest.raises(FixtureMiss) as error,
+        live_api() as session,
+    ):
+        session.begin(asked)
+
+    assert str(error.value).splitlines()[-1].startswith(line)
 
 
 @pytest.fixture
