@@ -160,8 +160,10 @@ def explain_miss(
     return "\n".join(lines)
 
 
-def line_for(command: str, why: str, *, label: str, mode: str | None, variable: str = "") -> str:
-    """Return the line that records what was missed, ``""`` where no command does.
+def line_for(
+    command: str, why: str, *, label: str, mode: str | None, variable: str = "", replays_expired: bool = False
+) -> str:
+    """Return the line that records what was missed, ``""`` where no command does; another one may replay it.
 
     Args:
         command: ``Setup.command``.
@@ -169,18 +171,25 @@ def line_for(command: str, why: str, *, label: str, mode: str | None, variable: 
         label: what the test runner runs the test by, ``""`` for all tests.
         mode: what the test itself says: it would go before the command's.
         variable: has the API key that is missing, ``""`` where none is, or its name depends on the SDK.
+        replays_expired: whether what has expired may be replayed.
     """
     reason = _why(why)
     if not command or not reason.mode:
         return ""
-    before = []
-    if why.endswith(NO_KEY):
-        before.append(_KEY_SET if variable else _ANY_KEY_SET)
-    if mode is not None:
-        before.append(f"mode={str(mode)!r} left out")
-    words = f"with {' and '.join(before)}" if before else ""
-    line = command.format(mode=reason.mode, test=shlex.quote(label) if label else "").rstrip()
-    return f"Record it{words and ', '}{words}:  {variable and f'{variable}=… '}{line}"
+    test = shlex.quote(label) if label else ""
+    left_out = [] if mode is None else [f"mode={str(mode)!r} left out"]
+    key_set = [_KEY_SET if variable else _ANY_KEY_SET] if why.endswith(NO_KEY) else []
+    line = command.format(mode=reason.mode, test=test).rstrip()
+    lines = [f"{_with('Record it', *key_set, *left_out)}:  {variable and f'{variable}=… '}{line}"]
+    if why == f"expired_{NO_KEY}" and replays_expired:
+        line = command.format(mode="replay", test=test).rstrip()
+        lines.append(f"{_with('Or replay the expired one', *left_out)}:  {line}")
+    return "\n".join(lines)
+
+
+def _with(act: str, *before: str) -> str:
+    """Return what is done, and with what before it."""
+    return f"{act}, with {' and '.join(before)}" if before else act
 
 
 def _why(name: str) -> Why:

@@ -90,7 +90,7 @@ class Queues:
         if mode is Mode.ONCE and (choice.expired or choice.why in ("failing", "incomplete")):
             return _Queue((), unusable=choice.why or "expired")
         if choice.why in ("expired", "failing", "incomplete") or (
-            choice.expired and (self._options.expired or self._setup.expired) == "error"
+            choice.expired and not self._options.replays_expired(self._setup)
         ):
             raise RefusedError(choice.why or "expired")
         if choice.why == "sample":

@@ -214,7 +214,10 @@ class Session:
             label = label.partition("[")[0]
         command = "" if self._missed.in_a_child() else self.setup.command  # there nothing is recorded
         variable = self.setup.key_variable(provider) if why.endswith(NO_KEY) else ""
-        return line_for(command, why, label=self.setup.typed(label), mode=self.options.mode, variable=variable)
+        return line_for(
+            command, why, label=self.setup.typed(label), mode=self.options.mode, variable=variable,
+            replays_expired=self.options.replays_expired(self.setup),
+        )  # fmt: skip
 
     def _replay(self, asked: Asked) -> Replay | None:
         fixture = self._next(asked)

@@ -183,6 +183,10 @@ class Options(NamedTuple):
     fault: Fault | None = None
     pace: float = 0.0
 
+    def replays_expired(self, setup: Setup) -> bool:
+        """Return whether a recording that has expired is replayed where it can't be recorded anew."""
+        return "error" not in (self.expired or setup.expired, self.fallback or setup.fallback)
+
     @property
     def faults(self) -> int:
         """Return how many times something goes wrong."""

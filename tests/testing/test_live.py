@@ -306,6 +306,37 @@ class TestTold:
         )
         assert provider.calls == 0
 
+    @pytest.fixture
+    def expired(self, fixtures, monkeypatch):
+        """Record what ``ask`` asks, and let it be long ago, and the key be gone."""
+        with live_api(mode="once"):
+            ask()
+        monkeypatch.delenv("OPENAI_API_KEY")
+        monkeypatch.setenv("LLMCACHE_TEST_CACHE_MODE", "once")
+
+    def test_without_a_key_an_expired_recording_may_be_replayed(self, expired):
+        with pytest.raises(FixtureMiss, match="has expired, and there is no API key") as error, live_api(ttl=LONG_AGO):
+            ask()
+
+        recording, replaying = str(error.value).splitlines()[-2:]
+        assert recording.startswith("Record it, with the provider's API key set:  OPENAI_API_KEY=… ")
+        assert replaying.startswith(
+            "Or replay the expired one:  LLMCACHE_TEST_CACHE_ENABLED=true LLMCACHE_TEST_CACHE_MODE=replay pytest "
+        )
+
+    def test_where_the_test_has_a_mode_that_has_to_go_for_it(self, expired):
+        with pytest.raises(FixtureMiss) as error, live_api(ttl=LONG_AGO, mode="once"):
+            ask()
+
+        assert told(error).startswith("Or replay the expired one, with mode='once' left out:  LLMCACHE_TEST_CACHE_")
+
+    @pytest.mark.parametrize("words", [{"expired": "error"}, {"fallback": "error"}])
+    def test_one_that_may_not_be_replayed_is_only_to_be_recorded(self, expired, words):
+        with pytest.raises(FixtureMiss, match="has expired") as error, live_api(ttl=LONG_AGO, **words):
+            ask()
+
+        assert told(error).startswith("Record it, with the provider's API key set:  ")
+
     @pytest.mark.parametrize("lost", [0, 1, 2])
     def test_a_recording_that_has_lost_an_answer_is_not_used(self, fixtures, lost):
         with live_api(mode="once"):
