@@ -127,7 +127,7 @@ def explain_miss(
 
     Args:
         asked: the request, redacted.
-        candidates: what is recorded of the same provider.
+        candidates: what is recorded of the same provider, or else of hosts that are nobody's.
         test: the id of the test that asked.
         folder: of the fixtures.
         command: the line that says how it is recorded, of ``line_for``.

@@ -105,6 +105,8 @@ class Queues:
         setup, options = self._setup, self._options
         names = (asked.provider, *asked.others)
         there = [fixture for name in names for fixture in setup.store.take(name, asked.endpoint, asked.key)]
+        # The very request, host and all, recorded when the settings called that host something else.
+        there = there or list(setup.store.elsewhere(names, asked.endpoint, asked.key))
         return choose(
             there,
             fallback=options.fallback or setup.fallback,

@@ -135,8 +135,13 @@ class Setup(NamedTuple):
         return providers_of(asked, self.hosts, self.whose)
 
     def recorded_at(self, asked: Outgoing) -> Iterator[Fixture]:
-        """Return what is recorded of all who are at a request's host."""
-        return chain.from_iterable(map(self.store.of, self.providers_of(asked)))
+        """Return what is recorded of all who are at a request's host; where that is nothing, what is of nobody's."""
+        found = chain.from_iterable(map(self.store.of, self.providers_of(asked)))
+        first = next(found, None)
+        if first is not None:
+            return chain((first,), found)
+        everything = (one for one in self.store.all() if isinstance(one, Fixture))
+        return (one for one in everything if not self.providers_of(one.request))
 
     def ttl_of(self, provider: str) -> float | None:
         """Return for how many seconds a provider's recordings are fresh, ``None`` for ever."""

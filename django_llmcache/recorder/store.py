@@ -153,6 +153,14 @@ class FixtureStore:
         folder = self.folder / folder_name(provider)
         return (found for found in self._of_provider(folder) if isinstance(found, Fixture))
 
+    def elsewhere(self, providers: Iterable[str], endpoint: str, key: str) -> Iterator[Fixture]:
+        """Return the readable fixtures of one key that are under other names than these."""
+        known = set(map(folder_name, providers))
+        for folder in folders_in(self.folder):
+            if folder.name not in known:
+                with suppress(FixtureError, OSError):
+                    yield from self.take(folder.name, endpoint, key)
+
     def paths(self) -> Iterator[Path]:
         """Return the path of every fixture, readable or not, sorted."""
         for provider in folders_in(self.folder):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
+import requests
 from django.test import override_settings
 
 from django_llmcache import chat
@@ -103,6 +106,7 @@ def test_a_host_of_ones_own_is_named_after_itself(provider_of):
         ("[::1]:8000", "::1:8000"),
         ("[::1]:*", "::1:8765"),
         ("[fd00::*]", "fd00::7"),
+        ("[fe80::1%en-0]", "fe80::1%en-0"),
         ("::1:8000", "::1:8000"),
     ],
 )
@@ -111,9 +115,76 @@ def test_a_pattern_or_an_address_of_ipv6_is_a_host_of_ones_own(provider_of, patt
         assert provider_of(host) is not None
 
 
+def test_white_space_around_a_host_is_none_of_it_and_an_empty_one_is_none(provider_of):
+    with override_llmcache(TEST_CACHE={"HOSTS": ["", " gateway.example"]}):
+        assert provider_of("gateway.example") == "gateway.example"
+
+
 def test_an_address_of_ipv6_has_one_name_with_brackets_and_without(provider_of):
     with override_llmcache(TEST_CACHE={"HOSTS": ["[::1]:8000"]}):
         assert provider_of("::1:8000") == name_of("::1:8000")
+
+
+class TestHostOfAnotherName:
+    """What is recorded of a host is found whatever the settings call it then."""
+
+    @pytest.fixture
+    def ask(self, provider):
+        """Return what asks the provider, whoever that is."""
+        body = {"model": "m", "messages": HI}
+        return lambda: requests.post(f"{provider.url}/v1/chat/completions", json=body, timeout=10).json()
+
+    @pytest.fixture
+    def words(self, provider, tmp_path):
+        """Return the settings that name its host in each way."""
+        host, folder = provider.url.removeprefix("http://"), {"ENABLED": True, "DIR": tmp_path / "fixtures"}
+        address = {"BASE_URL": f"{provider.url}/v1"}
+        return {
+            "host": {"TEST_CACHE": {**folder, "HOSTS": [host]}},
+            "pattern": {"TEST_CACHE": {**folder, "HOSTS": [f"{host[:-2]}*"]}},
+            "openai": {"TEST_CACHE": folder, "PROVIDERS": {"openai": address}},
+            "mine": {"TEST_CACHE": folder, "PROVIDERS": {"mine": address}},
+        }
+
+    @pytest.mark.parametrize(("before", "after"), [*permutations(["host", "pattern", "openai", "mine"], 2)])
+    def test_it_is_replayed(self, provider, ask, words, before, after):
+        with override_llmcache(**words[before]), live_api(mode="once"):
+            recorded = ask()
+
+        with override_llmcache(**words[after]), live_api(mode="replay"):
+            assert ask() == recorded
+
+    def test_nor_is_it_paid_for_again(self, provider, ask, words):
+        for name in ("host", "openai"):
+            with override_llmcache(**words[name]), live_api(mode="once"):
+                ask()
+
+        assert provider.calls == 1
+
+    def moved(self, words, hosts):
+        """Return the miss of a request at another host than the one that it is recorded of."""
+        folder = words["host"]["TEST_CACHE"]
+        with (
+            override_llmcache(TEST_CACHE={**folder, "HOSTS": hosts}),
+            pytest.raises(FixtureMiss) as error,
+            live_api(mode="replay"),
+        ):
+            requests.post("http://gateway.test/v1/chat/completions", json={"model": "m", "messages": HI}, timeout=10)
+        return str(error.value)
+
+    def test_a_miss_at_a_host_that_has_replaced_it_says_so(self, provider, ask, words):
+        with override_llmcache(**words["host"]), live_api(mode="once"):
+            ask()
+
+        said = f"the same request, recorded of {provider.url.removeprefix('http://')}: write the new address"
+        assert said in self.moved(words, ["gateway.test"])
+
+    def test_and_not_where_the_settings_name_it_still(self, provider, ask, words):
+        with override_llmcache(**words["host"]), live_api(mode="once"):
+            ask()
+
+        hosts = [*words["host"]["TEST_CACHE"]["HOSTS"], "gateway.test"]
+        assert "moved?" not in self.moved(words, hosts)
 
 
 class TestShared:
