@@ -77,6 +77,7 @@ class Taping:
         self._record_errors = record_errors
         self._recorded_at = now()
         self._started = time.perf_counter()
+        self._handled = id(sys.exc_info()[1])
         self._lock = threading.Lock()
         self._head: tuple[int, str, Pairs] | None = None
         self._chunks: list[Chunk] = []
@@ -106,7 +107,7 @@ class Taping:
 
     def ended(self, *, complete: bool = True) -> None:
         """Take the end; ``complete=False`` where the caller stops reading before it, as one that is cancelled does."""
-        self._close("complete" if complete else "cancelled" if _is_cancelled() else "unread")
+        self._close("complete" if complete else "cancelled" if self._is_cancelled() else "unread")
 
     def broke(self, error: BaseException, *, timeout: type[BaseException] = TimeoutError) -> None:
         """Take what stopped the reading short; before any answer came, there is nothing to record.
@@ -203,6 +204,15 @@ class Taping:
         at = self._chunks[-1].offset if self._chunks else self._elapsed
         return answer._replace(chunks=(Chunk(at, answer.body),) if answer.body else ())
 
+    def _is_cancelled(self) -> bool:
+        """Return whether a cancellation is on its way through the caller: asyncio's, trio's or gevent's.
+
+        One that was there before the request is over, and somebody asks because of it.
+        """
+        error = sys.exc_info()[1]
+        is_new = error is not None and id(error) != self._handled
+        return is_new and not isinstance(error, Exception | GeneratorExit | SystemExit)
+
     def _decoded(self) -> tuple[Chunk, ...]:
         return decoded(self._chunks, self._header("content-encoding"))
 
@@ -222,12 +232,6 @@ class Taping:
 
     def _milliseconds(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
-
-
-def _is_cancelled() -> bool:
-    """Return whether a cancellation is on its way through the caller: asyncio's, trio's or gevent's."""
-    error = sys.exc_info()[1]
-    return error is not None and not isinstance(error, Exception | GeneratorExit | SystemExit)
 
 
 def _says_its_end(chunks: tuple[Chunk, ...]) -> bool:

@@ -101,6 +101,21 @@ def test_nor_is_one_whose_reader_is_cancelled_while_it_works_on_a_piece(lab, ask
     assert "its reader was cancelled" in lab.warned[0]
 
 
+def test_one_that_is_asked_because_of_a_cancellation_and_left_early_is_recorded(lab):
+    async def ask(url):
+        try:
+            raise asyncio.CancelledError
+        except asyncio.CancelledError:
+            async with httpx2.AsyncClient(verify=False) as client, client.stream("POST", url, json={}) as answer:
+                async for _ in answer.aiter_bytes():
+                    break
+
+    with stopping(lab, HEADS["a stream"]) as url, lab.recording():
+        asyncio.run(ask(url))
+
+    assert fixtures(lab) == 1
+
+
 def test_one_that_says_its_end_is_recorded_though_its_reader_is_cancelled_then(lab):
     last = chunked_head("text/event-stream") + chunk(b"data: [DONE]\n\n")
     with stopping(lab, last) as url, lab.recording(), pytest.raises(asyncio.CancelledError):
