@@ -12,6 +12,7 @@ from pathlib import Path
 from .fixture import Fixture, FixtureError
 from .setup import Setup
 from .store import FixtureStore
+from .takes import by_test
 
 if sys.platform != "win32":
     import fcntl
@@ -24,7 +25,7 @@ _STEP = 0.001
 def write_take(store: FixtureStore, fixtures: Iterable[Fixture]) -> list[tuple[Fixture, Path]]:
     """Write all fixtures of a take, or none; return each with its path.
 
-    It is newer than all that is recorded of the same requests, whatever another machine's clock has said.
+    It is newer than what the test has recorded of the same requests, whatever another machine's clock has said.
 
     Raises:
         FixtureError: one of them can't be written.
@@ -43,11 +44,11 @@ def write_take(store: FixtureStore, fixtures: Iterable[Fixture]) -> list[tuple[F
 
 
 def _newest(store: FixtureStore, fixtures: Iterable[Fixture]) -> Iterator[Fixture]:
-    """Yield fixtures, made newer where others of their keys are newer than they."""
+    """Yield fixtures, made newer where their test has newer ones of their keys."""
     for (_, sample), group in groupby(fixtures, key=lambda one: (one.key, one.sample)):
         made = list(group)
-        there = [one.recorded_at for one in _there(store, made[0]) if one.sample == sample]
-        late = max(there, default=0.0) + _STEP - made[0].recorded_at
+        own = next(by_test([one for one in _there(store, made[0]) if one.sample == sample], made[0].tests[0]))
+        late = max((one.recorded_at for one in own), default=0.0) + _STEP - made[0].recorded_at
         yield from [one.changed(recorded_at=one.recorded_at + late) for one in made] if late > 0 else made
 
 

@@ -95,6 +95,16 @@ def test_a_refresh_is_newer_than_what_a_machine_recorded_whose_clock_is_ahead(ru
     assert [replayed(session), replayed(session)] == [b'{"n":3}', b'{"n":4}']
 
 
+def test_another_tests_recording_from_such_a_machine_makes_none_newer(run, monkeypatch):
+    with monkeypatch.context() as ahead:
+        ahead.setattr(run, "now", lambda: time.time() + 3600)
+        run.record(b'{"n":1}', test="tests.other_test")
+    run.record(b'{"n":2}')
+    run.record(b'{"n":3}')
+
+    assert sum(one.recorded_at > time.time() for one in run.store.all()) == 1
+
+
 def test_in_a_replay_that_begins_meanwhile_what_has_expired_is_used(run):
     run.record(b'{"n":1}')
     session = run.session(ttl=1e-9)
