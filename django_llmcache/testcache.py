@@ -19,7 +19,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 """The words that a key of ``TEST_CACHE`` may have."""
 
 _PORT: Final = r"(?::[\d*?!\[\]-]+)?"
-_SIX: Final = r"(?=[^\]]*:[^\]]*:)[\da-fA-F:.*?]+(?:%\w+)?"
+_SIX: Final = r"(?=[^\]]*:[^\]]*:)[\da-fA-F:.*?]+(?:%[\w.-]+)?"
 _HOST: Final = re.compile(rf"(?:[\w.*?!\[\]-]+|{_SIX}){_PORT}")
 """A name or an address, with the wildcards of a shell; white space, a scheme, a user and a path are no part of one."""
 
@@ -44,7 +44,9 @@ def _fresh_for(value: Any) -> tuple[float | None, Mapping[str, float | None]]:
 def _hosts(values: Any) -> tuple[str, ...]:
     """Return patterns of ``host`` or ``host:port`` as what is asked is compared with them: IPv6 without brackets."""
     found = []
-    for index, entry in enumerate(texts("TEST_CACHE']['HOSTS", values)):
+    for index, entry in enumerate(map(str.strip, texts("TEST_CACHE']['HOSTS", values))):
+        if not entry:  # as of a variable that is split at its commas
+            continue
         six = _BRACKETED.fullmatch(entry)
         pattern = "".join(six.groups("")) if six else entry
         if not _HOST.fullmatch(pattern):
