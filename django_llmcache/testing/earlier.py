@@ -60,17 +60,18 @@ def ended(session: Session, written: Collection[Path]) -> None:
     """
     place, test = _place_of(session), session.filed()
     paths = tuple(one.path for one in session.replayed if one.path is not None and test not in one.tests)
+    due: list[_Replayed] = []
     with _changing:
-        if written:
+        if not session.is_test and written:  # it has passed, whatever becomes of the test that it is made for
+            due = _taken_before({place})
+        elif written:
             _recording.add(place)
+        elif paths and session.is_test:
+            _by_test.append(_Replayed(place, test, session.setup.store, paths))
         elif paths:
-            one = _Replayed(place, test, session.setup.store, paths)
-            if session.is_test:
-                _by_test.append(one)
-            else:
-                _by_set_ups[test] = one
-    if written and not session.is_test:  # it has passed, whatever becomes of the test that it was the first for
-        end(passed=True)
+            _by_set_ups[test] = _Replayed(place, test, session.setup.store, paths)
+    for one in due:
+        one.note()
 
 
 def end(*, passed: bool) -> None:
@@ -79,16 +80,22 @@ def end(*, passed: bool) -> None:
     Args:
         passed: whether it did; what its blocks have written is gone where it did not.
     """
+    due: list[_Replayed] = []
     with _changing:
-        due = []
         if passed and _recording:
-            due = [one for one in (*_by_set_ups.values(), *_by_test) if any(map(one.is_before, _recording))]
-        for one in due:
-            _by_set_ups.pop(one.test, None)
+            due = [one for one in _by_test if any(map(one.is_before, _recording))] + _taken_before(_recording)
         _by_test.clear()
         _recording.clear()
     for one in due:
         one.note()
+
+
+def _taken_before(places: Collection[str]) -> list[_Replayed]:
+    """Take out what set-ups have replayed that is before one of some places."""
+    found = [one for one in _by_set_ups.values() if any(map(one.is_before, places))]
+    for one in found:
+        del _by_set_ups[one.test]
+    return found
 
 
 def _place_of(session: Session) -> str:

@@ -219,14 +219,44 @@ TURNS_AFTER_FIXTURES = """
             ask(f"Other goes on from {seed}")
 """
 
+TURNS_AROUND_A_FIXTURE = """
+    import pytest
+    from asking import ask
+    from django_llmcache.testing import live_api
+
+
+    @pytest.fixture(scope="module")
+    def shared():
+        return ask("Shared")
+
+
+    def test_one():
+        with live_api():
+            ask("Hello")
+
+
+    def test_other(request):
+        with live_api():
+            seed = ask("Hello")
+        request.getfixturevalue("shared")
+        with live_api():
+            ask(f"Other goes on from {seed}")
+
+
+    @live_api
+    def test_needs_it(shared):
+        pass
+"""
+
 
 @pytest.mark.parametrize(
     ("runner", "code"),
     [
+        ("pytest", TURNS_AROUND_A_FIXTURE),
         ("pytest", FIRST_TURNS), ("pytest", TURNS_OF_BLOCKS), ("pytest", OUTER_TURNS), ("pytest", TURNS_AFTER_SET_UPS),
         ("pytest", TURNS_AFTER_FIXTURES), ("manage", TURNS_AFTER_SET_UPS),
     ],
-    ids=["test", "blocks", "outer", "set-ups", "fixtures", "set-ups of Django"],
+    ids=["around", "test", "blocks", "outer", "set-ups", "fixtures", "set-ups of Django"],
 )  # fmt: skip
 def test_a_refresh_of_one_test_leaves_what_another_has_gone_on_from(project, runner, code):
     project.write("asking.py", ASK)
