@@ -46,15 +46,15 @@ def install() -> None:
 
 def note(answer: Replay | Taping | None) -> None:
     """Note what a client of this thread, or of this task, gets, as it may pause next."""
-    met, task = getattr(_met, "session", None), _task()
+    met = getattr(_met, "session", None)
     if isinstance(answer, Replay) and answer.retried_at_once:
-        current = in_force.current()
+        current, task = in_force.current(), _task()
         if met is not current:
             _met.session, _met.due = current, Counter()
         # What a task has asked for all of its own may be before the first of them pauses.
         _met.due[task] = _met.due[task] + 1 if task else 1
     elif met is not None:
-        _met.due.pop(task, None)
+        _met.due.pop(_task(), None)
         _forget_if_none_is_due()
 
 
