@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections import Counter
 
 from django_llmcache.locks import ObjectLock
@@ -54,7 +56,7 @@ class Missed:
             return ForkedMiss(told.text)
         with self._lock:
             self._add(miss, told)
-        return miss
+        return ForkedMiss(told.text) if _is_in_a_pool() else miss
 
     def end(self) -> None:
         """Hear the last of them, and leave nothing behind."""
@@ -66,3 +68,9 @@ class Missed:
         self._counts["missed"] += 1
         if told.asked is not None:
             self.unanswered.append((told.provider, told.asked))
+
+
+def _is_in_a_pool() -> bool:
+    """Return whether the thread is of a pool of multiprocessing's."""
+    dummy = sys.modules.get("multiprocessing.dummy")
+    return dummy is not None and isinstance(threading.current_thread(), dummy.DummyProcess)

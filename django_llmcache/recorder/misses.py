@@ -81,9 +81,10 @@ class FixtureDamaged(FixtureMiss):
 
 
 class ForkedMiss(FixtureMiss, Exception):  # noqa: N818 - named as what it is a kind of
-    """A miss in a process that the test has forked: an ordinary error there, which a pool hands to who waits for it.
+    """A miss in a process that the test has forked, or in a thread of a pool of multiprocessing's.
 
-    The test fails by it as by any miss: its own process is told.
+    It is an ordinary error there, which a pool hands to who waits for it: of any other nobody would be told, and who
+    waits would do so for ever. The test fails by it as by any miss: its own process is told.
     """
 
 

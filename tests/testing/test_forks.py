@@ -163,6 +163,40 @@ def test_what_a_block_has_recorded_before_is_replayed_there_in_every_mode(projec
     assert (done.code, provider.calls) == (0, 1), done
 
 
+THREADS = """
+    import os
+    from multiprocessing.pool import ThreadPool
+
+    import requests
+    from django.test import SimpleTestCase
+    from django_llmcache.testing import live_api
+
+
+    def ask(text):
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        return requests.post(os.environ["STANDIN_URL"] + "/v1/chat/completions", json=body, timeout=5).text
+
+
+    @live_api
+    class Tests(SimpleTestCase):
+        def test_map(self):
+            with ThreadPool(2) as pool:
+                pool.map(ask, ["One", "Two"])
+
+        def test_result(self):
+            with ThreadPool(1) as pool:
+                pool.apply_async(ask, ["Three"]).get(60)
+"""
+
+
+def test_a_pool_of_threads_of_multiprocessing_hands_a_miss_on_and_waits_for_nobody(project, run):
+    project.write("test_faq.py", THREADS)
+
+    done = run("--llmcache-mode", "replay", **ON)
+
+    assert "2 tests: 2 failed on a miss\n" in done.text, done
+
+
 OWN_FOLDER = """
     import multiprocessing
     import os
