@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
@@ -84,6 +86,7 @@ class Taping:
         self._end: str | None = None
         self._elapsed = 0.0
         self._late: Callable[[Outgoing], None] | None = None
+        self._reader: weakref.ref[asyncio.Task[object]] | None = None
 
     def calling(self) -> AbstractContextManager[None]:
         """Return what is held while the request is sent, so that nothing below records it once more."""
@@ -100,6 +103,7 @@ class Taping:
         with self._lock:
             if self._end is None:
                 self._chunks.append(Chunk(self._milliseconds(), bytes(data)))
+                self._reader = _task()
                 return
             late, self._late = self._late, None
         if late is not None:
@@ -210,8 +214,10 @@ class Taping:
         One that was there before the request is over, and somebody asks because of it.
         """
         error = sys.exc_info()[1]
-        is_new = error is not None and id(error) != self._handled
-        return is_new and not isinstance(error, Exception | GeneratorExit | SystemExit)
+        if error is None or id(error) == self._handled or isinstance(error, Exception | GeneratorExit | SystemExit):
+            return False
+        # A loop that ends cancels the tasks that close what was left: of those none is the reader.
+        return self._reader is None or self._reader() is asyncio.current_task()
 
     def _decoded(self) -> tuple[Chunk, ...]:
         return decoded(self._chunks, self._header("content-encoding"))
@@ -232,6 +238,12 @@ class Taping:
 
     def _milliseconds(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
+
+
+def _task() -> weakref.ref[asyncio.Task[object]] | None:
+    """Return the task of asyncio's that runs, ``None`` where there is none."""
+    task = None if asyncio._get_running_loop() is None else asyncio.current_task()
+    return None if task is None else weakref.ref(task)
 
 
 def _says_its_end(chunks: tuple[Chunk, ...]) -> bool:

@@ -202,7 +202,7 @@ class _Taped:
             for piece in self._stream:
                 self._tape.chunk(piece)
                 yield piece
-        except BaseException as error:  # a cancellation too
+        except Exception as error:
             self._tape.broke(error, timeout=self.timeout)
             raise
         self._tape.ended()
@@ -222,14 +222,18 @@ class _TapedAsync:
         self._tape = tape
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._stream:
-                self._tape.chunk(piece)
-                yield piece
-        except BaseException as error:  # a cancellation too
-            self._tape.broke(error, timeout=self.timeout)
-            raise
-        self._tape.ended()
+        pieces = aiter(self._stream)
+        while True:
+            try:
+                piece = await anext(pieces)
+            except StopAsyncIteration:
+                self._tape.ended()
+                return
+            except BaseException as error:  # a cancellation too, while it is waited for
+                self._tape.broke(error, timeout=self.timeout)
+                raise
+            self._tape.chunk(piece)
+            yield piece
 
     async def aclose(self) -> None:
         self._tape.ended(complete=False)  # says nothing new where the end was reached

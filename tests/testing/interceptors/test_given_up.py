@@ -116,6 +116,36 @@ def test_one_that_is_asked_because_of_a_cancellation_and_left_early_is_recorded(
     assert fixtures(lab) == 1
 
 
+async def words_over_httpx(library, url):
+    async with library.AsyncClient(verify=False) as client, client.stream("POST", url, json={}) as answer:
+        async for piece in answer.aiter_bytes():
+            yield piece
+
+
+async def words_over_aiohttp(url):
+    async with aiohttp.ClientSession() as session, session.post(url, json={}) as answer:
+        async for piece in answer.content.iter_any():
+            yield piece
+
+
+WORDS = {
+    "httpx2": partial(words_over_httpx, httpx2), "httpx": partial(words_over_httpx, httpx),
+    "aiohttp": words_over_aiohttp,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_one_that_is_left_early_is_recorded_though_its_generator_goes_with_the_loop(lab, words):
+    async def first(url):
+        return await anext(words(url))
+
+    with stopping(lab, HEADS["a stream"]) as url, lab.recording():
+        asyncio.run(first(url))  # which cancels the task that closes the generator
+
+    assert fixtures(lab) == 1
+    assert lab.warned == []
+
+
 def test_one_that_says_its_end_is_recorded_though_its_reader_is_cancelled_then(lab):
     last = chunked_head("text/event-stream") + chunk(b"data: [DONE]\n\n")
     with stopping(lab, last) as url, lab.recording(), pytest.raises(asyncio.CancelledError):
