@@ -33,9 +33,8 @@ def write_take(store: FixtureStore, fixtures: Iterable[Fixture]) -> list[tuple[F
     """
     written: list[tuple[Fixture, Path]] = []
     try:
-        for fixture in reversed(
-            list(_newest(store, fixtures))
-        ):  # so that what is cut short lacks its first answers, which shows
+        # From the last to the first: what is cut short lacks its first answers, which shows.
+        for fixture in reversed(list(_newest(store, fixtures))):
             written.insert(0, (fixture, store.write(fixture)))
     except BaseException:
         store.delete(path for _, path in written)
