@@ -20,6 +20,7 @@ from .leaks import leaks
 from .matcher import FORMAT
 from .redaction import Redactor, SecretError
 from .replay import Replay
+from .tasks import running_task
 
 Spoil = Callable[[Incoming], Replay]
 """Makes of an answer that came what a client gets of it where something is to go wrong."""
@@ -103,7 +104,8 @@ class Taping:
         with self._lock:
             if self._end is None:
                 self._chunks.append(Chunk(self._milliseconds(), bytes(data)))
-                self._reader = _task()
+                task = running_task()
+                self._reader = None if task is None else weakref.ref(task)
                 return
             late, self._late = self._late, None
         if late is not None:
@@ -217,7 +219,8 @@ class Taping:
         if error is None or id(error) == self._handled or isinstance(error, Exception | GeneratorExit | SystemExit):
             return False
         # A loop that ends cancels the tasks that close what was left: of those none is the reader.
-        return self._reader is None or self._reader() is asyncio.current_task()
+        task = running_task()
+        return self._reader is None or (task is not None and task is self._reader())
 
     def _decoded(self) -> tuple[Chunk, ...]:
         return decoded(self._chunks, self._header("content-encoding"))
@@ -238,12 +241,6 @@ class Taping:
 
     def _milliseconds(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
-
-
-def _task() -> weakref.ref[asyncio.Task[object]] | None:
-    """Return the task of asyncio's that runs, ``None`` where there is none."""
-    task = None if asyncio._get_running_loop() is None else asyncio.current_task()
-    return None if task is None else weakref.ref(task)
 
 
 def _says_its_end(chunks: tuple[Chunk, ...]) -> bool:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import suppress
 from contextvars import ContextVar
 from traceback import walk_stack
 from types import CodeType
 from typing import Any, Final
 
 from django_llmcache.recorder.misses import FixtureMiss
+from django_llmcache.recorder.tasks import running_task
 
 _caught: list[tuple[frozenset[CodeType], FixtureMiss]] = []
 """With whose catching it last tells the test nothing: what is under way in the thread, or what calls back."""
@@ -40,7 +40,7 @@ def begin() -> None:
 
 def note(miss: FixtureMiss) -> None:
     """Note what a block raises as it ends, unless the test itself has to see to that."""
-    task = _task()
+    task = running_task()
     if not _hears.get():
         _caught.append((frozenset([frame.f_code for frame, _ in walk_stack(sys._getframe())]), miss))
     elif task is None:
@@ -67,12 +67,6 @@ def forget() -> None:
     _caught.clear()
     _left.clear()
     _in_tasks.clear()
-
-
-def _task() -> asyncio.Task[Any] | None:
-    with suppress(RuntimeError):  # no event loop runs in this thread
-        return asyncio.current_task()
-    return None
 
 
 def _hands_on(task: asyncio.Task[Any]) -> bool:

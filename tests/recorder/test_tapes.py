@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import CancelledError
+from contextlib import suppress
 
 import pytest
 
@@ -237,6 +239,26 @@ def test_a_connection_that_broke_is_recorded_as_far_as_it_went(recording, warned
     (path,) = session.end(passed=True)
 
     assert session.setup.store.read(path).response.truncated
+    assert warned == []
+
+
+def test_a_reader_that_is_closed_when_its_loop_is_over_was_not_cancelled(recording, warned):
+    session = recording()
+    tape = call(session)
+
+    async def read():
+        begin(tape)
+
+    asyncio.run(read())
+    with suppress(CancelledError):
+        try:
+            raise CancelledError
+        finally:
+            tape.ended(complete=False)
+
+    (path,) = session.end(passed=True)
+
+    assert session.setup.store.read(path).response.unread
     assert warned == []
 
 

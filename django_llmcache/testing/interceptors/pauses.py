@@ -17,6 +17,7 @@ from django_llmcache import arrivals
 from django_llmcache.recorder import in_force
 from django_llmcache.recorder.replay import Replay
 from django_llmcache.recorder.taping import Taping
+from django_llmcache.recorder.tasks import running_task
 
 from .patching import replace
 
@@ -48,18 +49,14 @@ def note(answer: Replay | Taping | None) -> None:
     """Note what a client of this thread, or of this task, gets, as it may pause next."""
     met = getattr(_met, "session", None)
     if isinstance(answer, Replay) and answer.retried_at_once:
-        current, task = in_force.current(), _task()
+        current, task = in_force.current(), running_task()
         if met is not current:
             _met.session, _met.due = current, Counter()
         # What a task has asked for all of its own may be before the first of them pauses.
         _met.due[task] = _met.due[task] + 1 if task else 1
     elif met is not None:
-        _met.due.pop(_task(), None)
+        _met.due.pop(running_task(), None)
         _forget_if_none_is_due()
-
-
-def _task() -> asyncio.Task[Any] | None:
-    return None if asyncio._get_running_loop() is None else asyncio.current_task()
 
 
 def _forget_if_none_is_due() -> None:
@@ -97,7 +94,7 @@ def _left_of(seconds: float, caller: FrameType) -> float:
     module = str(caller.f_globals.get("__name__", ""))
     if module not in _RETRYING and module.partition(".")[0] not in _RETRYING:
         return seconds
-    task = _task()
+    task = running_task()
     asker = task if task in _met.due else next(iter(_met.due))  # it may have had another task ask
     _met.due[asker] -= 1
     if not _met.due[asker]:
